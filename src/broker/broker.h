@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+/* broker/broker.h - one broker: requests in, replies out. One file per API key; the dispatch table says which.
+ *
+ * net/ (above) cuts frames and makes requests; main/ (above) owns the threads and the order of a tick. This floor owns
+ * what happens between: decode, authorise, act on partitions, coordinators and the controller, wait, encode.
+ *
+ * A request lives on its connection's reactor. It may travel (by mail) to the reactor that owns a coordinator's shard, to
+ * the control thread or to the pool; while it is away nobody else touches it. When its reply is ready it lies in its
+ * reactor's `completed` outbox, which net/ drains once per tick.
+ */
+#pragma once
+
+#include "base/base.h"
+#include "io/io.h"
+#include "meta/meta.h"
+#include "replica/replica.h"
+#include "wire/wire.h"
+
+struct broker;
+struct request;
+
+/* ---- settings the broker floor needs, resolved by main/ from the table of settings; fixed while it runs. */
+struct broker_listener {
+    char name[64];           // PLAINTEXT
+    char host[256];          // as bound; "" all interfaces
+    char advertised_host[256]; // "": the address that the client reached
+    uint16_t port, advertised_port; // advertised 0: the bound port
+    bool is_controller;
+};
+
+enum { LISTENERS_MAX = 16, LOG_DIRS_MAX = 64 };
+
+struct broker_options {
+    int32_t node_id;
+    const char *rack; // may be NULL
+    char cluster_id[64];
+    const char *log_dirs[LOG_DIRS_MAX];
+    int log_dir_count;
+    const char *metadata_dir;
+    struct broker_listener listeners[LISTENERS_MAX];
+    int listener_count;
+    bool fsync; // ottla.durability
+    int32_t flush_max_delay_ms;
+    int reactor_count;
+    const struct meta_settings *settings; // values of the static settings, by Kafka's names
+    /* resolved from `settings` for the hot path */
+    int32_t request_size_max;       // socket.request.max.bytes
+    int32_t fetch_size_max;         // fetch.max.bytes
+    int32_t fetch_sessions_max;     // max.incremental.fetch.session.cache.slots
+    bool auto_create_topics;
+    int32_t num_partitions, default_replication_factor;
+    int32_t offsets_partitions, offsets_replication_factor;
+    int64_t retention_check_ms, checkpoint_ms;
+    size_t request_arena_max;       // memory of one request besides its frame
+};
+
+/* ---- reactors */
+enum mail_kind {
+    MAIL_WATCH = 1,   // struct partition_watch
+    MAIL_RESUME,      // a request comes home
+    MAIL_SHARD,       // a request comes to the owner of a coordinator's shard
+    MAIL_CONTROL,     // a request comes to the control thread
+    MAIL_IMAGE,       // struct reactor.image_mail: a newer metadata image is there
+    MAIL_SHARD_LOAD,  // a shard's load made progress
+    MAIL_CONNECTION,  // net: an accepted connection
+    MAIL_DIRTY,       // to the flusher
+    MAIL_FLUSHED,     // to the flusher: a helper finished
+    MAIL_STOP,
+};
+
+struct api_counter {
+    _Atomic uint64_t requests, errors;
+};
+
+struct reactor {
+    struct broker *broker;
+    uint32_t number;
+    struct io_loop *loop;
+    struct meta_image *image;      // counted; replaced when MAIL_IMAGE comes
+    struct io_mail image_mail, stop_mail;
+    int64_t now_ms, wall_ms;       // of this tick
+    struct heap timers;            // struct request.timer
+    struct list completed;         // outbox: struct request.in_completed
+    struct list touched;           // struct partition_use.in_touched with appends to drain
+    struct hash partitions;        // struct partition_use by topic id and index
+    struct list requests_free;
+    size_t requests_free_count;
+    struct record_scratch *scratch;
+    void *net;                     // net's own part
+    struct shard_set *shards;      // coordinator shards owned here
+    struct api_counter counters[128];
+    _Atomic uint64_t bytes_in, bytes_out, connections, stalls;
+};
+
+/* A partition as one reactor knows it. */
+struct partition_use {
+    struct hash_node in_partitions;
+    struct list in_touched;
+    bool is_touched;
+    struct partition *partition; // counted
+    struct partition_config config;  // as of config_version
+    uint64_t config_version;
+};
+
+/* ---- replies: bytes with pieces of files between them */
+struct reply_piece {
+    size_t at;              // the piece follows this many bytes of `out`
+    struct log_slice slice; // held until sent
+};
+
+struct reply {
+    struct wire_writer out; // size, header, body; the pieces' bytes are not in it
+    struct reply_piece *pieces;
+    int piece_count;
+    size_t pieces_size_bytes;
+    bool none;              // acks=0: nothing is sent
+    bool close;             // the connection is closed instead
+};
+
+/* ---- requests */
+struct wait {
+    struct list in_watch;
+    struct request *request;
+    struct partition_watch *watch; // NULL: not waiting
+};
+
+enum request_state { REQUEST_QUEUED, REQUEST_RUNNING, REQUEST_DONE };
+
+struct api_row;
+
+struct request {
+    struct list in_connection, in_completed; // the connection's order; the reactor's outbox or free list
+    struct io_mail mail;                     // while it travels
+    struct io_job job;                       // while it is in the pool
+    struct heap_node timer;                  // deadline, monotonic ms
+    struct reactor *home;
+    void *connection;                        // net's
+    void *block;                             // net's: what holds the frame
+    uint8_t *frame;                          // without its size; patched in place by appends
+    uint32_t frame_size;
+    enum request_state state;
+    bool abandoned;                          // the connection died: the reply is dropped
+    const struct broker_listener *listener;
+    const struct io_address *client, *local; // of the connection
+
+    const struct api_row *api;
+    struct arena arena;
+    int16_t api_key, api_version;
+    int32_t correlation_id;
+    struct slice client_id;
+    void *body;                              // the decoded request struct
+    void *work;                              // what the API keeps while it runs
+    int64_t started_ns;
+    struct reply reply;
+};
+
+/* One row per served API key; the table is broker/dispatch.c. */
+struct api_row {
+    int16_t key, version_min, version_max; // served
+    bool overlaps;       // may start while earlier requests of the same API run (Produce)
+    bool on_controller;  // served on controller listeners too
+    void (*start)(struct request *request);  // completes the request or leaves it waiting
+    void (*resume)(struct request *request); // something it waited for may have happened
+    void (*shard)(struct request *request);  // at the reactor that owns its coordinator shard
+    void (*control)(struct request *request); // in the control thread
+};
+
+/* For net/: a request from the free list; then fill connection, block, frame, listener, client; then begin. */
+struct request *request_new(struct reactor *reactor);
+/* Reads the header and finds the row. False: close the connection, the reason was logged. */
+bool request_begin(struct request *request);
+/* Its turn has come: decodes and runs. May complete at once. */
+void request_start(struct request *request);
+bool request_may_overlap(const struct request *request);
+/* After its reply was sent or dropped. */
+void request_free(struct request *request);
+
+/* ---- for the api files */
+/* The reply stands in request->reply: into the outbox. Once per request, on its home reactor. */
+void request_complete(struct request *request);
+/* Starts the reply: size placeholder and response header. */
+struct wire_writer *request_reply_begin(struct request *request);
+/* Writes the size, completes. A failed writer (limit) closes the connection. */
+void request_reply_end(struct request *request);
+/* Closes the connection instead of answering, with a logged reason. */
+void request_refuse(struct request *request, const char *reason);
+/* Waiting, on the home reactor. A request may have many waits and one deadline; resume is called for each that may be over. */
+void request_wait_partition(struct request *request, struct wait *wait, struct partition *partition);
+void request_wait_partition_end(struct wait *wait);
+void request_wait_until(struct request *request, int64_t deadline_ms); // monotonic
+void request_wait_until_end(struct request *request);
+bool request_deadline_passed(const struct request *request);
+/* Travel. */
+void request_send_home(struct request *request);                       // MAIL_RESUME
+void request_send_to_shard(struct request *request, int32_t shard);    // MAIL_SHARD
+void request_send_to_control(struct request *request);                 // MAIL_CONTROL
+/* In the pool, then home. */
+void request_send_to_pool(struct request *request, void (*run)(struct io_job *job));
+
+/* ---- partitions */
+/* NULL when this broker has no such partition. Valid on this reactor until the end of the tick; take a reference to keep it. */
+struct partition_use *reactor_partition(struct reactor *reactor, struct uuid topic_id, int32_t index);
+/* Queues an append and remembers to drain the partition at the end of the tick. */
+void reactor_append(struct reactor *reactor, struct partition_use *use, struct append *append);
+
+/* ---- the tick, called by main/loop.c in this order: mail, then timers, then the end. */
+void broker_mail(struct reactor *reactor, struct io_mail *mail);
+void broker_timers(struct reactor *reactor);
+void broker_tick_end(struct reactor *reactor); // drains touched partitions, coordinators' outboxes
+int64_t broker_next_deadline_ms(const struct reactor *reactor); // INT64_MAX: none
+void reactor_clock(struct reactor *reactor);   // refreshes now_ms and wall_ms
+
+/* ---- life */
+struct broker *broker_create(const struct broker_options *options);
+/* Opens log directories, metadata and partitions; registers; starts flusher, control thread and pool. */
+MUST_USE struct status broker_start(struct broker *broker);
+/* Clean stop, after the reactors' threads have ended: everything synced, marks written. */
+MUST_USE struct status broker_stop(struct broker *broker);
+void broker_free(struct broker *broker);
+struct reactor *broker_reactor(struct broker *broker, int number);
+const struct broker_options *broker_options(const struct broker *broker);
+/* The address of a listener once net/ has bound it. */
+void broker_listener_bound(struct broker *broker, int listener, uint16_t port);
+/* A counted image, from any thread. */
+struct meta_image *broker_image(struct broker *broker);
+
+/* Numbers for /metrics, from any thread. */
+struct broker_numbers {
+    uint64_t requests, request_errors, bytes_in, bytes_out, connections;
+    uint64_t flush_rounds, flush_failures, flush_p50_us, flush_p99_us;
+    uint64_t topics, partitions, partitions_offline;
+    uint64_t api_requests[128];
+};
+void broker_numbers(struct broker *broker, struct broker_numbers *ret_numbers);
+bool broker_is_ready(const struct broker *broker);

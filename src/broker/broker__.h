@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+/* broker/broker__.h - inside of the broker floor: the instance, its loops, and what the api files share. */
+#pragma once
+
+#include "broker/broker.h"
+
+#include "ctrl/ctrl.h"
+#include "wire/gen/errors.h"
+
+#include <errno.h>
+
+struct coordinator;
+struct fetch_sessions;
+struct flusher;
+struct control;
+
+struct broker {
+    struct broker_options options;
+    struct reactor *reactors; // options.reactor_count of them
+    struct io_pool *pool;
+    struct replica_options replica;
+    struct meta_image *image; // counted; newest published
+    struct io_lock *image_lock, *partitions_lock;
+    struct hash partitions; // struct partition_entry by topic id and index, under partitions_lock
+    struct control *control;
+    struct flusher *flushers;
+    struct fetch_sessions *sessions;
+    uint16_t listener_ports[LISTENERS_MAX];
+    _Atomic bool ready, stopping;
+};
+
+/* ---- request.c */
+extern const struct api_row *request__row(int16_t key);
+const struct api_row *request__rows(int *ret_count);
+
+/* ---- partitions.c */
+struct partition_entry {
+    struct hash_node in_partitions;
+    struct partition *partition; // counted
+};
+void broker__partitions_init(struct broker *broker);
+void broker__partitions_free(struct broker *broker);
+void broker__partition_add(struct broker *broker, struct partition *partition); // takes the reference
+/* Unlists; the caller gets the table's reference. NULL when it is not there. */
+struct partition *broker__partition_remove(struct broker *broker, struct uuid topic_id, int32_t index);
+struct partition *broker__partition_get(struct broker *broker, struct uuid topic_id, int32_t index); // counted, or NULL
+/* Calls `each` for a snapshot of all partitions, each counted during its call. */
+void broker__partitions_each(struct broker *broker, void (*each)(void *context, struct partition *p), void *context);
+void broker__partition_uses_free(struct reactor *reactor);
+/* The settings of a topic, as the image has them now. */
+struct partition_config broker__partition_config(const struct broker *broker, const struct meta_image *image, struct slice topic);
+
+/* ---- flusher.c */
+struct flusher *flusher_start(struct broker *broker);
+void flusher_stop(struct flusher *flusher);
+struct io_loop *flusher_loop(struct flusher *flusher);
+void flusher_numbers(struct flusher *flusher, struct broker_numbers *numbers);
+
+/* ---- control.c: the control thread, the only one that changes metadata */
+struct control *control_create(struct broker *broker);
+MUST_USE struct status control_open(struct control *control); // metadata, registration, partitions
+void control_run(struct control *control);                    // starts its thread
+void control_stop(struct control *control);                   // ends its thread
+MUST_USE struct status control_close(struct control *control); // what a clean stop writes
+void control_free(struct control *control);
+struct io_loop *control_loop(struct control *control);
+struct ctrl *control_ctrl(struct control *control); // for the control thread's part of api files
+
+/* ---- coordinator.c: the runtime of coordinator shards */
+void coordinator_init(struct reactor *reactor);
+void coordinator_free(struct reactor *reactor);
+void coordinator_mail(struct reactor *reactor, struct io_mail *mail);
+void coordinator_tick_end(struct reactor *reactor);
+int64_t coordinator_next_deadline_ms(const struct reactor *reactor);
+void coordinator_watch(struct reactor *reactor, struct partition_watch *watch); // something about its partition moved
+/* The shard of a group (or transactional id), as Kafka computes it: the hash code of the text modulo the partitions. */
+int32_t coordinator_shard_of(struct slice id, int32_t shard_count);
+
+/* ---- fetch_session.c */
+struct fetch_sessions *fetch_sessions_create(int32_t slots);
+void fetch_sessions_free(struct fetch_sessions *sessions);
+
+/* ---- wait.c */
+void request__wake(struct partition_watch *watch);

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+/* broker/request.c - the life of a request: from the free list, header, body, reply, and back.
+ *
+ * A request keeps its arena's first block and its reply buffer when it is freed, so a warm reactor makes requests without
+ * malloc. The header is read when the frame is cut (so that order and overlap can be decided), the body when the
+ * request's turn comes. A body that does not decode closes the connection, as Kafka does: after it no length can be
+ * believed. An unknown ApiVersions version is answered in version 0 with UNSUPPORTED_VERSION (KIP-511).
+ */
+#include "broker/broker__.h"
+#include "wire/gen/api_versions.h"
+
+enum { ARENA_BLOCK_BYTES = 4096, REPLY_KEPT_BYTES = 64 << 10, REQUESTS_KEPT = 256 };
+
+struct request *request_new(struct reactor *reactor)
+{
+    struct list *node = list_pop_front(&reactor->requests_free);
+    struct request *request = node ? CONTAINER_OF(node, struct request, in_completed) : NULL;
+    if (request) {
+        reactor->requests_free_count--;
+    } else {
+        request = mem_zalloc(sizeof *request);
+        arena_init(&request->arena, ARENA_BLOCK_BYTES, reactor->broker->options.request_arena_max);
+        wire_writer_init(&request->reply.out, (size_t)INT32_MAX);
+        list_init(&request->in_connection);
+        list_init(&request->in_completed);
+    }
+    request->home = reactor;
+    request->state = REQUEST_QUEUED;
+    request->started_ns = 0;
+    return request;
+}
+
+static void reply_release(struct reply *reply)
+{
+    for (int i = 0; i < reply->piece_count; i++)
+        log_slice_release(&reply->pieces[i].slice);
+    reply->pieces = NULL;
+    reply->piece_count = 0;
+    reply->pieces_size_bytes = 0;
+    reply->none = reply->close = false;
+    wire_writer_reset(&reply->out, REPLY_KEPT_BYTES);
+}
+
+void request_free(struct request *request)
+{
+    struct reactor *reactor = request->home;
+    assert(request->timer.index == 0);
+    reply_release(&request->reply);
+    arena_reset(&request->arena);
+    list_remove(&request->in_connection);
+    list_remove(&request->in_completed);
+    request->connection = request->block = NULL;
+    request->body = request->work = NULL;
+    request->api = NULL;
+    request->abandoned = false;
+    if (reactor->requests_free_count >= REQUESTS_KEPT) {
+        wire_writer_free(&request->reply.out);
+        arena_free(&request->arena);
+        mem_free(request);
+        return;
+    }
+    list_push_front(&reactor->requests_free, &request->in_completed);
+    reactor->requests_free_count++;
+}
+
+bool request_begin(struct request *request)
+{
+    struct wire_reader reader;
+    wire_reader_init(&reader, request->frame, request->frame_size);
+    request->api_key = wire_read_i16(&reader);
+    request->api_version = wire_read_i16(&reader);
+    request->correlation_id = wire_read_i32(&reader);
+    if (wire_reader_failed(&reader)) {
+        LOG(LOG_WARN, "net", "frame of %u bytes is too short for a request header", (unsigned)request->frame_size);
+        return false;
+    }
+    request->api = request__row(request->api_key);
+    if (!request->api || (request->listener->is_controller && !request->api->on_controller)) {
+        LOG(LOG_WARN, "net", "request with API key %d, which is not served on listener %s", (int)request->api_key,
+            request->listener->name);
+        return false;
+    }
+    bool known = request->api_version >= request->api->version_min && request->api_version <= request->api->version_max;
+    if (!known && request->api_key != API_API_VERSIONS) {
+        LOG(LOG_WARN, "net", "request %s with version %d; %d to %d are served", wire_api_find(request->api_key)->name,
+            (int)request->api_version, (int)request->api->version_min, (int)request->api->version_max);
+        return false;
+    }
+    return true;
+}
+
+bool request_may_overlap(const struct request *request)
+{
+    return request->api->overlaps;
+}
+
+static bool version_is_served(const struct request *request)
+{
+    return request->api_version >= request->api->version_min && request->api_version <= request->api->version_max;
+}
+
+/* NULL, with the reader failed, when the body does not fit its layout. */
+static void *body_read(struct request *request, struct wire_reader *reader)
+{
+    const struct wire_message *layout = wire_api_find(request->api_key)->request;
+    void *body = arena_zalloc(&request->arena, layout->size);
+    if (!body)
+        return NULL;
+    layout->read(reader, request->api_version, &request->arena, body);
+    return wire_reader_finish(reader) && !request->arena.failed ? body : NULL;
+}
+
+void request_start(struct request *request)
+{
+    assert(request->state == REQUEST_QUEUED);
+    request->state = REQUEST_RUNNING;
+    request->started_ns = io_now_ns();
+    struct reactor *reactor = request->home;
+    atomic_fetch_add_explicit(&reactor->counters[request->api_key].requests, 1, memory_order_relaxed);
+    if (!version_is_served(request)) { // only ApiVersions comes here; its body is in a layout that we don't know
+        request->body = NULL;
+        request->api->start(request);
+        return;
+    }
+    struct wire_reader reader;
+    wire_reader_init(&reader, request->frame, request->frame_size);
+    struct request_header header;
+    int16_t header_version = wire_request_header_version(request->api_key, request->api_version);
+    request_header_read(&reader, header_version, &request->arena, &header);
+    request->client_id = header.client_id;
+    request->body = body_read(request, &reader);
+    if (!request->body) {
+        request_refuse(request, "its body does not fit the layout of its version");
+        return;
+    }
+    request->api->start(request);
+}
+
+void request_refuse(struct request *request, const char *reason)
+{
+    LOG(LOG_WARN, "net", "request %s version %d from %s: %s; the connection is closed", wire_api_find(request->api_key)->name,
+        (int)request->api_version, request->client ? request->client->host : "a client that left", reason);
+    atomic_fetch_add_explicit(&request->home->counters[request->api_key].errors, 1, memory_order_relaxed);
+    request->reply.close = true;
+    request_complete(request);
+}
+
+void request_complete(struct request *request)
+{
+    assert(request->state == REQUEST_RUNNING);
+    assert(list_is_empty(&request->in_completed));
+    request_wait_until_end(request);
+    request->state = REQUEST_DONE;
+    list_push_back(&request->home->completed, &request->in_completed);
+}
+
+struct wire_writer *request_reply_begin(struct request *request)
+{
+    struct wire_writer *out = &request->reply.out;
+    wire_write_i32(out, 0); // the size, known at the end
+    struct response_header header;
+    response_header_init(&header);
+    header.correlation_id = request->correlation_id;
+    response_header_write(out, wire_response_header_version(request->api_key, request->api_version), &header);
+    return out;
+}
+
+void request_reply_end(struct request *request)
+{
+    struct wire_writer *out = &request->reply.out;
+    uint64_t size = (uint64_t)out->size + request->reply.pieces_size_bytes;
+    if (wire_writer_failed(out) || size > INT32_MAX) {
+        request_refuse(request, "the reply cannot be encoded");
+        return;
+    }
+    wire_writer_patch_i32(out, 0, (int32_t)(size - 4));
+    request_complete(request);
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+/* broker/wait.c - waiting and travelling: what a request does while it can't be answered yet.
+ *
+ * Waits are parked on the request's own reactor: in the watch of a partition, or in the heap of deadlines. A wake-up says
+ * only "look again": the request's `resume` looks at the facts itself, so a wake-up too many does no harm, and one too
+ * few cannot happen, since a watch is armed before the facts are looked at for the last time.
+ */
+#include "broker/broker__.h"
+
+void request_wait_partition(struct request *request, struct wait *wait, struct partition *partition)
+{
+    assert(wait->watch == NULL);
+    struct partition_watch *watch = partition_watch_get(partition, request->home->number);
+    partition_ref(partition);
+    wait->request = request;
+    wait->watch = watch;
+    list_push_back(&watch->waits, &wait->in_watch);
+    partition_watch_arm(watch);
+}
+
+void request_wait_partition_end(struct wait *wait)
+{
+    struct partition_watch *watch = wait->watch;
+    if (!watch)
+        return;
+    wait->watch = NULL;
+    list_remove(&wait->in_watch);
+    if (list_is_empty(&watch->waits))
+        partition_watch_disarm(watch);
+    partition_unref(watch->partition);
+}
+
+/* Every waiter looks once; those that still wait stay in order. */
+void request__wake(struct partition_watch *watch)
+{
+    struct list waits;
+    list_init(&waits);
+    list_splice_back(&waits, &watch->waits);
+    for (struct list *node; (node = list_pop_front(&waits));) {
+        list_push_back(&watch->waits, node);
+        struct request *request = CONTAINER_OF(node, struct wait, in_watch)->request;
+        request->api->resume(request);
+    }
+}
+
+void request_wait_until(struct request *request, int64_t deadline_ms)
+{
+    heap_insert(&request->home->timers, &request->timer, deadline_ms);
+}
+
+void request_wait_until_end(struct request *request)
+{
+    heap_remove(&request->home->timers, &request->timer);
+}
+
+bool request_deadline_passed(const struct request *request)
+{
+    return request->timer.index == 0 || request->timer.key <= request->home->now_ms;
+}
+
+void request_send_home(struct request *request)
+{
+    request->mail.kind = MAIL_RESUME;
+    io_loop_send(request->home->loop, &request->mail);
+}
+
+void request_send_to_shard(struct request *request, int32_t shard)
+{
+    struct broker *broker = request->home->broker;
+    request->mail.kind = MAIL_SHARD;
+    io_loop_send(broker->reactors[shard % broker->options.reactor_count].loop, &request->mail);
+}
+
+void request_send_to_control(struct request *request)
+{
+    request->mail.kind = MAIL_CONTROL;
+    io_loop_send(control_loop(request->home->broker->control), &request->mail);
+}
+
+void request_send_to_pool(struct request *request, void (*run)(struct io_job *job))
+{
+    request->job.run = run;
+    io_pool_submit(request->home->broker->pool, IO_LANE_READ, &request->job);
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+/* net/listener.c - binding, accepting, and handing connections to the least loaded reactor.
+ *
+ * Reactor 0 accepts; a connection travels once, as mail, before its first byte is read. At max.connections a new one is
+ * accepted and closed at once, so that its client sees a refusal instead of a queue.
+ */
+#include "net/net__.h"
+
+enum { ACCEPTS_PER_EVENT = 64 };
+
+struct status net_create(struct broker *broker, const struct net_options *options, struct net **ret_net)
+{
+    struct net *net = mem_zalloc(sizeof *net);
+    net->broker = broker;
+    net->options = *options;
+    const struct broker_options *named = broker_options(broker);
+    for (int i = 0; i < named->listener_count; i++) {
+        struct listener *listener = &net->listeners[net->listener_count];
+        *listener = (struct listener){.handle = {HANDLE_LISTENER}, .net = net, .named = &named->listeners[i]};
+        listener->socket = io_listen(named->listeners[i].host, named->listeners[i].port, options->backlog, &listener->bound);
+        if (listener->socket < 0) {
+            struct status s = STATUS(-listener->socket, "bind a listener");
+            LOG(LOG_ERROR, "net", "listener %s cannot bind %s:%d: %s", named->listeners[i].name, named->listeners[i].host,
+                (int)named->listeners[i].port, strerror(s.error));
+            net_free(net);
+            return s;
+        }
+        net->listener_count++;
+        broker_listener_bound(broker, i, listener->bound.port);
+    }
+    *ret_net = net;
+    return STATUS_OK;
+}
+
+void net_free(struct net *net)
+{
+    if (!net)
+        return;
+    for (int i = 0; i < net->listener_count; i++)
+        io_socket_close(net->listeners[i].socket);
+    mem_free(net);
+}
+
+uint16_t net_listener_port(const struct net *net, int listener)
+{
+    assert(listener < net->listener_count);
+    return net->listeners[listener].bound.port;
+}
+
+void net_reactor_start(struct net *net, struct reactor *reactor)
+{
+    struct net_reactor *own = mem_zalloc(sizeof *own);
+    own->net = net;
+    list_init(&own->connections);
+    list_init(&own->flush);
+    reactor->net = own;
+    for (int i = 0; reactor->number == 0 && i < net->listener_count; i++)
+        io_loop_watch(reactor->loop, net->listeners[i].socket, IO_READABLE, &net->listeners[i]);
+}
+
+static struct reactor *least_loaded(struct net *net)
+{
+    struct reactor *best = broker_reactor(net->broker, 0);
+    int count = broker_options(net->broker)->reactor_count;
+    for (int i = 1; i < count; i++) {
+        struct reactor *other = broker_reactor(net->broker, i);
+        if (atomic_load(&other->connections) < atomic_load(&best->connections))
+            best = other;
+    }
+    return best;
+}
+
+static void hand_over(struct listener *listener, int socket, const struct io_address *peer, const struct io_address *local)
+{
+    struct reactor *target = least_loaded(listener->net);
+    struct connection *connection = mem_zalloc(sizeof *connection);
+    *connection = (struct connection){.handle = {HANDLE_CONNECTION}, .reactor = target, .named = listener->named, .socket = socket,
+                                      .peer = *peer, .local = *local};
+    connection->mail.kind = MAIL_CONNECTION;
+    list_init(&connection->requests);
+    list_init(&connection->in_reactor);
+    list_init(&connection->in_flush);
+    atomic_fetch_add(&listener->net->connection_count, 1);
+    atomic_fetch_add(&target->connections, 1);
+    io_loop_send(target->loop, &connection->mail);
+}
+
+void net__accept(struct reactor *reactor, struct listener *listener)
+{
+    struct net *net = listener->net;
+    for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
+        struct io_address peer, local;
+        int socket = io_accept(listener->socket, &peer, &local);
+        if (socket == -EAGAIN)
+            return;
+        if (socket < 0) {
+            LOG(LOG_WARN, "net", "cannot accept a connection: %s", strerror(-socket));
+            return;
+        }
+        if (atomic_load(&net->connection_count) >= net->options.connections_max) {
+            LOG(LOG_WARN, "net", "refused a connection from %s: max.connections (%d) reached", peer.host,
+                net->options.connections_max);
+            io_socket_close(socket);
+            continue;
+        }
+        io_socket_send_buffer(socket, net->options.send_buffer_bytes);
+        io_socket_recv_buffer(socket, net->options.receive_buffer_bytes);
+        hand_over(listener, socket, &peer, &local);
+    }
+    (void)reactor;
+}
+
+void net_mail(struct reactor *reactor, struct io_mail *mail)
+{
+    assert(mail->kind == MAIL_CONNECTION);
+    struct connection *connection = CONTAINER_OF(mail, struct connection, mail);
+    assert(connection->reactor == reactor);
+    net__connection_start(connection);
+}
+
+void net_event(struct reactor *reactor, const struct io_event *event)
+{
+    struct handle *handle = event->context;
+    if (handle->kind == HANDLE_LISTENER)
+        net__accept(reactor, (struct listener *)handle);
+    else
+        net__connection_event((struct connection *)handle, event->events);
+}
+
+void net_drain(struct reactor *reactor)
+{
+    struct net_reactor *own = net__of(reactor);
+    while (!list_is_empty(&reactor->completed) || !list_is_empty(&own->flush)) {
+        for (struct list *node; (node = list_pop_front(&reactor->completed));) {
+            struct request *request = CONTAINER_OF(node, struct request, in_completed);
+            struct connection *connection = request->connection;
+            if (request->abandoned) {
+                net__block_unref(reactor, request->block);
+                request_free(request);
+            } else if (list_is_empty(&connection->in_flush)) {
+                list_push_back(&own->flush, &connection->in_flush);
+            }
+        }
+        for (struct list *node; (node = list_pop_front(&own->flush));)
+            net__connection_advance(CONTAINER_OF(node, struct connection, in_flush));
+    }
+}
+
+bool net_has_work(const struct reactor *reactor)
+{
+    return !list_is_empty(&reactor->completed) || !list_is_empty(&net__of(reactor)->flush);
+}
+
+bool net_reactor_stop(struct reactor *reactor, bool force)
+{
+    struct net_reactor *own = net__of(reactor);
+    struct net *net = own->net;
+    for (int i = 0; !own->stopping && reactor->number == 0 && i < net->listener_count; i++)
+        io_loop_watch(reactor->loop, net->listeners[i].socket, 0, NULL);
+    own->stopping = true;
+    LIST_EACH_SAFE(node, &own->connections)
+    {
+        struct connection *connection = CONTAINER_OF(node, struct connection, in_reactor);
+        if (force || connection->request_count == 0)
+            net__connection_close(connection, NULL);
+    }
+    if (!list_is_empty(&own->connections))
+        return false;
+    while (own->blocks_free) {
+        struct block *block = own->blocks_free;
+        own->blocks_free = block->next;
+        mem_free(block);
+    }
+    own->blocks_free_count = 0;
+    return true;
+}

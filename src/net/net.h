@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+/* net/net.h - listeners and connections: bytes arrive, whole frames are cut in place, replies leave in request order.
+ *
+ * A connection lives and dies on one reactor. It owns a receive block only while bytes of it are not consumed; requests
+ * hold the block their frame lies in. Limits per connection: CONNECTION_REQUESTS_MAX requests and
+ * CONNECTION_BYTES_MAX frame bytes in flight; at the limit it is not read until replies have left.
+ */
+#pragma once
+
+#include "broker/broker.h"
+
+enum { CONNECTION_REQUESTS_MAX = 128 };          // requests in flight on one connection
+enum { CONNECTION_BYTES_MAX = 256 << 20 };       // their frames' bytes
+enum { RECEIVE_BLOCK_BYTES = 256 << 10 };        // a lent receive buffer
+enum { RECEIVE_BLOCKS_KEPT = 8 };                // unused ones kept by a reactor
+
+struct net;
+
+struct net_options {
+    int send_buffer_bytes, receive_buffer_bytes; // socket.send.buffer.bytes, socket.receive.buffer.bytes; -1: the kernel's
+    int backlog;                                 // socket.listen.backlog.size
+    int connections_max;                         // max.connections
+};
+
+/* Binds every listener of the broker; the bound ports are told to it. */
+MUST_USE struct status net_create(struct broker *broker, const struct net_options *options, struct net **ret_net);
+void net_free(struct net *net); // after the reactors' threads have ended
+uint16_t net_listener_port(const struct net *net, int listener);
+
+/* The reactor's tick: events and mail in, then `net_drain` sends what has completed and starts what may start now. */
+void net_reactor_start(struct net *net, struct reactor *reactor); // reactor 0 accepts
+void net_event(struct reactor *reactor, const struct io_event *event);
+void net_mail(struct reactor *reactor, struct io_mail *mail); // MAIL_CONNECTION
+void net_drain(struct reactor *reactor);
+bool net_has_work(const struct reactor *reactor); // completed requests wait for net_drain
+/* Stop: accepts and reads no more; true once every connection has sent what it owes or `force`. */
+bool net_reactor_stop(struct reactor *reactor, bool force);

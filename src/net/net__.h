@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+/* net/net__.h - inside of net: blocks, connections, what a reactor keeps for them. */
+#pragma once
+
+#include "net/net.h"
+
+#include <errno.h>
+
+/* What the context of a loop event points at. */
+enum handle_kind { HANDLE_LISTENER, HANDLE_CONNECTION };
+struct handle {
+    enum handle_kind kind;
+};
+
+struct listener {
+    struct handle handle; // first
+    struct net *net;
+    const struct broker_listener *named;
+    int socket;
+    struct io_address bound;
+};
+
+/* A lent receive buffer: [0, parsed) cut into frames, [parsed, end) received, [end, capacity) free. Counted by the
+ * connection that fills it and each request whose frame lies in it; all on one reactor. */
+struct block {
+    struct block *next; // free list
+    uint32_t references;
+    size_t parsed, end, capacity;
+    uint8_t bytes[];
+};
+
+struct connection {
+    struct handle handle; // first
+    struct io_mail mail;  // hand-over to its reactor
+    struct reactor *reactor;
+    const struct broker_listener *named;
+    int socket;
+    uint32_t watching;    // as told to the loop
+    struct io_address peer, local;
+    struct block *block;  // NULL when idle
+    struct list requests; // struct request.in_connection, oldest first
+    int request_count;
+    size_t request_bytes;
+    int segment;          // of the oldest request's reply: 2i memory before piece i, 2i+1 piece i
+    size_t segment_sent;
+    bool wants_writable, peer_closed;
+    struct list in_reactor, in_flush;
+};
+
+struct net_reactor {
+    struct net *net;
+    struct list connections;
+    struct list flush; // connections with something to send or start
+    struct block *blocks_free;
+    int blocks_free_count;
+    bool stopping;
+};
+
+struct net {
+    struct broker *broker;
+    struct net_options options;
+    struct listener listeners[LISTENERS_MAX];
+    int listener_count;
+    _Atomic int64_t connection_count;
+};
+
+static inline struct net_reactor *net__of(const struct reactor *reactor)
+{
+    return (struct net_reactor *)reactor->net;
+}
+
+struct block *net__block_get(struct reactor *reactor, size_t capacity);
+void net__block_unref(struct reactor *reactor, struct block *block);
+
+void net__accept(struct reactor *reactor, struct listener *listener);
+void net__connection_start(struct connection *connection); // on its reactor
+void net__connection_event(struct connection *connection, uint32_t events);
+/* Starts what may start, sends what can be sent, adjusts what the loop watches; may close. */
+void net__connection_advance(struct connection *connection);
+void net__connection_close(struct connection *connection, const char *reason);
+/* Sends from the oldest finished request on. False when the connection must close. */
+bool net__send(struct connection *connection);

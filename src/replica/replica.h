@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+/* replica/replica.h - one partition's duty: who may append, in which order, and what readers may see.
+ *
+ * A partition is used by many threads without a lock that anyone waits for:
+ *
+ *   turn      one flag. Whoever sets it may call the writer's side of the log. A reactor never waits for it: it queues
+ *             its append and goes on; the holder looks at the queue again after giving the turn back.
+ *   chores    work that needs the turn and may wait for the disk (roll, retention, checkpoint, delete): queued too, run
+ *             in the pool with the turn held, appends queue meanwhile.
+ *   watches   one per loop that waits for this partition: a mail node, sent when something that was waited for may be
+ *             true (written, flushed, high watermark moved, leader changed, deleted). The receiver looks itself.
+ *
+ * High watermark = the smallest end that every in-sync replica holds; our own end counts as held once it is flushed
+ * (durability fsync) or written (page-cache). Design section 1.3; KIP-101 for the epochs.
+ */
+#pragma once
+
+#include "base/base.h"
+#include "io/io.h"
+#include "storage/storage.h"
+
+struct partition;
+
+enum { REPLICA_LOOPS_MAX = 256 }; // loops that may watch a partition: the reactors
+
+/* What happens to the partitions of one broker; shared by all of them, outlives them. */
+struct replica_options {
+    bool flush_before_visible; // durability fsync
+    int32_t node_id;
+    uint32_t loop_count;       // loops[i] is watched as number i
+    struct io_loop *loops[REPLICA_LOOPS_MAX];
+    struct io_loop *flusher;   // gets a partition's `dirty` mail
+    uint32_t dirty_mail_kind, watch_mail_kind;
+    struct io_pool *pool;      // chores
+};
+
+/* ---- one append: a batch of one client, or of a coordinator. Lives in its request until `done`. */
+struct append {
+    struct append *next;          // the queue's
+    struct log_batch batch;
+    uint32_t loop;                // whose watch is woken when another thread finished it
+    int32_t expected_leader_epoch; // -1: any
+    bool waits_for_flush;         // somebody waits: the flusher starts at once
+    int64_t now_ms;               // wall clock, for the log
+
+    int16_t error;                // Kafka error code, valid once done
+    _Atomic bool done;            // written and published, or refused
+};
+
+/* ---- chores */
+struct chore {
+    struct io_job job; // first
+    struct chore *next;
+    struct partition *partition;
+    void (*run)(struct chore *chore); // in the pool, with the turn held; must not end the turn itself
+};
+
+/* Who waits for a partition on one loop. */
+struct partition_watch {
+    struct io_mail mail; // first; kind is options->watch_mail_kind; each one received carries a reference to the partition
+    struct partition *partition;
+    _Atomic bool armed;
+    struct list waits;   // the loop's own
+};
+
+struct partition_config {
+    struct log_config log;
+    int32_t max_message_bytes, min_insync_replicas;
+    bool log_append_time, compacted;
+    int8_t compression_type; // -1: producer; else the codec
+    int32_t compression_level;
+    int64_t timestamp_before_max_ms, timestamp_after_max_ms;
+};
+
+/* ---- life. Counted; the table of the broker holds one reference, every watcher and chore its own. */
+struct partition *partition_create(const struct replica_options *options, const char *topic, struct uuid topic_id, int32_t index,
+                                   const char *log_dir, bool internal);
+void partition_ref(struct partition *p);
+void partition_unref(struct partition *p); // the last one frees log and memory
+/* Gives it its log, making the directory when it does not exist yet. `options->directory` is ignored: the partition knows.
+ * `later`: the first append does it (a chore); until then the partition reads as empty. */
+MUST_USE struct status partition_open(struct partition *p, const struct log_open_options *options, bool later);
+
+const char *partition_topic(const struct partition *p);
+struct uuid partition_topic_id(const struct partition *p);
+int32_t partition_index(const struct partition *p);
+const char *partition_log_dir(const struct partition *p);
+bool partition_is_internal(const struct partition *p);
+struct log *partition_log(const struct partition *p); // NULL while it has none
+
+/* ---- duty, from the metadata image. Replicas and isr are node ids. Becoming leader of a new epoch begins that epoch in
+ * the log (so it may wait for the disk: call from the control thread or a chore, with the turn). */
+struct partition_duty {
+    int32_t leader, leader_epoch;
+    const int32_t *isr;
+    int32_t isr_count;
+};
+MUST_USE struct status partition_duty_set(struct partition *p, const struct partition_duty *duty);
+int32_t partition_leader(const struct partition *p);
+int32_t partition_leader_epoch(const struct partition *p);
+bool partition_is_leader(const struct partition *p);
+int32_t partition_isr_count(const struct partition *p);
+/* Deleted or moved away: every later append and read is refused, watchers are woken. */
+void partition_retire(struct partition *p);
+bool partition_is_retired(const struct partition *p);
+bool partition_is_offline(const struct partition *p); // its directory or log had a fault
+
+void partition_config_set(struct partition *p, const struct partition_config *config);
+/* The settings as of now; a copy, since they may change at any time. */
+struct partition_config partition_config_get(struct partition *p);
+
+/* ---- appending. Enqueue never waits. Drain takes the turn if it is free and writes what is queued, with one pwritev for
+ * as many as go together; the caller's own appends may or may not be done afterwards (look at append->done). */
+void partition_enqueue(struct partition *p, struct append *append);
+void partition_drain(struct partition *p, uint32_t own_loop);
+/* Runs in the pool with the turn held as soon as the turn is free; holds a reference meanwhile. */
+void partition_chore(struct partition *p, struct chore *chore);
+/* The turn for start and stop, when nothing else runs; false when somebody has it. */
+bool partition_turn_try(struct partition *p);
+void partition_turn_end(struct partition *p);
+
+/* ---- the flusher's side */
+struct partition *partition_of_dirty_mail(struct io_mail *mail);
+bool partition_flush_is_urgent(const struct partition *p);
+/* Syncs, moves the high watermark, wakes the watchers. */
+MUST_USE struct status partition_flush(struct partition *p);
+
+/* ---- what may be seen */
+int64_t partition_start_offset(const struct partition *p);
+int64_t partition_end_offset(const struct partition *p);
+int64_t partition_high_watermark(const struct partition *p);
+int64_t partition_last_stable_offset(const struct partition *p);
+int64_t partition_flushed_offset(const struct partition *p);
+/* True once a reply with these acks may leave for what ends at `end_offset`: 0 always; 1 flushed (or written); -1 high watermark. */
+bool partition_is_acked(const struct partition *p, int16_t acks, int64_t end_offset);
+/* Start and stop: the high watermark of replication-offset-checkpoint, bounded by what is flushed. */
+void partition_high_watermark_restore(struct partition *p, int64_t offset);
+
+enum read_as { READ_AS_CONSUMER, READ_AS_COMMITTED, READ_AS_FOLLOWER };
+/* Kafka error code 0, OFFSET_OUT_OF_RANGE, NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH, KAFKA_STORAGE_ERROR.
+ * `leader_epoch` -1: not checked. */
+int16_t partition_check_epoch(const struct partition *p, int32_t leader_epoch);
+int16_t partition_read(struct partition *p, enum read_as as, int64_t offset, uint32_t size_max, bool at_least_one,
+                       struct log_slice *ret_slice);
+
+/* ---- watching, by the loop's own thread. */
+struct partition_watch *partition_watch_get(struct partition *p, uint32_t loop); // made on first use
+void partition_watch_arm(struct partition_watch *watch);    // then look at the condition once more
+void partition_watch_disarm(struct partition_watch *watch);
+void partition_wake_all(struct partition *p);

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+/* replica/replica__.h - inside of a partition, for the files of this folder. */
+#pragma once
+
+#include "replica/replica.h"
+
+struct partition {
+    _Atomic int64_t references;
+    const struct replica_options *options;
+    char *topic, *log_dir, *directory;
+    struct uuid topic_id;
+    int32_t index;
+    bool internal;
+
+    /* the turn, and what waits for it */
+    _Atomic bool turn;
+    _Atomic(struct append *) queue;     // newest first
+    _Atomic(struct chore *) chores;     // newest first
+    struct append *pending, **pending_tail; // taken from the queue, in order; the turn's
+    struct chore *chores_taken;         // in order; the turn's
+    struct chore own_chore;             // roll, or first opening
+    bool own_chore_busy;
+
+    _Atomic(struct log *) log;          // NULL while it has none
+    bool opens_later;
+    struct log_open_options open_options;
+
+    /* duty */
+    _Atomic int32_t leader, leader_epoch, isr_count;
+    _Atomic bool retired, offline;
+    _Atomic int64_t high_watermark;
+
+    struct io_lock *config_lock;
+    struct partition_config config;
+    _Atomic bool config_changed;
+
+    struct io_mail dirty;
+    _Atomic bool flush_is_urgent;
+    _Atomic(struct partition_watch *) watches[]; // options->loop_count of them
+};
+
+/* Moves the high watermark to what is held now; true when it moved. */
+bool partition__high_watermark_advance(struct partition *p);
+/* Tells the flusher that there is something to sync. */
+void partition__mark_dirty(struct partition *p, bool urgent);
+void partition__take_offline(struct partition *p, struct status why);
+/* Opens the log now: directory, recovery, epoch. */
+MUST_USE struct status partition__open_now(struct partition *p);
