@@ -9,7 +9,7 @@
  */
 #include "broker/broker__.h"
 
-enum { ROUND_MAX = 4096, HELPERS = 8 };
+enum { HELPERS = 8 };
 
 struct flush_helper {
     struct io_job job; // first
@@ -23,10 +23,8 @@ struct flusher {
     struct io_thread *thread;
     struct io_pool *pool;
     struct io_mail stop_mail;
-    struct partition *dirty[ROUND_MAX]; // each with its reference
-    int dirty_count;
-    struct partition *round[ROUND_MAX];
-    int round_count;
+    struct partition **dirty, **round; // each partition with its reference; at most one entry for each partition
+    int dirty_count, dirty_capacity, round_count, round_capacity;
     _Atomic int round_next;
     struct flush_helper helpers[HELPERS];
     int helpers_running;
@@ -69,8 +67,13 @@ static void round_end(struct flusher *flusher)
 static void round_start(struct flusher *flusher)
 {
     assert(flusher->round_count == 0 && flusher->helpers_running == 0);
-    memcpy(flusher->round, flusher->dirty, (size_t)flusher->dirty_count * sizeof flusher->dirty[0]);
+    struct partition **free_array = flusher->round;
+    int free_capacity = flusher->round_capacity;
+    flusher->round = flusher->dirty;
+    flusher->round_capacity = flusher->dirty_capacity;
     flusher->round_count = flusher->dirty_count;
+    flusher->dirty = free_array;
+    flusher->dirty_capacity = free_capacity;
     flusher->dirty_count = 0;
     flusher->urgent = false;
     flusher->round_start_ns = io_now_ns();
@@ -89,15 +92,18 @@ static void take_dirty(struct flusher *flusher, struct partition *p)
 {
     if (flusher->dirty_count == 0)
         flusher->first_dirty_ns = io_now_ns();
+    if (flusher->dirty_count == flusher->dirty_capacity) {
+        flusher->dirty_capacity = flusher->dirty_capacity ? flusher->dirty_capacity * 2 : 64;
+        flusher->dirty = mem_realloc(flusher->dirty, (size_t)flusher->dirty_capacity * sizeof flusher->dirty[0]);
+    }
     flusher->dirty[flusher->dirty_count++] = p; // the mail's reference
     flusher->urgent |= partition_flush_is_urgent(p);
 }
 
-/* Takes mail until none is left or the round is full; the rest of the chain waits in order. */
-static struct io_mail *take_mail(struct flusher *flusher, struct io_mail *chain)
+static void take_mail(struct flusher *flusher)
 {
-    while (chain && flusher->dirty_count < ROUND_MAX) {
-        struct io_mail *mail = io_mail_take(&chain);
+    struct io_mail *chain = io_loop_mail(flusher->loop);
+    for (struct io_mail *mail; (mail = io_mail_take(&chain));) {
         if (mail->kind == MAIL_DIRTY)
             take_dirty(flusher, partition_of_dirty_mail(mail));
         else if (mail->kind == MAIL_FLUSHED && --flusher->helpers_running == 0)
@@ -105,7 +111,6 @@ static struct io_mail *take_mail(struct flusher *flusher, struct io_mail *chain)
         else if (mail->kind == MAIL_STOP)
             flusher->stopping = true;
     }
-    return chain;
 }
 
 static int64_t wait_deadline_ns(const struct flusher *flusher)
@@ -119,25 +124,22 @@ static bool round_is_due(const struct flusher *flusher)
 {
     if (flusher->round_count > 0 || flusher->dirty_count == 0)
         return false;
-    return flusher->urgent || flusher->stopping || flusher->dirty_count == ROUND_MAX || io_now_ns() >= wait_deadline_ns(flusher);
+    return flusher->urgent || flusher->stopping || io_now_ns() >= wait_deadline_ns(flusher);
 }
 
 static void run(void *context)
 {
     struct flusher *flusher = context;
-    struct io_mail *chain = NULL;
     for (;;) {
-        chain = take_mail(flusher, chain ? chain : io_loop_mail(flusher->loop));
+        take_mail(flusher);
         if (round_is_due(flusher)) {
             round_start(flusher);
             continue;
         }
-        if (flusher->stopping && flusher->round_count == 0 && flusher->dirty_count == 0 && !chain)
+        if (flusher->stopping && flusher->round_count == 0 && flusher->dirty_count == 0)
             return;
-        if (!chain) {
-            struct io_event none[1];
-            io_loop_wait(flusher->loop, none, 1, wait_deadline_ns(flusher));
-        }
+        struct io_event none[1];
+        io_loop_wait(flusher->loop, none, 1, wait_deadline_ns(flusher));
     }
 }
 
@@ -164,6 +166,8 @@ void flusher_stop(struct flusher *flusher)
     io_pool_destroy(flusher->pool);
     io_loop_destroy(flusher->loop);
     io_lock_destroy(flusher->numbers_lock);
+    mem_free(flusher->dirty);
+    mem_free(flusher->round);
     mem_free(flusher);
 }
 

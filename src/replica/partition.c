@@ -25,6 +25,7 @@ struct partition *partition_create(const struct replica_options *options, const 
     p->pending_tail = &p->pending;
     p->leader = p->leader_epoch = -1;
     p->config_lock = io_lock_create();
+    p->config_version = 1;
     p->dirty.kind = options->dirty_mail_kind;
     return p;
 }
@@ -192,8 +193,13 @@ void partition_config_set(struct partition *p, const struct partition_config *co
 {
     io_lock_take(p->config_lock);
     p->config = *config;
+    atomic_fetch_add(&p->config_version, 1);
     io_lock_release(p->config_lock);
-    atomic_store(&p->config_changed, true);
+}
+
+uint64_t partition_config_version(const struct partition *p)
+{
+    return atomic_load(&p->config_version);
 }
 
 struct partition_config partition_config_get(struct partition *p)

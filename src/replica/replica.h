@@ -108,6 +108,7 @@ bool partition_is_offline(const struct partition *p); // its directory or log ha
 void partition_config_set(struct partition *p, const struct partition_config *config);
 /* The settings as of now; a copy, since they may change at any time. */
 struct partition_config partition_config_get(struct partition *p);
+uint64_t partition_config_version(const struct partition *p); // changes with each set; never 0
 
 /* ---- appending. Enqueue never waits. Drain takes the turn if it is free and writes what is queued, with one pwritev for
  * as many as go together; the caller's own appends may or may not be done afterwards (look at append->done). */

@@ -32,7 +32,8 @@ struct partition {
 
     struct io_lock *config_lock;
     struct partition_config config;
-    _Atomic bool config_changed;
+    _Atomic uint64_t config_version;
+    uint64_t config_version_of_log; // the turn's
 
     struct io_mail dirty;
     _Atomic bool flush_is_urgent;
@@ -43,6 +44,8 @@ struct partition {
 bool partition__high_watermark_advance(struct partition *p);
 /* Tells the flusher that there is something to sync. */
 void partition__mark_dirty(struct partition *p, bool urgent);
+/* Wakes the watchers but that of `except_loop`, which looks itself. */
+void partition__wake(struct partition *p, uint32_t except_loop);
 void partition__take_offline(struct partition *p, struct status why);
 /* Opens the log now: directory, recovery, epoch. */
 MUST_USE struct status partition__open_now(struct partition *p);

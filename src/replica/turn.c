@@ -108,10 +108,12 @@ static void refuse_all(struct partition *p, int16_t error, uint32_t own_loop)
 
 static void config_refresh(struct partition *p, struct log *log)
 {
-    if (log && atomic_exchange(&p->config_changed, false)) {
-        struct partition_config config = partition_config_get(p);
-        log_config_set(log, &config.log);
-    }
+    uint64_t version = partition_config_version(p);
+    if (!log || version == p->config_version_of_log)
+        return;
+    struct partition_config config = partition_config_get(p);
+    log_config_set(log, &config.log);
+    p->config_version_of_log = version;
 }
 
 /* ---- the partition's own chores: the first opening, and a roll */
@@ -200,7 +202,7 @@ static void group_write(struct partition *p, struct log *log, struct group *grou
     if (ok)
         partition__mark_dirty(p, group->waits);
     if (advanced)
-        partition_wake_all(p);
+        partition__wake(p, own_loop);
 }
 
 /* With the turn held. True when the turn went on to a chore in the pool. */

@@ -191,9 +191,14 @@ void partition_watch_disarm(struct partition_watch *watch)
 
 void partition_wake_all(struct partition *p)
 {
+    partition__wake(p, UINT32_MAX);
+}
+
+void partition__wake(struct partition *p, uint32_t except_loop)
+{
     for (uint32_t i = 0; i < p->options->loop_count; i++) {
         struct partition_watch *watch = atomic_load(&p->watches[i]);
-        if (!watch || !atomic_load(&watch->armed))
+        if (i == except_loop || !watch || !atomic_load(&watch->armed))
             continue;
         partition_ref(p);
         if (!io_loop_send(p->options->loops[i], &watch->mail))

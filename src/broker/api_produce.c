@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: Apache-2.0
+/* broker/api_produce.c - Produce: batches in, offsets out (KIP-98, KIP-467, KIP-516, KIP-951).
+ *
+ *   start    resolve each partition in the image, validate its batch, queue the append
+ *   resume   the appends are written; the reply waits for the flush (acks 1), the high watermark (acks -1), or nothing
+ *   finish   tickets -> response
+ *
+ * Every partition has its own outcome; none holds up another but by the reply, which waits for all of them or for the
+ * request's timeout. acks=0 has no reply: an error closes the connection, as Kafka does, so that the client notices.
+ */
+#include "broker/broker__.h"
+#include "wire/gen/produce.h"
+
+struct produce_part {
+    struct append append;
+    struct wait wait;
+    struct partition_use *use; // until queued
+    struct partition *partition; // counted while the append is on its way
+    bool queued, waits;
+    bool timed_out;
+    int16_t error;
+    int64_t start_offset;     // -1 unknown
+    struct slice message;     // of RecordErrors
+    struct record_fault fault; // which record was refused; index -1: none
+};
+
+struct produce_work {
+    struct produce_part *parts; // in request order
+    int count, waiting;
+    int16_t acks;
+};
+
+static const struct meta_topic *topic_find(const struct request *request, const struct produce_request_topic_produce_data *data)
+{
+    const struct meta_image *image = request->home->image;
+    return request->api_version >= 13 ? meta_topic_by_id(image, data->topic_id) : meta_topic_by_name(image, data->name);
+}
+
+/* Only Kafka's own admin client may write to internal topics. */
+static bool may_write(const struct request *request, const struct partition *p)
+{
+    return !partition_is_internal(p) || slice_equal_str(request->client_id, "__admin_client");
+}
+
+static struct record_rules rules_of(const struct request *request, const struct partition_config *config)
+{
+    return (struct record_rules){
+        .now_ms = request->home->wall_ms,
+        .size_max_bytes = config->max_message_bytes,
+        .timestamp_before_max_ms = config->timestamp_before_max_ms,
+        .timestamp_after_max_ms = config->timestamp_after_max_ms,
+        .log_append_time = config->log_append_time,
+        .needs_keys = config->compacted,
+        .zstd_allowed = request->api_version >= 7,
+    };
+}
+
+static int16_t part_validate(struct request *request, struct produce_part *part, struct slice records)
+{
+    struct partition_use *use = part->use;
+    if (partition_is_offline(use->partition))
+        return KAFKA_KAFKA_STORAGE_ERROR;
+    part->start_offset = partition_start_offset(use->partition);
+    if (((struct produce_work *)request->work)->acks == -1 && partition_isr_count(use->partition) < use->config.min_insync_replicas)
+        return KAFKA_NOT_ENOUGH_REPLICAS;
+    struct record_rules rules = rules_of(request, &use->config);
+    struct log_batch *batch = &part->append.batch;
+    int16_t error = record_validate(records, &rules, request->home->scratch, &batch->facts, &part->fault);
+    if (error != KAFKA_NONE)
+        return error;
+    batch->bytes = (uint8_t *)(uintptr_t)records.data;
+    batch->size_bytes = (uint32_t)records.size;
+    batch->from_client = true;
+    if (use->config.log_append_time)
+        record_batch_set_append_time(batch->bytes, batch->size_bytes, rules.now_ms, &batch->facts);
+    return KAFKA_NONE;
+}
+
+/* Where Kafka gives the log's start offset beside an error, and where it does not. */
+static bool tells_start_offset(int16_t error)
+{
+    switch (error) {
+    case KAFKA_UNKNOWN_TOPIC_OR_PARTITION:
+    case KAFKA_NOT_LEADER_OR_FOLLOWER:
+    case KAFKA_MESSAGE_TOO_LARGE:
+    case KAFKA_RECORD_LIST_TOO_LARGE:
+    case KAFKA_CORRUPT_MESSAGE:
+    case KAFKA_KAFKA_STORAGE_ERROR:
+    case KAFKA_UNKNOWN_TOPIC_ID:
+        return false;
+    default:
+        return true;
+    }
+}
+
+static int16_t part_start(struct request *request, struct produce_part *part, const struct meta_topic *topic,
+                          const struct produce_request_partition_produce_data *data)
+{
+    struct produce_work *work = request->work;
+    part->start_offset = -1;
+    part->fault.record_index = -1;
+    if (work->acks < -1 || work->acks > 1)
+        return KAFKA_INVALID_REQUIRED_ACKS;
+    if (!topic)
+        return request->api_version >= 13 ? KAFKA_UNKNOWN_TOPIC_ID : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+    if (data->index < 0 || data->index >= topic->partition_count)
+        return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+    part->use = reactor_partition(request->home, topic->id, data->index);
+    if (!part->use || !partition_is_leader(part->use->partition))
+        return KAFKA_NOT_LEADER_OR_FOLLOWER;
+    if (!may_write(request, part->use->partition))
+        return KAFKA_INVALID_TOPIC_EXCEPTION;
+    int16_t error = part_validate(request, part, data->records);
+    if (error != KAFKA_NONE)
+        return error;
+    part->append.expected_leader_epoch = -1;
+    part->append.waits_for_flush = work->acks != 0;
+    part->partition = part->use->partition;
+    partition_ref(part->partition);
+    part->queued = true;
+    reactor_append(request->home, part->use, &part->append);
+    return KAFKA_NONE;
+}
+
+/* True when nothing more is to be waited for. */
+static bool part_is_over(struct produce_work *work, struct produce_part *part)
+{
+    if (!part->queued)
+        return true;
+    if (!atomic_load(&part->append.done))
+        return false;
+    if (part->append.error != KAFKA_NONE)
+        part->error = part->append.error;
+    else if (partition_is_acked(part->partition, work->acks, part->append.batch.end_offset))
+        part->error = KAFKA_NONE;
+    else if (partition_is_offline(part->partition))
+        part->error = KAFKA_KAFKA_STORAGE_ERROR;
+    else if (partition_is_retired(part->partition) || !partition_is_leader(part->partition))
+        part->error = KAFKA_NOT_LEADER_OR_FOLLOWER;
+    else
+        return false;
+    return true;
+}
+
+static void part_end(struct produce_part *part)
+{
+    request_wait_partition_end(&part->wait);
+    if (part->partition) {
+        part->start_offset = partition_start_offset(part->partition);
+        partition_unref(part->partition);
+    }
+    part->partition = NULL;
+    part->waits = false;
+}
+
+static void part_write(struct wire_writer *out, int16_t version, const struct produce_request_partition_produce_data *data,
+                       const struct produce_part *part)
+{
+    struct produce_response_partition_produce_response reply;
+    produce_response_partition_produce_response_init(&reply);
+    bool ok = part->error == KAFKA_NONE;
+    const struct log_batch *batch = &part->append.batch;
+    reply.index = data->index;
+    reply.error_code = part->error;
+    reply.base_offset = ok ? batch->base_offset : -1;
+    bool append_time = ok && (batch->duplicate ? batch->log_append_time_ms >= 0 : batch->facts.is_append_time);
+    if (append_time)
+        reply.log_append_time_ms = batch->duplicate ? batch->log_append_time_ms : batch->facts.max_timestamp_ms;
+    reply.log_start_offset = ok || tells_start_offset(part->error) ? part->start_offset : -1;
+    struct produce_response_batch_index_and_error_message fault = {0};
+    if (part->fault.record_index >= 0) {
+        produce_response_batch_index_and_error_message_init(&fault);
+        fault.batch_index = part->fault.record_index;
+        fault.batch_index_error_message = slice_str(part->fault.record_message);
+        reply.record_errors = &fault;
+        reply.record_errors_count = 1;
+    }
+    reply.error_message = slice_str(part->fault.message);
+    produce_response_partition_produce_response_write(out, version, &reply);
+}
+
+static void finish(struct request *request)
+{
+    const struct produce_request *body = request->body;
+    struct produce_work *work = request->work;
+    int16_t version = request->api_version;
+    struct wire_writer *out = request_reply_begin(request);
+    bool flexible = version >= 9;
+    struct produce_part *part = work->parts;
+    wire_write_array_count(out, flexible, body->topic_data_count);
+    for (int32_t t = 0; t < body->topic_data_count; t++) {
+        const struct produce_request_topic_produce_data *topic = &body->topic_data[t];
+        if (version >= 13)
+            wire_write_uuid(out, topic->topic_id);
+        else
+            wire_write_string(out, flexible, topic->name);
+        wire_write_array_count(out, flexible, topic->partition_data_count);
+        for (int32_t i = 0; i < topic->partition_data_count; i++)
+            part_write(out, version, &topic->partition_data[i], part++);
+        if (flexible)
+            wire_write_uvarint(out, 0); // tagged fields
+    }
+    wire_write_i32(out, 0); // throttle time
+    if (flexible)
+        wire_write_uvarint(out, 0);
+    request_reply_end(request);
+}
+
+static bool any_failed(const struct produce_work *work)
+{
+    for (int i = 0; i < work->count; i++)
+        if (work->parts[i].error != KAFKA_NONE)
+            return true;
+    return false;
+}
+
+static void complete(struct request *request)
+{
+    struct produce_work *work = request->work;
+    for (int i = 0; i < work->count; i++)
+        part_end(&work->parts[i]);
+    if (work->acks != 0) {
+        finish(request);
+        return;
+    }
+    if (any_failed(work)) {
+        request_refuse(request, "a batch sent with acks=0 could not be appended");
+        return;
+    }
+    request->reply.none = true;
+    request_complete(request);
+}
+
+/* The deadline has passed: what is written but not yet acknowledged is told as timed out (its outcome is unknown). An
+ * append that is not written yet must be waited for all the same: its memory is this request's. */
+static void time_out(struct produce_work *work)
+{
+    for (int i = 0; i < work->count; i++) {
+        struct produce_part *part = &work->parts[i];
+        if (!part->waits || !atomic_load(&part->append.done))
+            continue;
+        part->error = KAFKA_REQUEST_TIMED_OUT;
+        part->timed_out = true;
+        part_end(part);
+        work->waiting--;
+    }
+}
+
+static void produce_resume(struct request *request)
+{
+    struct produce_work *work = request->work;
+    if (request->state != REQUEST_RUNNING)
+        return;
+    for (int i = 0; i < work->count; i++) {
+        struct produce_part *part = &work->parts[i];
+        if (part->waits && part_is_over(work, part)) {
+            part_end(part);
+            work->waiting--;
+        }
+    }
+    if (work->waiting > 0 && work->acks != 0 && request_deadline_passed(request))
+        time_out(work);
+    if (work->waiting == 0)
+        complete(request);
+}
+
+static int parts_count(const struct produce_request *body)
+{
+    int count = 0;
+    for (int32_t t = 0; t < body->topic_data_count; t++)
+        count += (int)max_i64(0, body->topic_data[t].partition_data_count);
+    return count;
+}
+
+/* Transactions are not served yet: a clear refusal instead of a retry for ever. */
+static bool is_transactional(const struct produce_request *body)
+{
+    return !slice_is_null(body->transactional_id);
+}
+
+static void produce_start(struct request *request)
+{
+    const struct produce_request *body = request->body;
+    struct produce_work *work = arena_zalloc(&request->arena, sizeof *work);
+    if (work)
+        work->parts = arena_array(&request->arena, (size_t)(work->count = parts_count(body)), sizeof *work->parts);
+    if (!work || !work->parts) {
+        request_refuse(request, "it needs more memory than one request may have");
+        return;
+    }
+    request->work = work;
+    work->acks = body->acks;
+    struct produce_part *part = work->parts;
+    for (int32_t t = 0; t < body->topic_data_count; t++) {
+        const struct produce_request_topic_produce_data *data = &body->topic_data[t];
+        const struct meta_topic *topic = topic_find(request, data);
+        for (int32_t i = 0; i < data->partition_data_count; i++, part++) {
+            if (is_transactional(body)) {
+                part->start_offset = part->fault.record_index = -1;
+                part->error = KAFKA_UNSUPPORTED_VERSION;
+                continue;
+            }
+            part->error = part_start(request, part, topic, &data->partition_data[i]);
+            if (part->queued) {
+                part->waits = true;
+                work->waiting++;
+                request_wait_partition(request, &part->wait, part->partition);
+            }
+        }
+    }
+    if (work->waiting == 0) {
+        complete(request);
+        return;
+    }
+    request_wait_until(request, request->home->now_ms + max_i64(0, body->timeout_ms));
+}
+
+const struct api_row api_produce = {.key = API_PRODUCE, .version_min = 3, .version_max = 13, .overlaps = true,
+                                    .start = produce_start, .resume = produce_resume};

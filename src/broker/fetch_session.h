@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+/* broker/fetch_session.h - incremental fetch sessions (KIP-227): what a client fetches, kept between its requests.
+ *
+ * One table for all reactors under a lock that is held for look-ups only. A session is used by one request at a time
+ * (`busy`); its epoch moves on when a request starts to use it, so a repeated or late request is told
+ * INVALID_FETCH_SESSION_EPOCH. Counted: a session that is evicted while in use dies with its request.
+ */
+#pragma once
+
+#include "base/base.h"
+
+/* What one partition of a fetch is asked for, and what a session remembers of the last answer. */
+struct fetch_position {
+    struct hash_node in_session;
+    struct list in_order;
+    struct uuid topic_id;  // zero below version 13
+    char *name;            // NULL from version 13 on
+    int32_t index;
+    int64_t offset, log_start_offset;
+    int32_t leader_epoch, last_fetched_epoch, size_max;
+    int64_t told_high_watermark, told_start_offset; // -1: nothing told yet
+};
+
+struct fetch_session {
+    struct hash_node in_table;
+    int32_t references;
+    int32_t id, epoch;   // epoch: expected of the next request
+    bool uses_topic_ids, busy, listed;
+    int64_t used_ms, made_ms;
+    struct hash positions;
+    struct list order;   // struct fetch_position.in_order
+};
+
+struct fetch_sessions;
+struct fetch_sessions *fetch_sessions_create(int32_t slots);
+void fetch_sessions_free(struct fetch_sessions *sessions);
+
+/* For a request with an epoch > 0. Kafka error code; on success the session is busy, counted, its epoch moved on. */
+int16_t fetch_session_use(struct fetch_sessions *sessions, int32_t id, int32_t epoch, bool uses_topic_ids, int64_t now_ms,
+                          struct fetch_session **ret_session);
+void fetch_session_remove(struct fetch_sessions *sessions, int32_t id); // fine when there is none
+/* A new busy session with epoch 1 expected next; NULL when the table is full of sessions in recent use. */
+struct fetch_session *fetch_session_add(struct fetch_sessions *sessions, bool uses_topic_ids, int64_t now_ms);
+void fetch_session_done(struct fetch_sessions *sessions, struct fetch_session *session);
+int32_t fetch_sessions_count(struct fetch_sessions *sessions);
+
+/* Positions, by the request that uses the session. Added at the end of the order when new. `name` NULL: by id. */
+struct fetch_position *fetch_session_position(struct fetch_session *session, struct uuid topic_id, struct slice name, int32_t index, bool add);
+void fetch_session_forget(struct fetch_session *session, struct uuid topic_id, struct slice name, int32_t index);
+/* Last in the order: what has just got data waits longest for its next turn. */
+void fetch_session_move_back(struct fetch_session *session, struct fetch_position *position);
