@@ -1,0 +1,71 @@
+# Ottla. `make` alone lists the targets. The build itself is Meson's; this file only names the things people do.
+
+PREFIX ?= /usr/local
+PYTHON ?= python3
+JOBS ?= $(shell nproc)
+ARGS ?=
+ifeq ($(origin CC),default)
+CC = gcc
+endif
+CCACHE := $(shell command -v ccache)
+MESON_CC = $(strip $(CCACHE) $(1))
+VENV_REQUIREMENTS := $(wildcard test/requirements.txt examples/*/requirements.txt)
+
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: format help run build test unit check check-all long demo install clean deps deps-test build-dev
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | awk -F'\t' '{ printf "make %-10s %s\n", $$1, $$2 }'
+
+run: build  ## build and start the broker; options for it: make run ARGS='--data DIR --listen HOST:PORT'
+	exec build/ottla serve $(ARGS)
+
+build: deps build-dev  ## build/ottla
+
+build-dev: build/build.ninja
+	@ninja -C build -j $(JOBS)
+
+build/build.ninja:
+	CC='$(call MESON_CC,$(CC))' meson setup build
+
+deps:
+	@tools/deps.sh run
+
+deps-test:
+	@tools/deps.sh test
+
+format:  ## rewrite the sources as the formatter wants them
+	@$(PYTHON) tools/check_format.py --fix
+
+unit: build-dev  ## the unit tests alone
+	@meson test -C build --print-errorlogs --num-processes $(JOBS)
+
+test: deps-test unit .venv/stamp  ## unit tests, then black-box tests with real clients
+	test/run.sh
+
+check: deps-test build-dev  ## house checks and unit tests, under a minute
+	@$(PYTHON) tools/check.py build
+	@meson test -C build --quiet --print-errorlogs --num-processes $(JOBS)
+
+check-all: deps-test .venv/stamp  ## check, both compilers, sanitizers, clang-tidy, short fuzz, simulator
+	@JOBS=$(JOBS) tools/check_all.sh
+
+long: deps-test build-dev .venv/stamp  ## hours: simulator, fuzz drivers and kill loop in their long forms
+	@JOBS=$(JOBS) tools/long.sh
+
+demo: build .venv/stamp  ## the event log example: 50 MiB of events, two consumers, kills half way
+	.venv/bin/python examples/event_log/demo.py
+
+install: build  ## PREFIX=/usr/local/bin/ottla
+	install -D -m 755 build/ottla $(DESTDIR)$(PREFIX)/bin/ottla
+
+# One environment for the programs in Python: tests and examples.
+.venv/stamp: $(VENV_REQUIREMENTS)
+	@tools/deps.sh run
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet $(VENV_REQUIREMENTS:%=-r %)
+	touch $@
+
+clean:  ## remove every build directory
+	rm -rf build build-*

@@ -1,0 +1,77 @@
+#!/bin/bash
+# Everything CI runs beside `make test`: make check, then the same code through clang, the sanitizers, clang-tidy, the
+# fuzz drivers and the simulator. Each step is named and timed; a failed one does not stop the others, and is told at the
+# end. `tools/check_all.sh STEP...` runs those steps alone.
+set -u
+cd "$(dirname "$0")/.."
+
+jobs=${JOBS:-$(nproc)}
+ccache=$(command -v ccache || true)
+failed=()
+export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+export ASAN_OPTIONS=detect_stack_use_after_return=0:strict_string_checks=1
+export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+
+# configure DIR COMPILER [MESON OPTION...]
+configure() {
+    [ -f "$1/build.ninja" ] || CC="$ccache $2" meson setup "$1" "${@:3}" >"$1.log" 2>&1 || { cat "$1.log"; return 1; }
+}
+
+unit_tests() {
+    meson test -C "$1" --quiet --print-errorlogs --num-processes "$jobs" "${@:2}"
+}
+
+step_check() {
+    configure build gcc && ninja -C build --quiet -j "$jobs" && make --no-print-directory check JOBS="$jobs"
+}
+
+step_clang() {
+    configure build-clang clang-14 && ninja -C build-clang --quiet -j "$jobs" && unit_tests build-clang
+}
+
+step_asan() {
+    configure build-asan clang-14 -Db_sanitize=address,undefined -Db_lundef=false &&
+        ninja -C build-asan --quiet -j "$jobs" && unit_tests build-asan
+}
+
+# The floors that share memory between threads; the others are pure and would only take time.
+step_tsan() {
+    configure build-tsan clang-14 -Db_sanitize=thread -Db_lundef=false &&
+        ninja -C build-tsan --quiet -j "$jobs" &&
+        unit_tests build-tsan --suite base --suite io --suite storage --suite replica --suite broker --suite net \
+            --suite http --suite main
+}
+
+step_tidy() {
+    configure build-clang clang-14 && tools/tidy.py build-clang
+}
+
+step_fuzz() {
+    fuzz/run.sh short
+}
+
+step_sim() {
+    sim/run.sh ci
+}
+
+run_step() {
+    echo "=== $1"
+    local start=$SECONDS
+    if "step_$1"; then
+        echo "=== $1: ok, $((SECONDS - start)) s"
+    else
+        echo "=== $1: FAILED, $((SECONDS - start)) s"
+        failed+=("$1")
+    fi
+}
+
+steps=("$@")
+[ ${#steps[@]} -gt 0 ] || steps=(check clang asan tsan tidy fuzz sim)
+for step in "${steps[@]}"; do
+    run_step "$step"
+done
+echo "steps: $((${#steps[@]} - ${#failed[@]})) passed, ${#failed[@]} failed"
+if [ ${#failed[@]} -gt 0 ]; then
+    echo "failed: ${failed[*]}"
+    exit 1
+fi
