@@ -8,7 +8,7 @@ import house
 SPDX = "// SPDX-License-Identifier: Apache-2.0"
 OPENING = re.compile(r"\s*(/\*.*?\*/|(?://[^\n]*\n)+)", re.DOTALL)
 NAMED = re.compile(r"[\w/]+\.[ch]\b")
-WORDS_MIN = 12
+WORDS_MIN = 8
 
 
 def fault(path, text):

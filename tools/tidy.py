@@ -22,7 +22,6 @@ def sources(build):
 
 
 def tidy(build, path):
-    # The build's own flags are in the way only where clang-tidy as a tool does not know them.
     run = subprocess.run(["clang-tidy-14", "-p", str(build), "--quiet", path], cwd=ROOT, capture_output=True, text=True)
     return path, run.returncode, run.stdout.strip()
 
@@ -37,7 +36,8 @@ def main():
             for block in re.split(r"(?m)^(?=\S+:\d+:\d+: (?:error|warning))", output):
                 if block.strip() and block not in told:  # a header's fault is told once
                     told.add(block)
-                    print(block.replace(str(ROOT) + "/", "").rstrip(), flush=True)
+                    place, _, rest = block.partition(":")
+                    print(f"{os.path.relpath(os.path.normpath(place), ROOT)}:{rest.rstrip()}", flush=True)
     print(f"tidy: {len(files) - failed} passed, {failed} failed")
     return 1 if failed or not files else 0
 
