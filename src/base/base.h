@@ -16,7 +16,7 @@
 
 #define MUST_USE __attribute__((warn_unused_result))
 #define CLEANUP(function) __attribute__((cleanup(function)))
-#define PRINTF_LIKE(format, first) __attribute__((format(printf, format, first)))
+#define PRINTF_LIKE(text, first) __attribute__((format(printf, text, first)))
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 #define CONTAINER_OF(pointer, type, member) ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
 
