@@ -13,6 +13,8 @@
 
 #include "base/base.h"
 
+#include <stdatomic.h>
+
 #include <sys/uio.h> // struct iovec only
 
 /* ---- clock and randomness */

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+/* io/kernel_thread.c - threads, locks and the pool of the real machine. */
+#include "io/io.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+
+struct io_thread {
+    pthread_t handle;
+    void (*run)(void *);
+    void *context;
+    char name[16];
+};
+
+static void *thread_main(void *p)
+{
+    struct io_thread *thread = p;
+    pthread_setname_np(pthread_self(), thread->name);
+    thread->run(thread->context);
+    return NULL;
+}
+
+struct io_thread *io_thread_start(const char *name, void (*run)(void *), void *context)
+{
+    struct io_thread *thread = mem_zalloc(sizeof *thread);
+    thread->run = run;
+    thread->context = context;
+    snprintf(thread->name, sizeof thread->name, "%s", name);
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, 512 << 10);
+    int error = pthread_create(&thread->handle, &attributes, thread_main, thread);
+    pthread_attr_destroy(&attributes);
+    if (error) {
+        fprintf(stderr, "ottla: cannot start thread %s: %s\n", name, strerror(error));
+        abort();
+    }
+    return thread;
+}
+
+void io_thread_join(struct io_thread *thread)
+{
+    if (!thread)
+        return;
+    pthread_join(thread->handle, NULL);
+    mem_free(thread);
+}
+
+/* Cores that the cgroup lets us use, rounded up; 0 when it sets no limit. */
+static int cgroup_cpus(void)
+{
+    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
+    long long quota = 0, period = 0;
+    int fields = file ? fscanf(file, "%lld %lld", &quota, &period) : 0;
+    if (file)
+        fclose(file);
+    if (fields != 2 || quota <= 0 || period <= 0)
+        return 0;
+    return (int)((quota + period - 1) / period);
+}
+
+int io_cpu_count(void)
+{
+    cpu_set_t set;
+    int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    int limit = cgroup_cpus();
+    if (limit > 0 && limit < count)
+        count = limit;
+    return count > 0 ? count : 1;
+}
+
+/* ---- locks */
+struct io_lock {
+    pthread_mutex_t mutex;
+};
+
+struct io_lock *io_lock_create(void)
+{
+    struct io_lock *lock = mem_zalloc(sizeof *lock);
+    pthread_mutex_init(&lock->mutex, NULL);
+    return lock;
+}
+
+void io_lock_destroy(struct io_lock *lock)
+{
+    if (!lock)
+        return;
+    pthread_mutex_destroy(&lock->mutex);
+    mem_free(lock);
+}
+
+void io_lock_take(struct io_lock *lock)
+{
+    pthread_mutex_lock(&lock->mutex);
+}
+
+bool io_lock_try(struct io_lock *lock)
+{
+    return pthread_mutex_trylock(&lock->mutex) == 0;
+}
+
+void io_lock_release(struct io_lock *lock)
+{
+    pthread_mutex_unlock(&lock->mutex);
+}
+
+/* ---- pool: a queue and its own threads for each lane */
+struct lane {
+    pthread_mutex_t mutex;
+    pthread_cond_t ready;
+    struct io_job *first, **tail;
+    bool stopping;
+    int thread_count;
+    struct io_thread **threads;
+};
+
+struct io_pool {
+    struct lane lanes[IO_LANE_COUNT];
+};
+
+static struct io_job *lane_take(struct lane *lane)
+{
+    pthread_mutex_lock(&lane->mutex);
+    while (!lane->first && !lane->stopping)
+        pthread_cond_wait(&lane->ready, &lane->mutex);
+    struct io_job *job = lane->first;
+    if (job) {
+        lane->first = job->next;
+        if (!lane->first)
+            lane->tail = &lane->first;
+    }
+    pthread_mutex_unlock(&lane->mutex);
+    return job;
+}
+
+static void lane_run(void *context)
+{
+    for (struct io_job *job; (job = lane_take(context));)
+        job->run(job);
+}
+
+struct io_pool *io_pool_create(const int thread_counts[IO_LANE_COUNT])
+{
+    struct io_pool *pool = mem_zalloc(sizeof *pool);
+    for (int i = 0; i < IO_LANE_COUNT; i++) {
+        struct lane *lane = &pool->lanes[i];
+        pthread_mutex_init(&lane->mutex, NULL);
+        pthread_cond_init(&lane->ready, NULL);
+        lane->tail = &lane->first;
+        lane->thread_count = thread_counts[i];
+        lane->threads = mem_zalloc((size_t)lane->thread_count * sizeof *lane->threads);
+        for (int t = 0; t < lane->thread_count; t++)
+            lane->threads[t] = io_thread_start("pool", lane_run, lane);
+    }
+    return pool;
+}
+
+void io_pool_submit(struct io_pool *pool, enum io_lane which, struct io_job *job)
+{
+    struct lane *lane = &pool->lanes[which];
+    assert(lane->thread_count > 0);
+    job->next = NULL;
+    pthread_mutex_lock(&lane->mutex);
+    *lane->tail = job;
+    lane->tail = &job->next;
+    pthread_cond_signal(&lane->ready);
+    pthread_mutex_unlock(&lane->mutex);
+}
+
+void io_pool_destroy(struct io_pool *pool)
+{
+    if (!pool)
+        return;
+    for (int i = 0; i < IO_LANE_COUNT; i++) {
+        struct lane *lane = &pool->lanes[i];
+        pthread_mutex_lock(&lane->mutex);
+        lane->stopping = true;
+        pthread_cond_broadcast(&lane->ready);
+        pthread_mutex_unlock(&lane->mutex);
+        for (int t = 0; t < lane->thread_count; t++)
+            io_thread_join(lane->threads[t]);
+        mem_free(lane->threads);
+        pthread_mutex_destroy(&lane->mutex);
+        pthread_cond_destroy(&lane->ready);
+    }
+    mem_free(pool);
+}
