@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+/* record/inflate.h - the records of a batch as a stream of bytes, through a window of fixed size. */
+#pragma once
+
+#include "record/record.h"
+
+enum { WINDOW_BYTES = 64 << 10 };
+
+struct record_scratch {
+    void *zlib, *lz4, *zstd; // contexts, made on first use
+    uint8_t window[WINDOW_BYTES];
+    struct buffer block; // one snappy block
+};
+
+/* The bytes of a batch's records: [at, end) is there, `refill` gives more. */
+struct inflate {
+    struct record_scratch *scratch;
+    enum record_codec codec;
+    struct slice in; // compressed bytes not yet taken
+    const uint8_t *at, *end;
+    uint64_t out_bytes, out_max; // bound on what a hostile batch may expand to
+    bool failed, snappy_framed, finished;
+};
+
+void inflate_begin(struct inflate *s, struct record_scratch *scratch, enum record_codec codec, struct slice compressed, uint64_t out_max);
+/* More bytes at [at, end), which was used up; false at the end or on a fault. */
+bool inflate_refill(struct inflate *s);
+/* Timestamp type and max timestamp, with the CRC over the whole batch. */
+void record__set_timestamp(uint8_t *b, size_t size, bool append_time, int64_t max_timestamp_ms);
+/* compress `in` into `out` as producers do. */
+MUST_USE struct status deflate_all(enum record_codec codec, int level, struct slice in, struct buffer *out);

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+/* record/record.h - the record batch, version 2 (KIP-98): view, validate, walk, build. No I/O, no threads.
+ *
+ *   offset  bytes  field
+ *        0      8  base offset                      \ not covered by the CRC, so a broker
+ *        8      4  size of what follows             | patches offset and leader epoch in
+ *       12      4  partition leader epoch           / place
+ *       16      1  magic = 2
+ *       17      4  CRC-32C of all that follows
+ *       21      2  attributes: 0-2 codec, 3 timestamp type, 4 transactional, 5 control, 6 delete horizon
+ *       23      4  last offset delta
+ *       27      8  base timestamp, ms
+ *       35      8  max timestamp, ms
+ *       43      8  producer id, -1 none
+ *       51      2  producer epoch
+ *       53      4  base sequence
+ *       57      4  count of records
+ *       61         records: varint size, attributes, varlong timestamp delta, varint offset delta, key, value, headers
+ */
+#pragma once
+
+#include "base/base.h"
+
+enum {
+    RECORD_BATCH_HEAD_BYTES = 61,
+    RECORD_BATCH_SIZE_AT = 8,   // 12 bytes until the size counts
+    RECORD_BATCH_LOG_OVERHEAD = 12,
+    RECORD_BATCH_EPOCH_AT = 12,
+    RECORD_BATCH_MAGIC_AT = 16,
+    RECORD_BATCH_CRC_AT = 17,
+    RECORD_BATCH_ATTRIBUTES_AT = 21,
+    RECORD_BATCH_LAST_DELTA_AT = 23,
+    RECORD_BATCH_BASE_TIMESTAMP_AT = 27,
+    RECORD_BATCH_MAX_TIMESTAMP_AT = 35,
+    RECORD_BATCH_PRODUCER_ID_AT = 43,
+    RECORD_BATCH_PRODUCER_EPOCH_AT = 51,
+    RECORD_BATCH_BASE_SEQUENCE_AT = 53,
+    RECORD_BATCH_COUNT_AT = 57,
+};
+
+enum record_codec { RECORD_NONE, RECORD_GZIP, RECORD_SNAPPY, RECORD_LZ4, RECORD_ZSTD };
+enum { RECORD_ATTRIBUTE_CODEC = 7, RECORD_ATTRIBUTE_APPEND_TIME = 8, RECORD_ATTRIBUTE_TRANSACTIONAL = 16, RECORD_ATTRIBUTE_CONTROL = 32 };
+
+static inline uint64_t record__be(const uint8_t *p, int size)
+{
+    uint64_t value = 0;
+    for (int i = 0; i < size; i++)
+        value = value << 8 | p[i];
+    return value;
+}
+
+static inline int64_t record_batch_base_offset(const uint8_t *b)
+{
+    return (int64_t)record__be(b, 8);
+}
+
+/* Whole size in bytes, as its length field says; check it with record_batch_next before believing it. */
+static inline int64_t record_batch_size(const uint8_t *b)
+{
+    return (int64_t)(int32_t)record__be(b + RECORD_BATCH_SIZE_AT, 4) + RECORD_BATCH_LOG_OVERHEAD;
+}
+
+static inline int32_t record_batch_leader_epoch(const uint8_t *b)
+{
+    return (int32_t)record__be(b + RECORD_BATCH_EPOCH_AT, 4);
+}
+
+static inline int16_t record_batch_attributes(const uint8_t *b)
+{
+    return (int16_t)record__be(b + RECORD_BATCH_ATTRIBUTES_AT, 2);
+}
+
+static inline int32_t record_batch_last_delta(const uint8_t *b)
+{
+    return (int32_t)record__be(b + RECORD_BATCH_LAST_DELTA_AT, 4);
+}
+
+/* The offset after its last record. */
+static inline int64_t record_batch_next_offset(const uint8_t *b)
+{
+    return record_batch_base_offset(b) + record_batch_last_delta(b) + 1;
+}
+
+static inline int64_t record_batch_base_timestamp(const uint8_t *b)
+{
+    return (int64_t)record__be(b + RECORD_BATCH_BASE_TIMESTAMP_AT, 8);
+}
+
+static inline int64_t record_batch_max_timestamp(const uint8_t *b)
+{
+    return (int64_t)record__be(b + RECORD_BATCH_MAX_TIMESTAMP_AT, 8);
+}
+
+static inline int64_t record_batch_producer_id(const uint8_t *b)
+{
+    return (int64_t)record__be(b + RECORD_BATCH_PRODUCER_ID_AT, 8);
+}
+
+static inline int16_t record_batch_producer_epoch(const uint8_t *b)
+{
+    return (int16_t)record__be(b + RECORD_BATCH_PRODUCER_EPOCH_AT, 2);
+}
+
+static inline int32_t record_batch_base_sequence(const uint8_t *b)
+{
+    return (int32_t)record__be(b + RECORD_BATCH_BASE_SEQUENCE_AT, 4);
+}
+
+static inline int32_t record_batch_count(const uint8_t *b)
+{
+    return (int32_t)record__be(b + RECORD_BATCH_COUNT_AT, 4);
+}
+
+/* Takes the next whole batch off `rest`; false at the end or where the bytes are no batch. */
+bool record_batch_next(struct slice *rest, struct slice *ret_batch);
+/* Size of the head, magic 2, and the CRC. */
+bool record_batch_is_intact(struct slice batch);
+void record_batch_set_base(uint8_t *b, int64_t base_offset, int32_t leader_epoch);
+
+/* ---- what validation finds out about a batch, for the log */
+struct record_facts {
+    int32_t count, last_delta;
+    int64_t max_timestamp_ms;
+    int32_t max_timestamp_delta; // offset delta of the first record with it
+    int64_t producer_id;
+    int16_t producer_epoch;
+    int32_t base_sequence;
+    int8_t codec;
+    bool is_append_time, is_transactional, is_control;
+};
+/* From the header alone (recovery, replicas): max_timestamp_delta is then the last delta. */
+void record_facts_read(struct slice batch, struct record_facts *ret_facts);
+
+/* ---- validation of what a client sends for one partition, as Kafka 4.3's LogValidator */
+struct record_rules {
+    int64_t now_ms; // wall clock
+    int32_t size_max_bytes; // max.message.bytes
+    int64_t timestamp_before_max_ms, timestamp_after_max_ms;
+    bool log_append_time, needs_keys, zstd_allowed;
+};
+
+/* Why a batch was refused, beyond the error code. Static texts or `text`. */
+struct record_fault {
+    int32_t record_index;    // of the first refused record; -1: the batch as a whole
+    const char *record_message, *message; // NULL: none
+    bool is_request_fault;   // refused before a log was looked at: Kafka tells no log start offset then
+    char text[160];
+};
+
+/* Contexts of decompression and a window, reused: a warm one makes no malloc. For one thread. */
+struct record_scratch;
+struct record_scratch *record_scratch_create(void);
+void record_scratch_free(struct record_scratch *scratch);
+
+/* Kafka error code; the bytes may get a corrected max timestamp (with its CRC) when all is well. */
+int16_t record_validate(struct slice records, const struct record_rules *rules, struct record_scratch *scratch,
+                        struct record_facts *ret_facts, struct record_fault *ret_fault);
+/* LogAppendTime: timestamp type and max timestamp, with the CRC. */
+void record_batch_set_append_time(uint8_t *b, uint32_t size_bytes, int64_t now_ms, struct record_facts *facts);
+
+/* ---- walking the records of an intact batch. Key and value lie in the batch, or in the walk's memory when compressed. */
+struct record {
+    int64_t offset, timestamp_ms;
+    struct slice key, value; // null possible
+    struct slice headers;    // varint count, then pairs, as in the batch
+    int32_t header_count;
+};
+
+struct record_walk {
+    struct slice batch;
+    struct buffer inflated;
+    const uint8_t *at, *end;
+    int32_t left;
+    bool failed; // the batch does not hold what its head promises
+};
+
+enum { RECORD_INFLATED_MAX_BYTES = 512 << 20 }; // of one batch, for a walk
+
+void record_walk_begin(struct record_walk *walk, struct slice batch);
+bool record_walk_next(struct record_walk *walk, struct record *ret_record); // false at the end or when failed
+void record_walk_end(struct record_walk *walk);
+
+/* ---- building batches: coordinators, metadata, tests */
+struct record_builder {
+    struct buffer bytes;
+    int32_t count;
+    int64_t base_timestamp_ms, max_timestamp_ms;
+};
+
+void record_builder_begin(struct record_builder *b); // reuses the memory of an earlier batch
+void record_builder_add(struct record_builder *b, int64_t timestamp_ms, struct slice key, struct slice value);
+/* Head and CRC; base offset 0. `attributes` as RECORD_ATTRIBUTE_*; uncompressed. The bytes are the builder's. */
+struct slice record_builder_finish(struct record_builder *b, int16_t attributes, int64_t producer_id, int16_t producer_epoch,
+                                   int32_t base_sequence);
+void record_builder_free(struct record_builder *b);
+/* A batch with another codec, same records (topic setting compression.type); ENOTSUP for a codec that is not there. */
+MUST_USE struct status record_batch_recompress(struct slice batch, enum record_codec codec, int level, struct buffer *ret_batch);

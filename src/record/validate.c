@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+/* record/validate.c - what a producer may send: Kafka 4.3's checks, in Kafka's order, with Kafka's error codes.
+ *
+ *   request   one batch, magic 2, a codec that the version knows           (ProduceRequest.validateRecords)
+ *   batch     base offset 0, size, CRC                                     (UnifiedLog.analyzeAndValidateRecords)
+ *   head      counts that agree, no control records, a sequence            (LogValidator.validateBatch)
+ *   records   every record parsed to its end, dense offsets, keys, times   (LogValidator.validateRecord)
+ *
+ * Records are read as a stream, so a compressed batch costs one window of memory whatever it claims to hold.
+ */
+#include "record/inflate.h"
+#include "wire/gen/errors.h"
+
+enum { EXPANDED_MAX_BYTES = 1 << 30 }; // what one batch may expand to
+static const int64_t NO_TIMESTAMP = -1;
+
+
+
+static int16_t refuse(struct record_fault *fault, int16_t error, const char *message)
+{
+    fault->message = message;
+    return error;
+}
+
+static int16_t refuse_request(struct record_fault *fault, int16_t error)
+{
+    fault->is_request_fault = true;
+    return error;
+}
+
+static int16_t check_request(struct slice records, const struct record_rules *rules, struct record_fault *fault)
+{
+    if (records.size < RECORD_BATCH_LOG_OVERHEAD + 5)
+        return refuse_request(fault, KAFKA_INVALID_RECORD);
+    int64_t size = record_batch_size(records.data);
+    if (size < RECORD_BATCH_LOG_OVERHEAD + 14 || records.data[RECORD_BATCH_MAGIC_AT] > 2)
+        return refuse_request(fault, KAFKA_CORRUPT_MESSAGE);
+    if (size > (int64_t)records.size || records.data[RECORD_BATCH_MAGIC_AT] != 2)
+        return refuse_request(fault, KAFKA_INVALID_RECORD);
+    if (size < RECORD_BATCH_HEAD_BYTES)
+        return refuse(fault, KAFKA_CORRUPT_MESSAGE, NULL);
+    if (size < (int64_t)records.size)
+        return refuse_request(fault, KAFKA_INVALID_RECORD);
+    if ((record_batch_attributes(records.data) & RECORD_ATTRIBUTE_CODEC) == RECORD_ZSTD && !rules->zstd_allowed)
+        return refuse_request(fault, KAFKA_UNSUPPORTED_COMPRESSION_TYPE);
+    return KAFKA_NONE;
+}
+
+static int16_t check_batch(struct slice batch, const struct record_rules *rules, struct record_fault *fault)
+{
+    if (record_batch_base_offset(batch.data) != 0)
+        return refuse(fault, KAFKA_INVALID_RECORD, NULL);
+    if ((int64_t)batch.size > rules->size_max_bytes)
+        return refuse(fault, KAFKA_MESSAGE_TOO_LARGE, NULL);
+    if (!record_batch_is_intact(batch))
+        return refuse(fault, KAFKA_CORRUPT_MESSAGE, NULL);
+    return KAFKA_NONE;
+}
+
+static int16_t check_head(const struct record_facts *facts, struct record_fault *fault)
+{
+    bool counts_agree = facts->last_delta >= 0 && facts->count > 0 && (int64_t)facts->last_delta + 1 == facts->count;
+    bool sequence_is_there = facts->producer_id < 0 || facts->base_sequence >= 0;
+    if (!counts_agree || facts->is_control || !sequence_is_there || facts->codec > RECORD_ZSTD)
+        return refuse(fault, KAFKA_INVALID_RECORD, NULL);
+    return KAFKA_NONE;
+}
+
+/* ---- reading records from the stream */
+struct cursor {
+    struct inflate stream;
+    uint64_t taken; // bytes since the record began
+    bool failed;
+};
+
+static uint8_t take_byte(struct cursor *c)
+{
+    if (c->stream.at == c->stream.end && !inflate_refill(&c->stream)) {
+        c->failed = true;
+        return 0;
+    }
+    c->taken++;
+    return *c->stream.at++;
+}
+
+static void skip(struct cursor *c, int64_t size)
+{
+    while (size > 0 && !c->failed) {
+        if (c->stream.at == c->stream.end && !inflate_refill(&c->stream)) {
+            c->failed = true;
+            return;
+        }
+        int64_t step = min_i64(size, c->stream.end - c->stream.at);
+        c->stream.at += step;
+        c->taken += (uint64_t)step;
+        size -= step;
+    }
+}
+
+static int64_t take_varlong(struct cursor *c, int bits_max)
+{
+    uint64_t value = 0;
+    for (int shift = 0; shift < bits_max; shift += 7) {
+        uint8_t byte = take_byte(c);
+        value |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte < 0x80)
+            return (int64_t)(value >> 1 ^ (0ull - (value & 1)));
+    }
+    c->failed = true;
+    return 0;
+}
+
+static int32_t take_varint(struct cursor *c)
+{
+    return (int32_t)take_varlong(c, 35);
+}
+
+/* A sized field: -1 is null where allowed. */
+static int32_t skip_sized(struct cursor *c, bool nullable)
+{
+    int32_t size = take_varint(c);
+    if (size < (nullable ? -1 : 0))
+        c->failed = true;
+    skip(c, size);
+    return size;
+}
+
+struct parsed {
+    int64_t timestamp_delta;
+    int32_t offset_delta;
+    bool has_key;
+};
+
+static void take_record(struct cursor *c, struct parsed *ret_record)
+{
+    int32_t size = take_varint(c);
+    c->taken = 0;
+    take_byte(c); // attributes: none are defined
+    ret_record->timestamp_delta = take_varlong(c, 70);
+    ret_record->offset_delta = take_varint(c);
+    ret_record->has_key = skip_sized(c, true) >= 0;
+    skip_sized(c, true);
+    int32_t headers = take_varint(c);
+    if (headers < 0 || headers > size)
+        c->failed = true;
+    for (int32_t i = 0; i < headers && !c->failed; i++) {
+        skip_sized(c, false);
+        skip_sized(c, true);
+    }
+    if (size < 0 || c->taken != (uint64_t)size)
+        c->failed = true;
+}
+
+static int16_t refuse_record(struct record_fault *fault, int32_t index, int16_t error, const char *batch_message)
+{
+    fault->record_index = index;
+    fault->record_message = fault->text;
+    return refuse(fault, error, batch_message);
+}
+
+static int16_t check_record(const struct record_rules *rules, int32_t index, const struct parsed *record, int64_t timestamp_ms,
+                            struct record_fault *fault)
+{
+    if (record->offset_delta != index) {
+        snprintf(fault->text, sizeof fault->text, "Inner record %d does not have incremental offsets.", (int)index);
+        return refuse_record(fault, index, KAFKA_INVALID_RECORD, "One or more records have been rejected");
+    }
+    if (rules->needs_keys && !record->has_key) {
+        snprintf(fault->text, sizeof fault->text, "Compacted topic cannot accept message without key.");
+        return refuse_record(fault, index, KAFKA_INVALID_RECORD, "One or more records have been rejected");
+    }
+    if (rules->log_append_time || timestamp_ms == NO_TIMESTAMP)
+        return KAFKA_NONE;
+    bool too_old = rules->timestamp_before_max_ms < rules->now_ms && timestamp_ms < rules->now_ms - rules->timestamp_before_max_ms;
+    bool too_new = timestamp_ms > 0 && timestamp_ms - rules->now_ms > rules->timestamp_after_max_ms;
+    if (!too_old && !too_new)
+        return KAFKA_NONE;
+    snprintf(fault->text, sizeof fault->text, "Timestamp %lld of message with offset %d is out of range.", (long long)timestamp_ms, (int)index);
+    return refuse_record(fault, index, KAFKA_INVALID_TIMESTAMP, "One or more records have been rejected due to invalid timestamp");
+}
+
+static int16_t check_records(struct slice batch, const struct record_rules *rules, struct record_scratch *scratch,
+                             struct record_facts *facts, struct record_fault *fault)
+{
+    struct cursor cursor = {0};
+    struct slice body = slice_of(batch.data + RECORD_BATCH_HEAD_BYTES, batch.size - RECORD_BATCH_HEAD_BYTES);
+    inflate_begin(&cursor.stream, scratch, (enum record_codec)facts->codec, body, EXPANDED_MAX_BYTES);
+    int64_t base_ms = record_batch_base_timestamp(batch.data), max_ms = NO_TIMESTAMP;
+    int32_t max_delta = 0;
+    for (int32_t i = 0; i < facts->count; i++) {
+        struct parsed record;
+        take_record(&cursor, &record);
+        if (cursor.failed)
+            return refuse(fault, KAFKA_INVALID_RECORD, NULL);
+        int64_t timestamp_ms = (int64_t)((uint64_t)base_ms + (uint64_t)record.timestamp_delta);
+        int16_t error = check_record(rules, i, &record, timestamp_ms, fault);
+        if (error != KAFKA_NONE)
+            return error;
+        if (timestamp_ms > max_ms) {
+            max_ms = timestamp_ms;
+            max_delta = i;
+        }
+    }
+    if (cursor.stream.at != cursor.stream.end || inflate_refill(&cursor.stream) || cursor.stream.failed)
+        return refuse(fault, KAFKA_INVALID_RECORD, NULL);
+    facts->max_timestamp_ms = max_ms;
+    facts->max_timestamp_delta = max_delta;
+    return KAFKA_NONE;
+}
+
+int16_t record_validate(struct slice records, const struct record_rules *rules, struct record_scratch *scratch,
+                        struct record_facts *ret_facts, struct record_fault *ret_fault)
+{
+    *ret_fault = (struct record_fault){.record_index = -1};
+    int16_t error = check_request(records, rules, ret_fault);
+    if (error == KAFKA_NONE)
+        error = check_batch(records, rules, ret_fault);
+    if (error != KAFKA_NONE)
+        return error;
+    record_facts_read(records, ret_facts);
+    bool said_append_time = ret_facts->is_append_time;
+    error = check_head(ret_facts, ret_fault);
+    if (error == KAFKA_NONE)
+        error = check_records(records, rules, scratch, ret_facts, ret_fault);
+    if (error != KAFKA_NONE || rules->log_append_time)
+        return error;
+    if (said_append_time || record_batch_max_timestamp(records.data) != ret_facts->max_timestamp_ms) {
+        record__set_timestamp((uint8_t *)(uintptr_t)records.data, records.size, false, ret_facts->max_timestamp_ms);
+        ret_facts->is_append_time = false;
+    }
+    return KAFKA_NONE;
+}
