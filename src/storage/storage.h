@@ -5,7 +5,7 @@
  * All formats are Apache Kafka's, byte for byte. Starts no thread, holds no pointer upwards, knows no replica or topic
  * settings beyond `struct log_config`. Who may call what:
  *
- *   writer   whoever holds the partition's turn (replica/): append, roll, truncate, retain, delete, close, config
+ *   writer   whoever holds the partition's turn (replica/): append, roll, truncate, retain, checkpoint, delete, close, config
  *   flusher  the directory's flusher thread, at the same time as the writer: log_flush
  *   readers  any thread, any time, no turn: log_read, log_find_*, offsets (published with release/acquire)
  */
@@ -85,6 +85,9 @@ MUST_USE struct status log_start_offset_set(struct log *log, int64_t offset);
 MUST_USE struct status log_retain(struct log *log, int64_t limit_offset, int64_t now_ms);
 /* Drops expired producers (producer_id_expiration_ms). */
 void log_producers_expire(struct log *log, int64_t now_ms);
+/* Syncs indexes and writes the producer snapshot too, then moves the recovery point. Belongs into the pool, after a roll
+ * and every few seconds. */
+MUST_USE struct status log_checkpoint(struct log *log);
 /* Renames the directory to <topic>-<partition>.<uuid>-delete. The files go with log_delete_files. */
 MUST_USE struct status log_rename_for_delete(struct log *log);
 MUST_USE struct status log_delete_files(struct log *log);
@@ -95,8 +98,6 @@ const char *log_directory(const struct log *log);
 MUST_USE struct status log_flush(struct log *log, int64_t *ret_flushed_offset);
 /* Starts write-back early when more than `threshold_bytes` were written since the last call; returns unflushed bytes. */
 int64_t log_write_back(struct log *log, int64_t threshold_bytes);
-/* Syncs indexes and writes the producer snapshot too, then moves the recovery point. In the pool, every few seconds. */
-MUST_USE struct status log_checkpoint(struct log *log);
 
 /* ---- readers. A slice holds its segment until released; bytes below the published end never change. */
 struct log_slice {
@@ -132,6 +133,9 @@ void log_epoch_end(const struct log *log, int32_t leader_epoch, int32_t *ret_epo
 
 /* ---- producers: counts and last stable offset (open transactions come with a later issue; the state is kept now) */
 int64_t log_first_unstable_offset(const struct log *log); // -1 when no transaction is open
+/* What read_committed may see: the high watermark, held back by open transactions and by decided ones whose marker is not
+ * below the high watermark. Any thread; a partition's high watermark must not go back between calls. */
+int64_t log_last_stable_offset(struct log *log, int64_t high_watermark);
 struct log_aborted {
     int64_t producer_id, first_offset;
 };

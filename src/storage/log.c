@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+/* storage/log.c - what a log is to the threads around it: published offsets, the list of segments, the end of its life.
+ *
+ * One writer at a time (the partition's turn) changes it. Readers take a segment from the list under a lock that is held
+ * for a binary search and a count, together with the end that was published with it; then they need nothing but the
+ * segment's bytes below that end, which never change. An I/O fault makes the log offline for good: what the page cache
+ * says after it is not believed, the next start recovers.
+ */
+#include "storage/storage__.h"
+
+void log__take_offline(struct log *log, struct status why)
+{
+    if (!atomic_exchange(&log->offline, true))
+        LOG(LOG_ERROR, "storage", "log %s goes offline: %s: %s; its data is left as it is", log->directory, why.what, strerror(why.error));
+}
+
+bool log_is_offline(const struct log *log)
+{
+    return atomic_load(&log->offline);
+}
+
+void log_config_set(struct log *log, const struct log_config *config)
+{
+    log->config = *config;
+}
+
+const char *log_directory(const struct log *log)
+{
+    return log->directory;
+}
+
+int64_t log_start_offset(const struct log *log)
+{
+    return atomic_load_explicit(&log->start_offset, memory_order_acquire);
+}
+
+int64_t log_end_offset(const struct log *log)
+{
+    return atomic_load_explicit(&log->end_offset, memory_order_acquire);
+}
+
+int64_t log_flushed_offset(const struct log *log)
+{
+    return atomic_load_explicit(&log->flushed_offset, memory_order_acquire);
+}
+
+int64_t log_recovery_point(const struct log *log)
+{
+    return atomic_load_explicit(&log->recovery_point, memory_order_acquire);
+}
+
+int64_t log_size_bytes(const struct log *log)
+{
+    return atomic_load_explicit(&log->size_bytes, memory_order_relaxed);
+}
+
+/* Spreads rolls by time, so that many partitions do not roll at once; fixed for a segment. */
+int64_t log__jitter(const struct log_config *config, const char *directory, int64_t base_offset)
+{
+    int64_t bound = min_i64(config->segment_jitter_ms, config->segment_ms);
+    if (bound <= 0)
+        return 0;
+    return (int64_t)((hash_bytes(slice_str(directory)) ^ hash_u64((uint64_t)base_offset)) % (uint64_t)bound);
+}
+
+/* ---- the list of segments */
+struct log_segment *log__active(const struct log *log)
+{
+    assert(log->segment_count > 0);
+    return log->segments[log->segment_count - 1];
+}
+
+void log__segment_add(struct log *log, struct log_segment *segment)
+{
+    struct log_segment **old = NULL, **grown = NULL;
+    if (log->segment_count == log->segment_capacity)
+        grown = mem_alloc((size_t)(log->segment_capacity * 2 + 4) * sizeof *grown);
+    io_lock_take(log->lock);
+    assert(log->segment_count == 0 || log__active(log)->base_offset < segment->base_offset);
+    if (grown) {
+        if (log->segment_count > 0)
+            memcpy(grown, log->segments, (size_t)log->segment_count * sizeof *grown);
+        old = log->segments;
+        log->segments = grown;
+        log->segment_capacity = log->segment_capacity * 2 + 4;
+    }
+    log->segments[log->segment_count++] = segment;
+    io_lock_release(log->lock);
+    mem_free(old);
+    log->jitter_ms = log__jitter(&log->config, log->directory, segment->base_offset);
+}
+
+/* Index of the last segment with base <= offset; 0 when all are above. Under the lock. */
+static int segment_floor(const struct log *log, int64_t offset)
+{
+    int low = 0, high = log->segment_count;
+    while (low < high) {
+        int middle = low + (high - low) / 2;
+        if (log->segments[middle]->base_offset > offset)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low > 0 ? low - 1 : 0;
+}
+
+static struct log_mark mark_of(const struct log *log, int64_t offset)
+{
+    for (int i = 0; i < LOG_MARKS; i++)
+        if (log->marks[i].offset == offset)
+            return log->marks[i];
+    return (struct log_mark){.offset = -1};
+}
+
+void log__mark(struct log *log, int64_t offset, int64_t segment_base, int64_t position)
+{
+    if (mark_of(log, offset).offset == offset)
+        return;
+    log->marks[log->mark_next] = (struct log_mark){offset, segment_base, position};
+    log->mark_next = (log->mark_next + 1) % LOG_MARKS;
+}
+
+void log__view(struct log *log, int64_t offset, int64_t limit_offset, struct log_view *ret_view)
+{
+    io_lock_take(log->lock);
+    int at = segment_floor(log, offset);
+    struct log_segment *segment = log->segments[at];
+    segment__ref(segment);
+    *ret_view = (struct log_view){
+        .segment = segment,
+        .end_offset = log_end_offset(log),
+        .size_bytes = segment__size(segment),
+        .is_active = at == log->segment_count - 1,
+        .from = mark_of(log, offset),
+        .limit = mark_of(log, limit_offset),
+    };
+    io_lock_release(log->lock);
+}
+
+struct log_segment *log__segment_after(struct log *log, int64_t base_offset)
+{
+    struct log_segment *segment = NULL;
+    io_lock_take(log->lock);
+    int at = segment_floor(log, base_offset);
+    if (log->segments[at]->base_offset <= base_offset)
+        at++;
+    if (at < log->segment_count) {
+        segment = log->segments[at];
+        segment__ref(segment);
+    }
+    io_lock_release(log->lock);
+    return segment;
+}
+
+/* ---- opening and closing */
+static struct log *make(const struct log_open_options *options)
+{
+    struct log *log = mem_zalloc(sizeof *log);
+    log->directory = mem_strdup(options->directory);
+    log->config = *options->config;
+    log->lock = io_lock_create();
+    log->flush_lock = io_lock_create();
+    log->snapshot_offset = -1;
+    atomic_store(&log->unstable_offset, -1);
+    for (int i = 0; i < LOG_MARKS; i++)
+        log->marks[i].offset = -1;
+    hash_init(&log->producers);
+    return log;
+}
+
+static struct status directory_make(const char *directory)
+{
+    int error = io_mkdir(directory);
+    if (error == -EEXIST)
+        return STATUS_OK;
+    return error < 0 ? STATUS(-error, "make a partition's directory") : file__sync_dir_of(directory);
+}
+
+struct status log_open(const struct log_open_options *options, struct log **ret_log)
+{
+    TRY(directory_make(options->directory));
+    struct log *log = make(options);
+    struct status s = epochs__load(log);
+    if (status_is_ok(s))
+        s = recovery__run(log, options);
+    if (!status_is_ok(s)) {
+        log_free(log);
+        return s;
+    }
+    assert(log->segment_count > 0 && log_start_offset(log) <= log_end_offset(log));
+    *ret_log = log;
+    return STATUS_OK;
+}
+
+static struct status close_write(struct log *log)
+{
+    struct log_segment *active = log__active(log);
+    TRY(index__last_time(active));
+    if (io_truncate(active->file, segment__size(active)) < 0) // what was preallocated
+        return STATUS(EIO, "trim a segment");
+    return log_checkpoint(log);
+}
+
+struct status log_close_clean(struct log *log)
+{
+    if (log_is_offline(log))
+        return STATUS(EIO, "close a log that is offline");
+    struct status s = close_write(log);
+    if (!status_is_ok(s))
+        log__take_offline(log, s);
+    return s;
+}
+
+void log_free(struct log *log)
+{
+    if (!log)
+        return;
+    for (int i = 0; i < log->segment_count; i++)
+        segment__unref(log->segments[i]);
+    for (struct doomed *doomed = log->doomed, *next; doomed; doomed = next) {
+        next = doomed->next;
+        segment__unref(doomed->segment);
+        mem_free(doomed);
+    }
+    producers__clear(log);
+    mem_free(log->segments);
+    mem_free(log->decided);
+    mem_free(log->epochs);
+    mem_free(log->directory);
+    io_lock_destroy(log->lock);
+    io_lock_destroy(log->flush_lock);
+    mem_free(log);
+}
+
+/* ---- the end of a partition: <topic>-<partition>.<uuid>-delete, as Kafka names it (32 hexadecimal digits) */
+struct status log_rename_for_delete(struct log *log)
+{
+    enum { KAFKA_NAME_MAX = 255, TAIL_MAX = 1 + 32 + 7 };
+    uint8_t id[16];
+    io_random(id, sizeof id);
+    struct buffer path CLEANUP(buffer_free) = {0};
+    const char *slash = strrchr(log->directory, '/');
+    size_t name_at = slash ? (size_t)(slash - log->directory) + 1 : 0, size = strlen(log->directory);
+    const char *dash = strrchr(log->directory + name_at, '-');
+    size_t topic_end = dash ? (size_t)(dash - log->directory) : size, partition_size = size - topic_end;
+    if (topic_end - name_at + partition_size + TAIL_MAX > KAFKA_NAME_MAX) // the topic's name gives way
+        topic_end = name_at + KAFKA_NAME_MAX - TAIL_MAX - partition_size;
+    buffer_append(&path, log->directory, topic_end);
+    buffer_append(&path, log->directory + (size - partition_size), partition_size);
+    buffer_append(&path, ".", 1);
+    for (size_t i = 0; i < sizeof id; i++)
+        buffer_printf(&path, "%02x", id[i]);
+    buffer_append(&path, "-delete", sizeof "-delete");
+    int error = io_rename(log->directory, (const char *)path.data);
+    if (error < 0)
+        return STATUS(-error, "rename a deleted partition's directory");
+    TRY(file__sync_dir_of(log->directory));
+    mem_free(log->directory);
+    log->directory = mem_strdup((const char *)path.data);
+    atomic_store(&log->offline, true); // its paths are gone: nothing is written any more
+    return STATUS_OK;
+}
+
+struct removal {
+    const char *directory;
+    int error;
+};
+
+static void remove_file(void *context, const char *name)
+{
+    struct removal *removal = context;
+    char path[SEGMENT_PATH_BYTES];
+    snprintf(path, sizeof path, "%s/%s", removal->directory, name);
+    int error = io_unlink(path);
+    if (error < 0 && error != -ENOENT)
+        removal->error = -error;
+}
+
+struct status log_delete_files(struct log *log)
+{
+    struct removal removal = {.directory = log->directory};
+    int error = io_list_dir(log->directory, remove_file, &removal);
+    if (error < 0 || removal.error != 0)
+        return STATUS(error < 0 ? -error : removal.error, "delete a partition's files");
+    error = io_rmdir(log->directory);
+    return error < 0 ? STATUS(-error, "delete a partition's directory") : file__sync_dir_of(log->directory);
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+/* storage/segment.c - one segment: its files, and finding a batch in it.
+ *
+ * Published bytes never change, so readers need nothing but the published size. Heads of batches are read through a
+ * small buffer; a head that makes no sense ends the reading with EBADMSG: the caller decides what that means.
+ */
+#include "storage/storage__.h"
+
+enum { HEADS_BUFFER_BYTES = 4096 };
+static const char *const SUFFIXES[] = {".log", ".index", ".timeindex", ".txnindex", ".snapshot"};
+
+void segment__path(const struct log_segment *segment, const char *suffix, char ret_path[SEGMENT_PATH_BYTES])
+{
+    snprintf(ret_path, SEGMENT_PATH_BYTES, "%s%s", segment->stem, suffix);
+}
+
+static struct status open_log(const struct log *log, int64_t base_offset, int64_t now_ms, int flags, struct log_segment **ret_segment)
+{
+    struct log_segment *segment = mem_alloc(sizeof *segment);
+    struct buffer stem = {0};
+    buffer_printf(&stem, "%s/%020lld", log->directory, (long long)base_offset);
+    buffer_append(&stem, "", 1);
+    *segment = (struct log_segment){.references = 1, .base_offset = base_offset, .stem = (char *)stem.data, .made_ms = now_ms,
+                                    .max_timestamp_ms = -1, .max_timestamp_offset = -1, .first_timestamp_ms = -1};
+    segment->lock = io_lock_create();
+    index__init(segment);
+    char path[SEGMENT_PATH_BYTES];
+    segment__path(segment, ".log", path);
+    segment->file = io_open(path, IO_WRITE | flags);
+    if (segment->file < 0) {
+        struct status s = STATUS(-segment->file, "open a segment");
+        segment__unref(segment);
+        return s;
+    }
+    *ret_segment = segment;
+    return STATUS_OK;
+}
+
+struct status segment__create(const struct log *log, int64_t base_offset, int64_t now_ms, struct log_segment **ret_segment)
+{
+    struct log_segment *segment;
+    TRY(open_log(log, base_offset, now_ms, IO_CREATE | IO_TRUNCATE, &segment));
+    segment->max_timestamp_known = true;
+    struct status s = index__truncate(segment, base_offset, 0); // makes the files, or empties what a crash left
+    segment->max_timestamp_known = true;
+    if (status_is_ok(s) && log->config.preallocate && io_allocate(segment->file, log->config.segment_bytes) < 0)
+        s = STATUS(ENOSPC, "preallocate a segment");
+    if (!status_is_ok(s)) {
+        segment__unref(segment);
+        return s;
+    }
+    *ret_segment = segment;
+    return STATUS_OK;
+}
+
+struct status segment__open(const struct log *log, int64_t base_offset, int64_t now_ms, struct log_segment **ret_segment)
+{
+    struct log_segment *segment;
+    TRY(open_log(log, base_offset, now_ms, 0, &segment));
+    int64_t size = io_file_size(segment->file);
+    if (size < 0) {
+        segment__unref(segment);
+        return STATUS((int)-size, "look at a segment's size");
+    }
+    atomic_store(&segment->size_bytes, size);
+    *ret_segment = segment;
+    return STATUS_OK;
+}
+
+void segment__ref(struct log_segment *segment)
+{
+    int64_t before = atomic_fetch_add(&segment->references, 1);
+    assert(before > 0);
+}
+
+void segment__unref(struct log_segment *segment)
+{
+    if (!segment || atomic_fetch_sub(&segment->references, 1) > 1)
+        return;
+    io_close(segment->file);
+    index__free(segment);
+    io_lock_destroy(segment->lock);
+    mem_free(segment->stem);
+    mem_free(segment);
+}
+
+int64_t segment__size(const struct log_segment *segment)
+{
+    return atomic_load_explicit(&segment->size_bytes, memory_order_acquire);
+}
+
+static bool head_is_sane(const uint8_t *head, int64_t left)
+{
+    int64_t size = record_batch_size(head);
+    return size >= RECORD_BATCH_HEAD_BYTES && size <= left && head[RECORD_BATCH_MAGIC_AT] == 2 && record_batch_base_offset(head) >= 0 &&
+           record_batch_last_delta(head) >= 0;
+}
+
+struct status segment__heads(struct log_segment *segment, int64_t position, int64_t limit, segment__each_fn *each, void *context,
+                             int64_t *ret_position)
+{
+    uint8_t buffer[HEADS_BUFFER_BYTES];
+    int64_t buffered_at = 0, buffered_end = 0, unused;
+    int64_t *at = ret_position ? ret_position : &unused;
+    for (*at = position; *at < limit;) {
+        if (limit - *at < RECORD_BATCH_HEAD_BYTES)
+            return STATUS(EBADMSG, "read a batch's head: the segment ends inside");
+        if (*at < buffered_at || *at + RECORD_BATCH_HEAD_BYTES > buffered_end) {
+            size_t size = (size_t)min_i64((int64_t)sizeof buffer, limit - *at);
+            TRY(file__read_exactly(segment->file, buffer, size, *at));
+            buffered_at = *at;
+            buffered_end = *at + (int64_t)size;
+        }
+        const uint8_t *head = buffer + (*at - buffered_at);
+        if (!head_is_sane(head, limit - *at))
+            return STATUS(EBADMSG, "read a batch's head: it makes no sense");
+        int64_t size = record_batch_size(head);
+        if (!each(context, head, *at))
+            return STATUS_OK;
+        *at += size;
+    }
+    return STATUS_OK;
+}
+
+struct search {
+    int64_t offset;
+    struct segment_place *place;
+};
+
+static bool search_head(void *context, const uint8_t *head, int64_t position)
+{
+    struct search *search = context;
+    if (record_batch_next_offset(head) <= search->offset)
+        return true;
+    *search->place = (struct segment_place){position, record_batch_size(head), record_batch_base_offset(head),
+                                            record_batch_next_offset(head)};
+    return false;
+}
+
+struct status segment__find(struct log_segment *segment, int64_t offset, int64_t limit, struct segment_place *ret_place)
+{
+    int64_t from;
+    TRY(index__position(segment, offset, &from));
+    if (from > limit)
+        from = 0;
+    *ret_place = (struct segment_place){.position = limit, .base_offset = -1, .next_offset = -1};
+    struct search search = {.offset = offset, .place = ret_place};
+    return segment__heads(segment, from, limit, search_head, &search, NULL);
+}
+
+struct status segment__read_batch(struct log_segment *segment, int64_t position, int64_t size_bytes, struct buffer *ret_batch)
+{
+    ret_batch->size = 0;
+    buffer_reserve(ret_batch, (size_t)size_bytes);
+    TRY(file__read_exactly(segment->file, ret_batch->data, (size_t)size_bytes, position));
+    ret_batch->size = (size_t)size_bytes;
+    return STATUS_OK;
+}
+
+struct latest {
+    int64_t timestamp_ms, offset;
+};
+
+static bool latest_head(void *context, const uint8_t *head, int64_t position)
+{
+    (void)position;
+    struct latest *latest = context;
+    if (record_batch_max_timestamp(head) > latest->timestamp_ms)
+        *latest = (struct latest){record_batch_max_timestamp(head), record_batch_next_offset(head) - 1};
+    return true;
+}
+
+/* The index's last entry, and the batches behind the last indexed position: a sealed segment has few of them. */
+static struct status max_timestamp_load(struct log_segment *segment, struct latest *latest)
+{
+    struct index_entry time, place;
+    bool found, placed;
+    TRY(index__last(segment, INDEX_TIME, &time, &found));
+    if (found)
+        *latest = (struct latest){(int64_t)time.key, segment->base_offset + time.value};
+    TRY(index__last(segment, INDEX_OFFSET, &place, &placed));
+    int64_t from = placed ? place.value : 0, limit = segment__size(segment);
+    return segment__heads(segment, min_i64(from, limit), limit, latest_head, latest, NULL);
+}
+
+struct status segment__max_timestamp(struct log_segment *segment, int64_t *ret_timestamp_ms, int64_t *ret_offset)
+{
+    io_lock_take(segment->lock);
+    bool known = segment->max_timestamp_known;
+    struct latest latest = {-1, -1};
+    if (known)
+        latest = (struct latest){segment->max_timestamp_ms, segment->max_timestamp_offset};
+    io_lock_release(segment->lock);
+    if (!known) {
+        TRY(max_timestamp_load(segment, &latest));
+        io_lock_take(segment->lock);
+        segment->max_timestamp_ms = latest.timestamp_ms;
+        segment->max_timestamp_offset = latest.offset;
+        segment->max_timestamp_known = true;
+        io_lock_release(segment->lock);
+    }
+    *ret_timestamp_ms = latest.timestamp_ms;
+    *ret_offset = latest.offset;
+    return STATUS_OK;
+}
+
+struct status segment__rename_deleted(struct log_segment *segment)
+{
+    for (size_t i = 0; i < COUNT_OF(SUFFIXES); i++) {
+        char from[SEGMENT_PATH_BYTES], to[SEGMENT_PATH_BYTES + 16];
+        segment__path(segment, SUFFIXES[i], from);
+        snprintf(to, sizeof to, "%s.deleted", from);
+        int error = io_rename(from, to);
+        if (error < 0 && error != -ENOENT)
+            return STATUS(-error, "rename a deleted segment's file");
+    }
+    return STATUS_OK;
+}
+
+void segment__delete_renamed(struct log_segment *segment)
+{
+    for (size_t i = 0; i < COUNT_OF(SUFFIXES); i++) {
+        char path[SEGMENT_PATH_BYTES + 16];
+        snprintf(path, sizeof path, "%s%s.deleted", segment->stem, SUFFIXES[i]);
+        int error = io_unlink(path);
+        if (error < 0 && error != -ENOENT)
+            LOG(LOG_WARN, "storage", "%s stays: %s", path, strerror(-error));
+    }
+}
