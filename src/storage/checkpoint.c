@@ -102,7 +102,8 @@ static bool entry_parse(char *line, struct arena *arena, struct checkpoint_entry
     return true;
 }
 
-struct status checkpoint_read(const char *path, struct arena *arena, struct checkpoint_entry **ret_entries, int32_t *ret_count)
+struct status checkpoint_read(const char *path, struct arena *arena, struct checkpoint_entry **ret_entries,
+                              int32_t *ret_count)
 {
     struct buffer bytes CLEANUP(buffer_free) = {0};
     bool exists;

@@ -53,7 +53,8 @@ struct status dir_properties_write(const char *log_dir, const struct dir_propert
     snprintf(path, sizeof path, "%s/meta.properties", log_dir);
     uuid_to_text(properties->directory_id, id);
     struct buffer bytes CLEANUP(buffer_free) = {0};
-    buffer_printf(&bytes, "#\nnode.id=%d\ndirectory.id=%s\nversion=1\ncluster.id=%s\n", (int)properties->node_id, id, properties->cluster_id);
+    buffer_printf(&bytes, "#\nnode.id=%d\ndirectory.id=%s\nversion=1\ncluster.id=%s\n", (int)properties->node_id, id,
+                  properties->cluster_id);
     return file__replace(path, bytes.data, bytes.size);
 }
 
@@ -136,7 +137,8 @@ struct status dir_partition_create(const char *log_dir, const char *topic, int32
     else if (error < 0)
         return STATUS(-error, "make a partition's directory");
     if (exists)
-        return uuid_equal(found, topic_id) ? STATUS_OK : STATUS(EEXIST, "make a partition's directory: another topic has it");
+        return uuid_equal(found, topic_id) ? STATUS_OK
+                                           : STATUS(EEXIST, "make a partition's directory: another topic has it");
     TRY(file__sync_dir_of(path));
     uuid_to_text(topic_id, id);
     snprintf(file, sizeof file, "%s/partition.metadata", path);

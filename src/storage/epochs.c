@@ -4,6 +4,8 @@
  */
 #include "storage/storage__.h"
 
+#include <stdlib.h>
+
 static void path_of(const struct log *log, char ret_path[SEGMENT_PATH_BYTES])
 {
     snprintf(ret_path, SEGMENT_PATH_BYTES, "%s/leader-epoch-checkpoint", log->directory);
@@ -18,6 +20,21 @@ static void add(struct log *log, int32_t epoch, int64_t start_offset)
     log->epochs[log->epoch_count++] = (struct epoch_entry){epoch, start_offset};
 }
 
+/* "epoch offset" */
+static bool entry_parse(const char *line, struct epoch_entry *ret_entry)
+{
+    char *end;
+    long epoch = strtol(line, &end, 10);
+    if (end == line || *end != ' ' || epoch < 0 || epoch > INT32_MAX)
+        return false;
+    const char *second = end + 1;
+    long long start = strtoll(second, &end, 10);
+    if (end == second || *end != '\0' || start < 0)
+        return false;
+    *ret_entry = (struct epoch_entry){(int32_t)epoch, start};
+    return true;
+}
+
 struct status epochs__load(struct log *log)
 {
     char path[SEGMENT_PATH_BYTES];
@@ -30,10 +47,13 @@ struct status epochs__load(struct log *log)
     buffer_append(&bytes, "", 1);
     char *at = (char *)bytes.data, *line;
     for (int number = 0; (line = strsep(&at, "\n")); number++) {
-        int epoch;
-        long long start;
-        if (number >= 2 && sscanf(line, "%d %lld", &epoch, &start) == 2)
-            add(log, epoch, start);
+        struct epoch_entry entry;
+        if (number < 2 || line[0] == '\0')
+            continue;
+        if (!entry_parse(line, &entry) ||
+            (log->epoch_count > 0 && entry.epoch <= log->epochs[log->epoch_count - 1].epoch))
+            return STATUS(EBADMSG, "read leader-epoch-checkpoint");
+        add(log, entry.epoch, entry.start_offset);
     }
     return STATUS_OK;
 }
@@ -128,7 +148,8 @@ void log_epoch_end(const struct log *log, int32_t leader_epoch, int32_t *ret_epo
         *ret_epoch = leader_epoch;
         *ret_end_offset = log_end_offset(log);
     } else if (leader_epoch >= 0 && above < log->epoch_count) {
-        *ret_epoch = above > 0 ? log->epochs[above - 1].epoch : leader_epoch; // before all known ones: ends where they begin
+        *ret_epoch =
+            above > 0 ? log->epochs[above - 1].epoch : leader_epoch; // before all known ones: ends where they begin
         *ret_end_offset = log->epochs[above].start_offset;
     }
     io_lock_release(log->lock);

@@ -131,7 +131,8 @@ struct status index__sync(struct log_segment *segment)
     return STATUS_OK;
 }
 
-struct status index__last(struct log_segment *segment, enum index_kind kind, struct index_entry *ret_entry, bool *ret_found)
+struct status index__last(struct log_segment *segment, enum index_kind kind, struct index_entry *ret_entry,
+                          bool *ret_found)
 {
     struct index *index = &segment->indexes[kind];
     TRY(prepare(segment, kind, false));
@@ -173,11 +174,12 @@ struct status index__last_time(struct log_segment *segment)
     TRY(index__last(segment, INDEX_TIME, &last, &found));
     if (timestamp_ms < 0 || (found && (int64_t)last.key >= timestamp_ms))
         return STATUS_OK;
-    return add(segment, INDEX_TIME, (struct index_entry){(uint64_t)timestamp_ms, (uint32_t)(offset - segment->base_offset)});
+    return add(segment, INDEX_TIME,
+               (struct index_entry){(uint64_t)timestamp_ms, (uint32_t)(offset - segment->base_offset)});
 }
 
-struct status index__note(struct log_segment *segment, const struct log_config *config, int64_t last_offset, int64_t position,
-                          int64_t size_bytes, int64_t max_timestamp_ms)
+struct status index__note(struct log_segment *segment, const struct log_config *config, int64_t last_offset,
+                          int64_t position, int64_t size_bytes, int64_t max_timestamp_ms)
 {
     assert(segment->max_timestamp_known && last_offset >= segment->base_offset);
     if (max_timestamp_ms > segment->max_timestamp_ms) {
@@ -222,7 +224,8 @@ static bool value_above(struct index_entry entry, uint64_t wanted)
 }
 
 /* How many of the entries are not above `wanted`. */
-static uint32_t search_memory(enum index_kind kind, const uint8_t *bytes, uint32_t count, above_fn *above, uint64_t wanted)
+static uint32_t search_memory(enum index_kind kind, const uint8_t *bytes, uint32_t count, above_fn *above,
+                              uint64_t wanted)
 {
     uint32_t low = 0, high = count;
     while (low < high) {
@@ -250,7 +253,8 @@ static struct status search_file(enum index_kind kind, int file, uint32_t count,
             low = middle + 1;
     }
     uint8_t bytes[SEARCH_BYTES];
-    TRY(file__read_exactly(file, bytes, (size_t)(high - low) * (size_t)ENTRY_BYTES[kind], (int64_t)low * ENTRY_BYTES[kind]));
+    TRY(file__read_exactly(file, bytes, (size_t)(high - low) * (size_t)ENTRY_BYTES[kind],
+                           (int64_t)low * ENTRY_BYTES[kind]));
     *ret_count = low + search_memory(kind, bytes, high - low, above, wanted);
     return STATUS_OK;
 }
@@ -262,7 +266,8 @@ static struct status find_last(struct log_segment *segment, enum index_kind kind
     TRY(prepare(segment, kind, false));
     struct index *index = &segment->indexes[kind];
     io_lock_take(segment->lock);
-    uint32_t in_tail = search_memory(kind, index->tail, index->tail_count, above, wanted), file_count = index->file_count;
+    uint32_t in_tail = search_memory(kind, index->tail, index->tail_count, above, wanted),
+             file_count = index->file_count;
     if (in_tail > 0)
         *ret_entry = entry_at(kind, index->tail, in_tail - 1);
     io_lock_release(segment->lock);
@@ -323,14 +328,16 @@ struct status index__truncate(struct log_segment *segment, int64_t offset, int64
     uint64_t relative = (uint64_t)max_i64(offset - segment->base_offset, 0);
     if (relative > 0 && position > 0) {
         TRY(search_file(INDEX_OFFSET, offsets->file, offsets->file_count, key_above, relative - 1, &count));
-        TRY(search_file(INDEX_OFFSET, offsets->file, offsets->file_count, value_above, (uint64_t)position - 1, &by_position));
+        TRY(search_file(INDEX_OFFSET, offsets->file, offsets->file_count, value_above, (uint64_t)position - 1,
+                        &by_position));
         const struct index *time_index = &segment->indexes[INDEX_TIME];
         TRY(search_file(INDEX_TIME, time_index->file, time_index->file_count, value_above, relative - 1, &times));
     }
     keep(segment, INDEX_OFFSET, count < by_position ? count : by_position);
     keep(segment, INDEX_TIME, times);
     for (int kind = 0; kind < INDEX_KINDS; kind++)
-        if (io_truncate(segment->indexes[kind].file, (int64_t)segment->indexes[kind].file_count * ENTRY_BYTES[kind]) < 0)
+        if (io_truncate(segment->indexes[kind].file, (int64_t)segment->indexes[kind].file_count * ENTRY_BYTES[kind]) <
+            0)
             return STATUS(EIO, "trim an index");
     io_lock_take(segment->lock);
     segment->max_timestamp_known = false;

@@ -11,7 +11,8 @@
 void log__take_offline(struct log *log, struct status why)
 {
     if (!atomic_exchange(&log->offline, true))
-        LOG(LOG_ERROR, "storage", "log %s goes offline: %s: %s; its data is left as it is", log->directory, why.what, strerror(why.error));
+        LOG(LOG_ERROR, "storage", "log %s goes offline: %s: %s; its data is left as it is", log->directory, why.what,
+            strerror(why.error));
 }
 
 bool log_is_offline(const struct log *log)

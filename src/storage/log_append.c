@@ -11,9 +11,11 @@
 enum { PIECES_MAX = 256 }; // below IOV_MAX, and 4 KiB of stack
 
 /* ---- rolling */
-static bool waited_long_enough(const struct log *log, const struct log_segment *active, int64_t next_max_timestamp_ms, int64_t now_ms)
+static bool waited_long_enough(const struct log *log, const struct log_segment *active, int64_t next_max_timestamp_ms,
+                               int64_t now_ms)
 {
-    int64_t waited_ms = active->first_timestamp_ms >= 0 ? next_max_timestamp_ms - active->first_timestamp_ms : now_ms - active->made_ms;
+    int64_t waited_ms =
+        active->first_timestamp_ms >= 0 ? next_max_timestamp_ms - active->first_timestamp_ms : now_ms - active->made_ms;
     return waited_ms > log->config.segment_ms - log->jitter_ms;
 }
 
@@ -114,7 +116,8 @@ static void tail_begin(const struct log *log, struct tail *tail)
 }
 
 /* Index, producers, and a place in the write. */
-static struct status tail_add(struct log *log, struct tail *tail, uint8_t *bytes, uint32_t size_bytes, const struct record_facts *facts)
+static struct status tail_add(struct log *log, struct tail *tail, uint8_t *bytes, uint32_t size_bytes,
+                              const struct record_facts *facts)
 {
     int64_t base = record_batch_base_offset(bytes), last = base + facts->last_delta;
     assert(base >= tail->end_offset && last - tail->segment->base_offset <= INT32_MAX);

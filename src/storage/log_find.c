@@ -23,7 +23,8 @@ static void search_records(struct time_search *search, const uint8_t *head)
     bool append_time = record_batch_attributes(head) & RECORD_ATTRIBUTE_APPEND_TIME;
     while (search->offset < 0 && record_walk_next(&walk, &record)) {
         int64_t time_ms = append_time ? record_batch_max_timestamp(head) : record.timestamp_ms;
-        if (time_ms < search->timestamp_ms || (search->exact && time_ms != search->timestamp_ms) || record.offset < search->start_offset)
+        if (time_ms < search->timestamp_ms || (search->exact && time_ms != search->timestamp_ms) ||
+            record.offset < search->start_offset)
             continue;
         search->offset = record.offset;
         search->found_ms = time_ms;
@@ -39,7 +40,8 @@ static bool search_head(void *context, const uint8_t *head, int64_t position)
     struct time_search *search = context;
     if (record_batch_base_offset(head) >= search->limit_offset)
         return false;
-    if (record_batch_max_timestamp(head) < search->timestamp_ms || record_batch_next_offset(head) <= search->start_offset)
+    if (record_batch_max_timestamp(head) < search->timestamp_ms ||
+        record_batch_next_offset(head) <= search->start_offset)
         return true;
     search->status = segment__read_batch(search->segment, position, record_batch_size(head), &search->batch);
     if (status_is_ok(search->status))
@@ -59,7 +61,8 @@ static struct status search_segment(struct log *log, struct time_search *search)
 /* Calls for each segment from the one with `offset` on, until false or a failure. */
 typedef bool segment_fn(struct log *log, struct log_segment *segment, void *context, struct status *ret_status);
 
-static struct status each_segment(struct log *log, int64_t offset, int64_t limit_offset, segment_fn *each, void *context)
+static struct status each_segment(struct log *log, int64_t offset, int64_t limit_offset, segment_fn *each,
+                                  void *context)
 {
     struct log_view view;
     log__view(log, offset, limit_offset, &view);
@@ -85,7 +88,8 @@ static bool try_segment(struct log *log, struct log_segment *segment, void *cont
     return search->offset < 0;
 }
 
-static void answer(struct time_search *search, int64_t *ret_offset, int64_t *ret_timestamp_ms, int32_t *ret_leader_epoch)
+static void answer(struct time_search *search, int64_t *ret_offset, int64_t *ret_timestamp_ms,
+                   int32_t *ret_leader_epoch)
 {
     bool found = search->offset >= 0 && search->offset < search->limit_offset;
     *ret_offset = found ? search->offset : -1;
@@ -97,8 +101,11 @@ static void answer(struct time_search *search, int64_t *ret_offset, int64_t *ret
 struct status log_find_by_time(struct log *log, int64_t timestamp_ms, int64_t limit_offset, int64_t *ret_offset,
                                int64_t *ret_timestamp_ms, int32_t *ret_leader_epoch)
 {
-    struct time_search search = {.timestamp_ms = timestamp_ms, .start_offset = log_start_offset(log),
-                                 .limit_offset = min_i64(limit_offset, log_end_offset(log)), .offset = -1, .leader_epoch = -1};
+    struct time_search search = {.timestamp_ms = timestamp_ms,
+                                 .start_offset = log_start_offset(log),
+                                 .limit_offset = min_i64(limit_offset, log_end_offset(log)),
+                                 .offset = -1,
+                                 .leader_epoch = -1};
     struct status s = each_segment(log, search.start_offset, search.limit_offset, try_segment, &search);
     answer(&search, ret_offset, ret_timestamp_ms, ret_leader_epoch);
     return s;
@@ -140,16 +147,20 @@ static bool largest_of_segment(struct log *log, struct log_segment *segment, voi
     return true;
 }
 
-struct status log_find_max_timestamp(struct log *log, int64_t limit_offset, int64_t *ret_offset, int64_t *ret_timestamp_ms,
-                                     int32_t *ret_leader_epoch)
+struct status log_find_max_timestamp(struct log *log, int64_t limit_offset, int64_t *ret_offset,
+                                     int64_t *ret_timestamp_ms, int32_t *ret_leader_epoch)
 {
     struct largest largest = {-1, -1, min_i64(limit_offset, log_end_offset(log)), log_start_offset(log)};
-    struct time_search search = {.start_offset = largest.start_offset, .limit_offset = largest.limit_offset, .exact = true,
-                                 .offset = -1, .leader_epoch = -1};
+    struct time_search search = {.start_offset = largest.start_offset,
+                                 .limit_offset = largest.limit_offset,
+                                 .exact = true,
+                                 .offset = -1,
+                                 .leader_epoch = -1};
     struct status s = each_segment(log, largest.start_offset, largest.limit_offset, largest_of_segment, &largest);
     if (status_is_ok(s) && largest.timestamp_ms >= 0) {
         search.timestamp_ms = largest.timestamp_ms;
-        s = each_segment(log, max_i64(largest.segment_base, largest.start_offset), search.limit_offset, try_segment, &search);
+        s = each_segment(log, max_i64(largest.segment_base, largest.start_offset), search.limit_offset, try_segment,
+                         &search);
     }
     answer(&search, ret_offset, ret_timestamp_ms, ret_leader_epoch);
     return s;

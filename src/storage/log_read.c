@@ -13,13 +13,15 @@ enum { HOT_BYTES = 8 << 20 };
 static struct status find_start(const struct log_view *view, int64_t offset, struct segment_place *ret_place)
 {
     const struct log_mark *mark = &view->from;
-    if (mark->offset != offset || mark->segment_base != view->segment->base_offset || mark->position >= view->size_bytes)
+    if (mark->offset != offset || mark->segment_base != view->segment->base_offset ||
+        mark->position >= view->size_bytes)
         return segment__find(view->segment, offset, view->size_bytes, ret_place);
     uint8_t head[RECORD_BATCH_HEAD_BYTES];
     TRY(file__read_exactly(view->segment->file, head, sizeof head, mark->position));
     if (record_batch_base_offset(head) != offset)
         return segment__find(view->segment, offset, view->size_bytes, ret_place);
-    *ret_place = (struct segment_place){mark->position, record_batch_size(head), offset, record_batch_next_offset(head)};
+    *ret_place =
+        (struct segment_place){mark->position, record_batch_size(head), offset, record_batch_next_offset(head)};
     return STATUS_OK;
 }
 
@@ -56,10 +58,14 @@ static bool cut_head(void *context, const uint8_t *head, int64_t position)
 }
 
 /* How many whole batches from `first` on fit. */
-static struct status fit(const struct log_view *view, const struct segment_place *first, int64_t limit, int64_t size_max, struct cut *ret_cut)
+static struct status fit(const struct log_view *view, const struct segment_place *first, int64_t limit,
+                         int64_t size_max, struct cut *ret_cut)
 {
-    *ret_cut = (struct cut){.from = first->position, .size_max = size_max, .limit = limit,
-                            .position = first->position + first->size_bytes, .next_offset = first->next_offset};
+    *ret_cut = (struct cut){.from = first->position,
+                            .size_max = size_max,
+                            .limit = limit,
+                            .position = first->position + first->size_bytes,
+                            .next_offset = first->next_offset};
     // From the last indexed batch that can be among them; when that one does not fit whole, from the one before it.
     for (int64_t near = min_i64(limit, first->position + size_max) + 1; near > first->position + first->size_bytes;) {
         TRY(index__position_below(view->segment, near - 1, &near));
@@ -100,17 +106,19 @@ static struct status read_segment(const struct log_view *view, int64_t offset, i
 }
 
 /* Segment after segment: compaction may have left nothing behind `offset` in the one where it would be. */
-static struct status read_from(struct log *log, int64_t offset, int64_t limit_offset, uint32_t size_max, bool at_least_one,
-                               struct log_slice *ret_slice)
+static struct status read_from(struct log *log, int64_t offset, int64_t limit_offset, uint32_t size_max,
+                               bool at_least_one, struct log_slice *ret_slice)
 {
     for (int64_t at = offset; at >= 0 && at < limit_offset;) {
         struct log_view view;
         bool exhausted = false;
         log__view(log, at, limit_offset, &view);
-        struct status s = read_segment(&view, offset, min_i64(limit_offset, view.end_offset), size_max, at_least_one, ret_slice, &exhausted);
+        struct status s = read_segment(&view, offset, min_i64(limit_offset, view.end_offset), size_max, at_least_one,
+                                       ret_slice, &exhausted);
         if (ret_slice->segment)
             return STATUS_OK; // the slice holds it
-        struct log_segment *next = status_is_ok(s) && exhausted ? log__segment_after(log, view.segment->base_offset) : NULL;
+        struct log_segment *next =
+            status_is_ok(s) && exhausted ? log__segment_after(log, view.segment->base_offset) : NULL;
         at = next ? next->base_offset : -1;
         segment__unref(next);
         segment__unref(view.segment);
@@ -119,8 +127,8 @@ static struct status read_from(struct log *log, int64_t offset, int64_t limit_of
     return STATUS_OK;
 }
 
-enum log_read_result log_read(struct log *log, int64_t offset, int64_t limit_offset, uint32_t size_max, bool at_least_one,
-                              struct log_slice *ret_slice)
+enum log_read_result log_read(struct log *log, int64_t offset, int64_t limit_offset, uint32_t size_max,
+                              bool at_least_one, struct log_slice *ret_slice)
 {
     *ret_slice = (struct log_slice){.base_offset = offset, .next_offset = offset};
     if (offset < log_start_offset(log) || offset > log_end_offset(log))
@@ -128,7 +136,8 @@ enum log_read_result log_read(struct log *log, int64_t offset, int64_t limit_off
     struct status s = read_from(log, offset, limit_offset, size_max, at_least_one, ret_slice);
     if (status_is_ok(s))
         return LOG_READ_OK;
-    LOG(LOG_ERROR, "storage", "reading %s at %lld failed: %s: %s", log->directory, (long long)offset, s.what, strerror(s.error));
+    LOG(LOG_ERROR, "storage", "reading %s at %lld failed: %s: %s", log->directory, (long long)offset, s.what,
+        strerror(s.error));
     return LOG_READ_FAILED;
 }
 

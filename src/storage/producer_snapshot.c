@@ -8,7 +8,15 @@
 
 #include "wire/gen/records_producer_snapshot.h"
 
-enum { SNAPSHOT_VERSION = 1, SNAPSHOT_CRC_AT = 2, SNAPSHOT_BODY_AT = 6, SNAPSHOT_MAX_BYTES = 1 << 30 };
+#include <stdlib.h>
+
+enum {
+    SNAPSHOT_VERSION = 1,
+    SNAPSHOT_CRC_AT = 2,
+    SNAPSHOT_BODY_AT = 6,
+    SNAPSHOT_MAX_BYTES = 1 << 30,
+    OFFSET_DIGITS = 20
+};
 
 static void path_of(const struct log *log, int64_t offset, char ret_path[SEGMENT_PATH_BYTES])
 {
@@ -52,7 +60,8 @@ static struct status write_all(struct log *log, int64_t offset, struct wire_writ
         struct producer_snapshot_producer_entry entry = entry_of(CONTAINER_OF(node, struct producer, in_producers));
         producer_snapshot_producer_entry_write(out, SNAPSHOT_VERSION, &entry);
     }
-    wire_writer_patch_i32(out, SNAPSHOT_CRC_AT, (int32_t)crc32c(out->data + SNAPSHOT_BODY_AT, out->size - SNAPSHOT_BODY_AT));
+    wire_writer_patch_i32(out, SNAPSHOT_CRC_AT,
+                          (int32_t)crc32c(out->data + SNAPSHOT_BODY_AT, out->size - SNAPSHOT_BODY_AT));
     char path[SEGMENT_PATH_BYTES];
     path_of(log, offset, path);
     return file__replace(path, out->data, out->size);
@@ -102,8 +111,8 @@ static bool has_expired(const struct log *log, const struct producer_snapshot_pr
 
 static bool is_sound(const struct producer_snapshot_producer_entry *entry)
 {
-    return entry->producer_id >= 0 && entry->offset_delta >= 0 && entry->last_offset >= -1 && entry->last_sequence >= -1 &&
-           (entry->last_sequence < 0 || entry->last_offset >= entry->offset_delta);
+    return entry->producer_id >= 0 && entry->offset_delta >= 0 && entry->last_offset >= -1 &&
+           entry->last_sequence >= -1 && (entry->last_sequence < 0 || entry->last_offset >= entry->offset_delta);
 }
 
 /* False when the file is damaged. */
@@ -144,9 +153,9 @@ static void listing_free(struct listing *listing)
 static void listing_add(void *context, const char *name)
 {
     struct listing *listing = context;
-    long long offset;
-    int end = 0;
-    if (sscanf(name, "%20lld.snapshot%n", &offset, &end) != 1 || end == 0 || name[end] != '\0' || offset < 0)
+    char *end;
+    long long offset = strtoll(name, &end, 10);
+    if (end != name + OFFSET_DIGITS || strcmp(end, ".snapshot") != 0 || offset < 0)
         return;
     if (listing->count == listing->capacity) {
         listing->capacity = listing->capacity ? listing->capacity * 2 : 16;

@@ -106,7 +106,8 @@ struct status producers__check(struct log *log, struct log_batch *batch)
         return STATUS_OK;
     const struct producer_batch *original = duplicate_of(producer, facts);
     int16_t error = original ? KAFKA_NONE : check_sequence(producer, facts);
-    if (error == KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER && producer->history_is_cut && producer->epoch == facts->producer_epoch) {
+    if (error == KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER && producer->history_is_cut &&
+        producer->epoch == facts->producer_epoch) {
         TRY(producers__history_load(log, producer));
         original = duplicate_of(producer, facts);
     }
@@ -126,8 +127,8 @@ void producers__remember(struct producer *producer, const struct producer_batch 
     producer->batches[producer->batch_count++] = *batch;
 }
 
-struct status producers__note(struct log *log, struct slice batch, const struct record_facts *facts, int64_t base_offset,
-                              bool write_transaction_index)
+struct status producers__note(struct log *log, struct slice batch, const struct record_facts *facts,
+                              int64_t base_offset, bool write_transaction_index)
 {
     if (facts->producer_id < 0)
         return STATUS_OK;
@@ -162,7 +163,8 @@ void log_producers_expire(struct log *log, int64_t now_ms)
     for (struct hash_node *node = hash_iterate(&log->producers, NULL), *next; node; node = next) {
         next = hash_iterate(&log->producers, node);
         struct producer *producer = CONTAINER_OF(node, struct producer, in_producers);
-        if (producer->txn_first_offset < 0 && now_ms - producer->last_timestamp_ms >= log->config.producer_id_expiration_ms)
+        if (producer->txn_first_offset < 0 &&
+            now_ms - producer->last_timestamp_ms >= log->config.producer_id_expiration_ms)
             drop(log, producer);
     }
 }

@@ -59,7 +59,8 @@ static struct status next_batch(struct scan *scan, struct slice *ret_batch, bool
     TRY(window(scan, size, ret_batch));
     const uint8_t *b = ret_batch->data;
     *ret_found = record_batch_is_intact(*ret_batch) && record_batch_base_offset(b) >= scan->next_offset &&
-                 record_batch_last_delta(b) >= 0 && record_batch_next_offset(b) - 1 - scan->segment->base_offset <= INT32_MAX;
+                 record_batch_last_delta(b) >= 0 &&
+                 record_batch_next_offset(b) - 1 - scan->segment->base_offset <= INT32_MAX;
     return STATUS_OK;
 }
 
@@ -69,7 +70,8 @@ static struct status take(struct scan *scan, struct slice batch)
     record_facts_read(batch, &facts);
     int64_t base = record_batch_base_offset(batch.data);
     scan->new_epoch |= epochs__note(scan->log, record_batch_leader_epoch(batch.data), base);
-    TRY(index__note(scan->segment, &scan->log->config, base + facts.last_delta, scan->position, (int64_t)batch.size, facts.max_timestamp_ms));
+    TRY(index__note(scan->segment, &scan->log->config, base + facts.last_delta, scan->position, (int64_t)batch.size,
+                    facts.max_timestamp_ms));
     if (base >= scan->replay_from)
         TRY(producers__note(scan->log, batch, &facts, base, true));
     scan->position += (int64_t)batch.size;
@@ -116,7 +118,8 @@ static struct status keep_aside(struct scan *scan)
     io_close(file);
     TRY(s);
     LOG(LOG_WARN, "storage", "cut %lld bytes off %s.log at %lld (offset %lld): no intact batch there; kept as %s",
-        (long long)(scan->file_size - cut_at), scan->segment->stem, (long long)cut_at, (long long)scan->next_offset, path);
+        (long long)(scan->file_size - cut_at), scan->segment->stem, (long long)cut_at, (long long)scan->next_offset,
+        path);
     return file__sync_dir_of(path);
 }
 
@@ -124,7 +127,9 @@ static struct status cut_tail(struct scan *scan)
 {
     bool is_preallocated;
     if (scan->next_offset < scan->promised) {
-        LOG(LOG_ERROR, "storage", "%s.log is corrupt at position %lld, offset %lld, but was flushed up to %lld: the partition goes offline, nothing is deleted",
+        LOG(LOG_ERROR, "storage",
+            "%s.log is corrupt at position %lld, offset %lld, but was flushed up to %lld: the partition goes offline, "
+            "nothing is deleted",
             scan->segment->stem, (long long)scan->position, (long long)scan->next_offset, (long long)scan->promised);
         return STATUS(EIO, "recover a segment: corrupt below the flushed mark");
     }
@@ -350,7 +355,8 @@ static struct status recover(struct log *log, const struct log_open_options *opt
     scan.next_offset = options->recovery_point;
     TRY(scan_segments(log, options, &scan));
     if (scan.next_offset < scan.promised) {
-        LOG(LOG_ERROR, "storage", "%s ends at offset %lld, but was flushed up to %lld: the partition goes offline, nothing is deleted",
+        LOG(LOG_ERROR, "storage",
+            "%s ends at offset %lld, but was flushed up to %lld: the partition goes offline, nothing is deleted",
             log->directory, (long long)scan.next_offset, (long long)scan.promised);
         return STATUS(EIO, "recover a log: it ends below the flushed mark");
     }
@@ -452,7 +458,8 @@ static struct status open_segments(struct log *log, const struct log_open_option
     if (error < 0)
         return STATUS(-error, "list a partition's directory");
     if (listing.has_swap)
-        return STATUS(ENOTSUP, "open a log: a compaction was cut short (.swap files); start Apache Kafka once to finish it");
+        return STATUS(ENOTSUP,
+                      "open a log: a compaction was cut short (.swap files); start Apache Kafka once to finish it");
     sort(&listing);
     for (int i = 0; i < listing.count; i++) {
         struct log_segment *segment;
@@ -526,7 +533,8 @@ struct status recovery__run(struct log *log, const struct log_open_options *opti
         int64_t first = log->segments[0]->base_offset, last = log__active(log)->base_offset;
         careful.recovery_point = options->clean_stop ? last : max_i64(options->recovery_point, first);
         if (options->clean_stop)
-            LOG(LOG_WARN, "storage", "%s does not look cleanly stopped: %s; its last segment is checked", log->directory, s.what);
+            LOG(LOG_WARN, "storage", "%s does not look cleanly stopped: %s; its last segment is checked",
+                log->directory, s.what);
         s = recover(log, &careful);
     }
     TRY(s);

@@ -77,7 +77,8 @@ static struct status doom(struct log *log, int first, int count, int64_t now_ms)
     for (int i = 0; i < count; i++) {
         io_lock_take(log->lock);
         struct log_segment *segment = log->segments[first];
-        memmove(log->segments + first, log->segments + first + 1, (size_t)(log->segment_count - first - 1) * sizeof(struct log_segment *));
+        memmove(log->segments + first, log->segments + first + 1,
+                (size_t)(log->segment_count - first - 1) * sizeof(struct log_segment *));
         log->segment_count--;
         log->directory_dirty = true;
         io_lock_release(log->lock);
@@ -115,7 +116,9 @@ static struct status start_moved(struct log *log)
 
 static struct status retain(struct log *log, int64_t limit_offset, int64_t now_ms)
 {
-    struct rules rules = {.log = log, .now_ms = now_ms, .limit_offset = limit_offset,
+    struct rules rules = {.log = log,
+                          .now_ms = now_ms,
+                          .limit_offset = limit_offset,
                           .surplus_bytes = log_size_bytes(log) - log->config.retention_bytes};
     int count;
     TRY(count_old(&rules, &count));
@@ -123,7 +126,8 @@ static struct status retain(struct log *log, int64_t limit_offset, int64_t now_m
         TRY(log_roll(log));
     if (count > 0) {
         // The start moves first: a reader that finds the segment gone must find its offsets out of range.
-        atomic_store_explicit(&log->start_offset, max_i64(log_start_offset(log), log->segments[count]->base_offset), memory_order_release);
+        atomic_store_explicit(&log->start_offset, max_i64(log_start_offset(log), log->segments[count]->base_offset),
+                              memory_order_release);
         TRY(doom(log, 0, count, now_ms));
         TRY(start_moved(log));
         LOG(LOG_INFO, "storage", "%s: %d old segments deleted, the log starts at %lld", log->directory, count,

@@ -14,14 +14,20 @@ void segment__path(const struct log_segment *segment, const char *suffix, char r
     snprintf(ret_path, SEGMENT_PATH_BYTES, "%s%s", segment->stem, suffix);
 }
 
-static struct status open_log(const struct log *log, int64_t base_offset, int64_t now_ms, int flags, struct log_segment **ret_segment)
+static struct status open_log(const struct log *log, int64_t base_offset, int64_t now_ms, int flags,
+                              struct log_segment **ret_segment)
 {
     struct log_segment *segment = mem_alloc(sizeof *segment);
     struct buffer stem = {0};
     buffer_printf(&stem, "%s/%020lld", log->directory, (long long)base_offset);
     buffer_append(&stem, "", 1);
-    *segment = (struct log_segment){.references = 1, .base_offset = base_offset, .stem = (char *)stem.data, .made_ms = now_ms,
-                                    .max_timestamp_ms = -1, .max_timestamp_offset = -1, .first_timestamp_ms = -1};
+    *segment = (struct log_segment){.references = 1,
+                                    .base_offset = base_offset,
+                                    .stem = (char *)stem.data,
+                                    .made_ms = now_ms,
+                                    .max_timestamp_ms = -1,
+                                    .max_timestamp_offset = -1,
+                                    .first_timestamp_ms = -1};
     segment->lock = io_lock_create();
     index__init(segment);
     char path[SEGMENT_PATH_BYTES];
@@ -36,7 +42,8 @@ static struct status open_log(const struct log *log, int64_t base_offset, int64_
     return STATUS_OK;
 }
 
-struct status segment__create(const struct log *log, int64_t base_offset, int64_t now_ms, struct log_segment **ret_segment)
+struct status segment__create(const struct log *log, int64_t base_offset, int64_t now_ms,
+                              struct log_segment **ret_segment)
 {
     struct log_segment *segment;
     TRY(open_log(log, base_offset, now_ms, IO_CREATE | IO_TRUNCATE, &segment));
@@ -53,7 +60,8 @@ struct status segment__create(const struct log *log, int64_t base_offset, int64_
     return STATUS_OK;
 }
 
-struct status segment__open(const struct log *log, int64_t base_offset, int64_t now_ms, struct log_segment **ret_segment)
+struct status segment__open(const struct log *log, int64_t base_offset, int64_t now_ms,
+                            struct log_segment **ret_segment)
 {
     struct log_segment *segment;
     TRY(open_log(log, base_offset, now_ms, 0, &segment));
@@ -92,12 +100,12 @@ int64_t segment__size(const struct log_segment *segment)
 static bool head_is_sane(const uint8_t *head, int64_t left)
 {
     int64_t size = record_batch_size(head);
-    return size >= RECORD_BATCH_HEAD_BYTES && size <= left && head[RECORD_BATCH_MAGIC_AT] == 2 && record_batch_base_offset(head) >= 0 &&
-           record_batch_last_delta(head) >= 0;
+    return size >= RECORD_BATCH_HEAD_BYTES && size <= left && head[RECORD_BATCH_MAGIC_AT] == 2 &&
+           record_batch_base_offset(head) >= 0 && record_batch_last_delta(head) >= 0;
 }
 
-struct status segment__heads(struct log_segment *segment, int64_t position, int64_t limit, segment__each_fn *each, void *context,
-                             int64_t *ret_position)
+struct status segment__heads(struct log_segment *segment, int64_t position, int64_t limit, segment__each_fn *each,
+                             void *context, int64_t *ret_position)
 {
     uint8_t buffer[HEADS_BUFFER_BYTES];
     int64_t buffered_at = 0, buffered_end = 0, unused;
@@ -148,7 +156,8 @@ struct status segment__find(struct log_segment *segment, int64_t offset, int64_t
     return segment__heads(segment, from, limit, search_head, &search, NULL);
 }
 
-struct status segment__read_batch(struct log_segment *segment, int64_t position, int64_t size_bytes, struct buffer *ret_batch)
+struct status segment__read_batch(struct log_segment *segment, int64_t position, int64_t size_bytes,
+                                  struct buffer *ret_batch)
 {
     ret_batch->size = 0;
     buffer_reserve(ret_batch, (size_t)size_bytes);

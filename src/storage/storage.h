@@ -31,25 +31,25 @@ struct log_config {
 struct log_batch {
     uint8_t *bytes;
     uint32_t size_bytes;
-    struct record_facts facts;      // as record_validate found them
-    bool from_client;               // producer id and sequence are checked (replicas and coordinators' appends are not)
+    struct record_facts facts; // as record_validate found them
+    bool from_client;          // producer id and sequence are checked (replicas and coordinators' appends are not)
 
-    int16_t error;                  // Kafka error code of this batch (OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH, ...)
-    bool duplicate;                 // was there already: base_offset, end_offset and append time are the original's
+    int16_t error;  // Kafka error code of this batch (OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH, ...)
+    bool duplicate; // was there already: base_offset, end_offset and append time are the original's
     int64_t base_offset;
-    int64_t end_offset;             // exclusive: what must be flushed or replicated before the reply
-    int64_t log_append_time_ms;     // of the original for a duplicate; else -1 (the caller knows)
+    int64_t end_offset;         // exclusive: what must be flushed or replicated before the reply
+    int64_t log_append_time_ms; // of the original for a duplicate; else -1 (the caller knows)
 };
 
 struct log_open_options {
-    const char *directory;          // of the partition, exists or is made
+    const char *directory; // of the partition, exists or is made
     const struct log_config *config;
-    bool clean_stop;                // the log directory had the clean-stop mark: no scan
-    int64_t recovery_point;         // from recovery-point-offset-checkpoint; 0 when absent
-    int64_t start_offset;           // from log-start-offset-checkpoint; 0 when absent
-    int64_t flushed_offset;         // our flushed mark; -1 unknown. Corruption below it takes the partition offline (EIO)
-    int64_t now_ms;                 // wall clock
-    const _Atomic bool *cancel;     // recovery looks at it between pieces; may be NULL
+    bool clean_stop;            // the log directory had the clean-stop mark: no scan
+    int64_t recovery_point;     // from recovery-point-offset-checkpoint; 0 when absent
+    int64_t start_offset;       // from log-start-offset-checkpoint; 0 when absent
+    int64_t flushed_offset;     // our flushed mark; -1 unknown. Corruption below it takes the partition offline (EIO)
+    int64_t now_ms;             // wall clock
+    const _Atomic bool *cancel; // recovery looks at it between pieces; may be NULL
 };
 
 /* Opens or creates, recovering as the options say: CRC of every batch from the recovery point, a bad tail cut and kept
@@ -63,18 +63,19 @@ void log_config_set(struct log *log, const struct log_config *config);
 
 /* ---- published offsets, any thread */
 int64_t log_start_offset(const struct log *log);
-int64_t log_end_offset(const struct log *log);      // next to be assigned
-int64_t log_flushed_offset(const struct log *log);  // everything before it survives a power cut
-int64_t log_recovery_point(const struct log *log);  // Kafka's: log, indexes, snapshot and directory synced up to here
+int64_t log_end_offset(const struct log *log);     // next to be assigned
+int64_t log_flushed_offset(const struct log *log); // everything before it survives a power cut
+int64_t log_recovery_point(const struct log *log); // Kafka's: log, indexes, snapshot and directory synced up to here
 int64_t log_size_bytes(const struct log *log);
-bool log_is_offline(const struct log *log);         // an I/O fault made it so
+bool log_is_offline(const struct log *log); // an I/O fault made it so
 
 /* ---- writer. One pwritev for all accepted batches. A failing write is truncated or overwritten, never published, and the
  * status tells; batches refused for their own sake have `error` set and the others go on. */
 bool log_roll_is_due(const struct log *log, uint32_t next_size_bytes, int64_t next_max_timestamp_ms, int64_t now_ms);
 /* Closes the active segment and starts a new one at the end offset: creates files, so it belongs into the pool. */
 MUST_USE struct status log_roll(struct log *log);
-MUST_USE struct status log_append(struct log *log, struct log_batch *batches[], int count, int32_t leader_epoch, int64_t now_ms);
+MUST_USE struct status log_append(struct log *log, struct log_batch *batches[], int count, int32_t leader_epoch,
+                                  int64_t now_ms);
 /* As a follower or for metadata: batches that already have offsets and epochs; the first base offset must be the end. */
 MUST_USE struct status log_append_as_is(struct log *log, struct slice batches, int64_t now_ms);
 MUST_USE struct status log_truncate_to(struct log *log, int64_t offset);
@@ -104,29 +105,30 @@ struct log_slice {
     struct log_segment *segment; // NULL: nothing
     int file;                    // for io_sendfile or io_pread
     int64_t position;
-    uint32_t size_bytes;         // whole batches only
-    int64_t base_offset;         // of the first batch
-    int64_t next_offset;         // after the last batch
-    bool is_hot;                 // inside the tail window: presumed in the page cache
+    uint32_t size_bytes; // whole batches only
+    int64_t base_offset; // of the first batch
+    int64_t next_offset; // after the last batch
+    bool is_hot;         // inside the tail window: presumed in the page cache
 };
 
 enum log_read_result { LOG_READ_OK, LOG_READ_OUT_OF_RANGE, LOG_READ_FAILED };
 
 /* Batches from the one that contains `offset` up to `limit_offset` (exclusive: no batch that ends beyond it), at most
  * `size_max` bytes, but at least one whole batch when `at_least_one`. An empty slice when offset == limit_offset. */
-MUST_USE enum log_read_result log_read(struct log *log, int64_t offset, int64_t limit_offset, uint32_t size_max, bool at_least_one,
-                                       struct log_slice *ret_slice);
+MUST_USE enum log_read_result log_read(struct log *log, int64_t offset, int64_t limit_offset, uint32_t size_max,
+                                       bool at_least_one, struct log_slice *ret_slice);
 void log_slice_release(struct log_slice *slice); // fine on an empty one
 /* First record with timestamp >= `timestamp_ms` below `limit_offset`: offset -1 when none. May read the disk: pool. */
-MUST_USE struct status log_find_by_time(struct log *log, int64_t timestamp_ms, int64_t limit_offset, int64_t *ret_offset,
-                                        int64_t *ret_timestamp_ms, int32_t *ret_leader_epoch);
+MUST_USE struct status log_find_by_time(struct log *log, int64_t timestamp_ms, int64_t limit_offset,
+                                        int64_t *ret_offset, int64_t *ret_timestamp_ms, int32_t *ret_leader_epoch);
 /* The record with the largest timestamp below `limit_offset`; offset -1 on an empty log. */
 MUST_USE struct status log_find_max_timestamp(struct log *log, int64_t limit_offset, int64_t *ret_offset,
                                               int64_t *ret_timestamp_ms, int32_t *ret_leader_epoch);
 
 /* ---- leader epochs (leader-epoch-checkpoint), KIP-101/279 */
-MUST_USE struct status log_epoch_begin(struct log *log, int32_t leader_epoch); // writer; at the end offset, synced before the first append
-int32_t log_epoch_latest(const struct log *log); // -1 when none
+MUST_USE struct status
+log_epoch_begin(struct log *log, int32_t leader_epoch); // writer; at the end offset, synced before the first append
+int32_t log_epoch_latest(const struct log *log);        // -1 when none
 int32_t log_epoch_at(const struct log *log, int64_t offset); // -1 when unknown
 /* End offset of the largest epoch <= `leader_epoch`; -1/-1 when unknown. */
 void log_epoch_end(const struct log *log, int32_t leader_epoch, int32_t *ret_epoch, int64_t *ret_end_offset);
@@ -140,8 +142,9 @@ struct log_aborted {
     int64_t producer_id, first_offset;
 };
 /* Aborted transactions overlapping [offset, limit_offset) from .txnindex, into the arena. */
-MUST_USE struct status log_aborted_transactions(struct log *log, int64_t offset, int64_t limit_offset, struct arena *arena,
-                                                struct log_aborted **ret_aborted, int32_t *ret_count);
+MUST_USE struct status log_aborted_transactions(struct log *log, int64_t offset, int64_t limit_offset,
+                                                struct arena *arena, struct log_aborted **ret_aborted,
+                                                int32_t *ret_count);
 
 /* ---- the files of a log directory */
 struct checkpoint_entry {
@@ -151,7 +154,8 @@ struct checkpoint_entry {
 };
 /* "version 0, count, lines" files: recovery-point-offset-checkpoint, log-start-offset-checkpoint,
  * replication-offset-checkpoint, cleaner-offset-checkpoint. A missing file is an empty one. */
-MUST_USE struct status checkpoint_read(const char *path, struct arena *arena, struct checkpoint_entry **ret_entries, int32_t *ret_count);
+MUST_USE struct status checkpoint_read(const char *path, struct arena *arena, struct checkpoint_entry **ret_entries,
+                                       int32_t *ret_count);
 /* Through a temporary file, synced, renamed, directory synced. */
 MUST_USE struct status checkpoint_write(const char *path, const struct checkpoint_entry *entries, int32_t count);
 
@@ -160,7 +164,8 @@ struct dir_properties { // meta.properties
     int32_t node_id;
     struct uuid directory_id;
 };
-MUST_USE struct status dir_properties_read(const char *log_dir, struct dir_properties *ret_properties, bool *ret_exists);
+MUST_USE struct status dir_properties_read(const char *log_dir, struct dir_properties *ret_properties,
+                                           bool *ret_exists);
 MUST_USE struct status dir_properties_write(const char *log_dir, const struct dir_properties *properties);
 /* .lock, held until dir_unlock. EAGAIN: another broker has the directory. */
 MUST_USE struct status dir_lock(const char *log_dir, int *ret_handle);
@@ -169,5 +174,6 @@ void dir_unlock(int handle);
 MUST_USE struct status dir_clean_mark_take(const char *log_dir, int64_t *ret_broker_epoch, bool *ret_existed);
 MUST_USE struct status dir_clean_mark_write(const char *log_dir, int64_t broker_epoch);
 /* Makes <log_dir>/<topic>-<partition> with its partition.metadata, all synced. EEXIST when another topic id has it. */
-MUST_USE struct status dir_partition_create(const char *log_dir, const char *topic, int32_t partition, struct uuid topic_id);
+MUST_USE struct status dir_partition_create(const char *log_dir, const char *topic, int32_t partition,
+                                            struct uuid topic_id);
 MUST_USE struct status dir_partition_topic_id(const char *partition_dir, struct uuid *ret_topic_id, bool *ret_exists);

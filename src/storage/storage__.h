@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* storage/storage__.h - inside of a log. */
+/* storage/storage__.h - inside of a log, for the files of this folder: what is kept in memory of segments, indexes and
+ * producers, whose thread each field belongs to, and what the files ask of each other.
+ */
 #pragma once
 
 #include "io/io.h"
@@ -111,14 +113,14 @@ struct log {
     _Atomic bool offline;
     struct log_mark marks[LOG_MARKS]; // ends of recent flushes and appends, where readers come next
     int mark_next;
-    int64_t truncations;      // a flush that ran over one publishes nothing
-    bool directory_dirty;     // entries to be synced before the flushed offset passes a roll
+    int64_t truncations;        // a flush that ran over one publishes nothing
+    bool directory_dirty;       // entries to be synced before the flushed offset passes a roll
     struct io_lock *flush_lock; // one flush at a time; never taken by a reactor
     int64_t written_back_bytes; // the flusher's
     struct doomed *doomed;      // the writer's
 
-    struct hash producers; // the writer's
-    int64_t snapshot_offset; // of the newest; -1 none
+    struct hash producers;           // the writer's
+    int64_t snapshot_offset;         // of the newest; -1 none
     _Atomic int64_t unstable_offset; // first of the open transactions, -1
     struct decided *decided;
     int decided_capacity;
@@ -129,8 +131,10 @@ struct log {
 };
 
 /* segment.c */
-MUST_USE struct status segment__create(const struct log *log, int64_t base_offset, int64_t now_ms, struct log_segment **ret_segment);
-MUST_USE struct status segment__open(const struct log *log, int64_t base_offset, int64_t now_ms, struct log_segment **ret_segment);
+MUST_USE struct status segment__create(const struct log *log, int64_t base_offset, int64_t now_ms,
+                                       struct log_segment **ret_segment);
+MUST_USE struct status segment__open(const struct log *log, int64_t base_offset, int64_t now_ms,
+                                     struct log_segment **ret_segment);
 void segment__ref(struct log_segment *segment);
 void segment__unref(struct log_segment *segment); // NULL is fine
 void segment__path(const struct log_segment *segment, const char *suffix, char ret_path[SEGMENT_PATH_BYTES]);
@@ -138,17 +142,20 @@ int64_t segment__size(const struct log_segment *segment);
 /* Reads the heads of batches from `position` up to `limit`, calls `each` until it returns false. EBADMSG where the bytes
  * are no batch; *ret_position (may be NULL) is then that place, else the end or the place where `each` stopped. */
 typedef bool segment__each_fn(void *context, const uint8_t *head, int64_t position);
-MUST_USE struct status segment__heads(struct log_segment *segment, int64_t position, int64_t limit, segment__each_fn *each, void *context,
-                                      int64_t *ret_position);
+MUST_USE struct status segment__heads(struct log_segment *segment, int64_t position, int64_t limit,
+                                      segment__each_fn *each, void *context, int64_t *ret_position);
 /* The first batch that ends after `offset`, below file position `limit`; position == limit when there is none. */
 struct segment_place {
     int64_t position, size_bytes, base_offset, next_offset;
 };
-MUST_USE struct status segment__find(struct log_segment *segment, int64_t offset, int64_t limit, struct segment_place *ret_place);
+MUST_USE struct status segment__find(struct log_segment *segment, int64_t offset, int64_t limit,
+                                     struct segment_place *ret_place);
 /* Reads one whole batch. */
-MUST_USE struct status segment__read_batch(struct log_segment *segment, int64_t position, int64_t size_bytes, struct buffer *ret_batch);
+MUST_USE struct status segment__read_batch(struct log_segment *segment, int64_t position, int64_t size_bytes,
+                                           struct buffer *ret_batch);
 /* Largest timestamp and the last offset of its batch; -1 when there is none. */
-MUST_USE struct status segment__max_timestamp(struct log_segment *segment, int64_t *ret_timestamp_ms, int64_t *ret_offset);
+MUST_USE struct status segment__max_timestamp(struct log_segment *segment, int64_t *ret_timestamp_ms,
+                                              int64_t *ret_offset);
 MUST_USE struct status segment__rename_deleted(struct log_segment *segment);
 void segment__delete_renamed(struct log_segment *segment);
 
@@ -156,8 +163,8 @@ void segment__delete_renamed(struct log_segment *segment);
 void index__init(struct log_segment *segment);
 void index__free(struct log_segment *segment);
 /* Notes an appended batch: largest timestamp, and an entry in both indexes for each index.interval.bytes. */
-MUST_USE struct status index__note(struct log_segment *segment, const struct log_config *config, int64_t last_offset, int64_t position,
-                                   int64_t size_bytes, int64_t max_timestamp_ms);
+MUST_USE struct status index__note(struct log_segment *segment, const struct log_config *config, int64_t last_offset,
+                                   int64_t position, int64_t size_bytes, int64_t max_timestamp_ms);
 MUST_USE struct status index__last_time(struct log_segment *segment); // the last entry of a sealed segment's time index
 MUST_USE struct status index__spill(struct log_segment *segment);     // what is in memory goes to the files
 MUST_USE struct status index__sync(struct log_segment *segment);      // spilled, trimmed to size, synced
@@ -170,11 +177,12 @@ MUST_USE struct status index__position(struct log_segment *segment, int64_t offs
 MUST_USE struct status index__position_below(struct log_segment *segment, int64_t position, int64_t *ret_position);
 /* An offset at or before the first record with that time. */
 MUST_USE struct status index__offset_by_time(struct log_segment *segment, int64_t timestamp_ms, int64_t *ret_offset);
-MUST_USE struct status index__last(struct log_segment *segment, enum index_kind kind, struct index_entry *ret_entry, bool *ret_found);
+MUST_USE struct status index__last(struct log_segment *segment, enum index_kind kind, struct index_entry *ret_entry,
+                                   bool *ret_found);
 
 /* log.c */
 void log__segment_add(struct log *log, struct log_segment *segment); // takes it; the new last one
-struct log_segment *log__active(const struct log *log);             // the writer's view
+struct log_segment *log__active(const struct log *log);              // the writer's view
 /* The segment with the largest base <= offset (else the first), held; with what was published at that moment. */
 struct log_view {
     struct log_segment *segment;
@@ -183,7 +191,7 @@ struct log_view {
     struct log_mark from, limit; // offset -1: not known
 };
 void log__view(struct log *log, int64_t offset, int64_t limit_offset, struct log_view *ret_view);
-struct log_segment *log__segment_after(struct log *log, int64_t base_offset); // held; NULL at the end
+struct log_segment *log__segment_after(struct log *log, int64_t base_offset);            // held; NULL at the end
 void log__mark(struct log *log, int64_t offset, int64_t segment_base, int64_t position); // under the lock
 void log__take_offline(struct log *log, struct status why);
 int64_t log__jitter(const struct log_config *config, const char *directory, int64_t base_offset);
@@ -191,8 +199,8 @@ int64_t log__jitter(const struct log_config *config, const char *directory, int6
 /* producers.c */
 MUST_USE struct status producers__check(struct log *log, struct log_batch *batch); // sets error, or duplicate
 /* Takes in a batch that is (about to be) in the log. `batch` may be the head alone unless it is a control batch. */
-MUST_USE struct status producers__note(struct log *log, struct slice batch, const struct record_facts *facts, int64_t base_offset,
-                                       bool write_transaction_index);
+MUST_USE struct status producers__note(struct log *log, struct slice batch, const struct record_facts *facts,
+                                       int64_t base_offset, bool write_transaction_index);
 void producers__clear(struct log *log);
 struct producer *producers__find(const struct log *log, int64_t id);
 struct producer *producers__find_or_add(struct log *log, int64_t id);
@@ -202,12 +210,14 @@ int32_t producers__sequence_add(int32_t sequence, int32_t more);
 MUST_USE struct status producers__history_load(struct log *log, struct producer *producer);
 /* transactions.c */
 void transactions__update(struct log *log);
-MUST_USE struct status transactions__end(struct log *log, struct producer *producer, struct slice batch, int64_t offset, bool write_index);
+MUST_USE struct status transactions__end(struct log *log, struct producer *producer, struct slice batch, int64_t offset,
+                                         bool write_index);
 MUST_USE struct status transactions__index_truncate(struct log_segment *segment, int64_t offset);
 /* producer_snapshot.c */
 MUST_USE struct status producers__snapshot_write(struct log *log, int64_t offset);
 /* The newest sound one at or below; *ret_offset 0 when there is none. Later ones are removed. */
-MUST_USE struct status producers__snapshot_load(struct log *log, int64_t not_after_offset, int64_t now_ms, int64_t *ret_offset);
+MUST_USE struct status producers__snapshot_load(struct log *log, int64_t not_after_offset, int64_t now_ms,
+                                                int64_t *ret_offset);
 /* Removes all that belong to no segment, but the newest. */
 MUST_USE struct status producers__snapshot_tidy(struct log *log);
 
@@ -222,7 +232,6 @@ bool epochs__truncate_start(struct log *log, int64_t start_offset);
 MUST_USE struct status recovery__run(struct log *log, const struct log_open_options *options);
 /* Snapshot and tail into the producers, up to the end. */
 MUST_USE struct status recovery__producers(struct log *log, int64_t end_offset, int64_t now_ms);
-
 
 /* file helpers, checkpoint.c */
 MUST_USE struct status file__read_all(const char *path, struct buffer *ret_bytes, bool *ret_exists);

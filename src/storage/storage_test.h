@@ -29,26 +29,44 @@ struct story {
 static inline int story_begin(void **state)
 {
     struct story *story = mem_zalloc(sizeof *story);
-    strcpy(story->directory, "/tmp/ottla-storage-XXXXXX");
+    snprintf(story->directory, sizeof story->directory, "/tmp/ottla-storage-XXXXXX");
     if (!mkdtemp(story->directory))
         return -1;
     snprintf(story->log_directory, sizeof story->log_directory, "%s/t-0", story->directory);
-    story->config = (struct log_config){
-        .segment_bytes = 1 << 30, .segment_ms = 604800000, .segment_index_bytes = 10 << 20, .index_interval_bytes = 4096,
-        .retention_ms = -1, .retention_bytes = -1, .file_delete_delay_ms = 60000, .delete_retention_ms = 86400000,
-        .producer_id_expiration_ms = 86400000, .cleanup_delete = true};
-    story->options = (struct log_open_options){.directory = story->log_directory, .config = &story->config,
-                                               .flushed_offset = -1, .now_ms = STORY_MS};
+    story->config = (struct log_config){.segment_bytes = 1 << 30,
+                                        .segment_ms = 604800000,
+                                        .segment_index_bytes = 10 << 20,
+                                        .index_interval_bytes = 4096,
+                                        .retention_ms = -1,
+                                        .retention_bytes = -1,
+                                        .file_delete_delay_ms = 60000,
+                                        .delete_retention_ms = 86400000,
+                                        .producer_id_expiration_ms = 86400000,
+                                        .cleanup_delete = true};
+    story->options = (struct log_open_options){
+        .directory = story->log_directory, .config = &story->config, .flushed_offset = -1, .now_ms = STORY_MS};
     *state = story;
     return 0;
+}
+
+static inline void story_remove(void *context, const char *name)
+{
+    char path[512];
+    struct io_stat stat;
+    snprintf(path, sizeof path, "%s/%s", (const char *)context, name);
+    if (io_stat(path, &stat) == 0 && stat.is_directory) {
+        io_list_dir(path, story_remove, path);
+        io_rmdir(path);
+    } else {
+        io_unlink(path);
+    }
 }
 
 static inline int story_clean(void **state)
 {
     struct story *story = *state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", story->directory);
-    int result = system(command);
+    io_list_dir(story->directory, story_remove, story->directory);
+    int result = io_rmdir(story->directory);
     mem_free(story);
     return result;
 }
@@ -74,7 +92,8 @@ static inline void story_batch(struct record_builder *builder, struct log_batch 
     for (int i = 0; i < count; i++)
         record_builder_add(builder, timestamp_ms + i, SLICE_NULL, slice_str("value"));
     struct slice bytes = record_builder_finish(builder, 0, -1, -1, -1);
-    *batch = (struct log_batch){.bytes = (uint8_t *)(uintptr_t)bytes.data, .size_bytes = (uint32_t)bytes.size, .from_client = true};
+    *batch = (struct log_batch){
+        .bytes = (uint8_t *)(uintptr_t)bytes.data, .size_bytes = (uint32_t)bytes.size, .from_client = true};
     record_facts_read(bytes, &batch->facts);
 }
 

@@ -66,8 +66,8 @@ int64_t log_last_stable_offset(struct log *log, int64_t high_watermark)
     return stable;
 }
 
-static struct status index_append(struct log_segment *segment, int64_t producer_id, int64_t first_offset, int64_t marker_offset,
-                                  int64_t last_stable_offset)
+static struct status index_append(struct log_segment *segment, int64_t producer_id, int64_t first_offset,
+                                  int64_t marker_offset, int64_t last_stable_offset)
 {
     uint8_t entry[ENTRY_BYTES] = {0};
     storage__put_be(entry + 2, (uint64_t)producer_id, 8);
@@ -80,7 +80,8 @@ static struct status index_append(struct log_segment *segment, int64_t producer_
     if (file < 0)
         return STATUS(-file, "open a transaction index");
     int64_t size = io_file_size(file);
-    struct status s = size < 0 ? STATUS((int)-size, "look at a transaction index") : file__write_all(file, entry, sizeof entry, size);
+    struct status s =
+        size < 0 ? STATUS((int)-size, "look at a transaction index") : file__write_all(file, entry, sizeof entry, size);
     if (status_is_ok(s) && io_fdatasync(file) < 0)
         s = STATUS(EIO, "sync a transaction index");
     io_close(file);
@@ -109,7 +110,8 @@ static struct marker marker_of(struct slice batch)
     return marker;
 }
 
-struct status transactions__end(struct log *log, struct producer *producer, struct slice batch, int64_t offset, bool write_index)
+struct status transactions__end(struct log *log, struct producer *producer, struct slice batch, int64_t offset,
+                                bool write_index)
 {
     struct marker marker = marker_of(batch);
     if (!marker.is_there)
@@ -180,8 +182,10 @@ static struct status collect_segment(struct log_segment *segment, struct collect
     bool exists;
     TRY(file__read_all(path, &bytes, &exists));
     for (size_t at = 0; at + ENTRY_BYTES <= bytes.size && !collect->complete; at += ENTRY_BYTES) {
-        int64_t id = (int64_t)storage__be(bytes.data + at + 2, 8), first = (int64_t)storage__be(bytes.data + at + 10, 8);
-        int64_t marker = (int64_t)storage__be(bytes.data + at + 18, 8), stable = (int64_t)storage__be(bytes.data + at + 26, 8);
+        int64_t id = (int64_t)storage__be(bytes.data + at + 2, 8),
+                first = (int64_t)storage__be(bytes.data + at + 10, 8);
+        int64_t marker = (int64_t)storage__be(bytes.data + at + 18, 8),
+                stable = (int64_t)storage__be(bytes.data + at + 26, 8);
         if (marker >= collect->offset && first < collect->limit_offset)
             TRY(collect_add(collect, (struct log_aborted){id, first}));
         collect->complete = stable >= collect->limit_offset; // later ones began later
@@ -198,7 +202,8 @@ struct status log_aborted_transactions(struct log *log, int64_t offset, int64_t 
     struct status s = STATUS_OK;
     for (struct log_segment *segment = view.segment; segment;) {
         s = collect_segment(segment, &collect);
-        struct log_segment *next = status_is_ok(s) && !collect.complete ? log__segment_after(log, segment->base_offset) : NULL;
+        struct log_segment *next =
+            status_is_ok(s) && !collect.complete ? log__segment_after(log, segment->base_offset) : NULL;
         segment__unref(segment);
         segment = next;
     }
