@@ -61,6 +61,12 @@ void mem_free(void *p); // NULL is fine
 char *mem_strdup(const char *text);
 /* Calls of mem_alloc, mem_zalloc and mem_realloc so far by the calling thread (a counting test reads it). */
 uint64_t mem_alloc_count(void);
+/* Tells the simulator of each allocation and release; NULL (the default) tells nobody. Before any thread starts. */
+struct mem_hook {
+    void (*allocated)(void *p);
+    void (*freed)(void *p); // p may be NULL
+};
+void mem_hook_set(const struct mem_hook *hook);
 
 /* ---- slice: bytes that somebody else owns. data NULL means null (Kafka's null string, bytes or records). */
 struct slice {

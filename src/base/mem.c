@@ -3,6 +3,7 @@
  *
  * Out of memory ends the process with a message: every size that an outsider can choose is bounded before it gets here,
  * so there is nothing sensible to go on with. Calls are counted per thread, for the test that says a warm broker makes none.
+ * The simulator hooks in to know what a crashed broker leaves behind; nobody else does.
  */
 #include "base/base.h"
 
@@ -10,8 +11,17 @@
 
 static _Thread_local uint64_t alloc_count;
 
+static const struct mem_hook *hook;
+
+void mem_hook_set(const struct mem_hook *new_hook)
+{
+    hook = new_hook;
+}
+
 static void *checked(void *p, size_t size)
 {
+    if (p && hook)
+        hook->allocated(p);
     if (p)
         return p;
     fprintf(stderr, "ottla: out of memory (%zu bytes asked for)\n", size);
@@ -33,11 +43,15 @@ void *mem_zalloc(size_t size)
 void *mem_realloc(void *p, size_t size)
 {
     alloc_count++;
+    if (hook)
+        hook->freed(p);
     return checked(realloc(p, size ? size : 1), size);
 }
 
 void mem_free(void *p)
 {
+    if (hook)
+        hook->freed(p);
     free(p);
 }
 
