@@ -10,20 +10,43 @@
 enum { TAR_BLOCK = 512, PATH_MAX_BYTES = 512 };
 
 /* ---- unpacking: a tar of plain files and directories */
-static void entry_unpack(gzFile archive, const char *path, char type, int64_t size)
+static void piece_unpack(gzFile archive, int file, int64_t position, int64_t size)
 {
+    for (int64_t at = 0; at < size; at += TAR_BLOCK) {
+        uint8_t block[TAR_BLOCK];
+        assert_int_equal(gzread(archive, block, TAR_BLOCK), TAR_BLOCK);
+        size_t take = (size_t)min_i64(TAR_BLOCK, size - at);
+        assert_int_equal(io_pwrite(file, block, take, position + at), take);
+    }
+}
+
+/* GNU's sparse entries: up to four pieces in the header (Kafka preallocates indexes). */
+static void sparse_unpack(gzFile archive, int file, const char *header)
+{
+    enum { MAP_AT = 386, MAP_ENTRIES = 4, MORE_AT = 482, SIZE_AT = 483 };
+    assert_int_equal(header[MORE_AT], 0);
+    for (int i = 0; i < MAP_ENTRIES; i++) {
+        int64_t position = strtoll(header + MAP_AT + i * 24, NULL, 8),
+                size = strtoll(header + MAP_AT + i * 24 + 12, NULL, 8);
+        piece_unpack(archive, file, position, size);
+    }
+    assert_int_equal(io_truncate(file, strtoll(header + SIZE_AT, NULL, 8)), 0);
+}
+
+static void entry_unpack(gzFile archive, const char *path, const char *header)
+{
+    char type = header[156];
+    assert_true(type == '0' || type == '5' || type == 'S');
     if (type == '5') {
         io_mkdir(path);
         return;
     }
     int file = io_open(path, IO_WRITE | IO_CREATE | IO_TRUNCATE);
     assert_true(file >= 0);
-    for (int64_t at = 0; at < size; at += TAR_BLOCK) {
-        uint8_t block[TAR_BLOCK];
-        assert_int_equal(gzread(archive, block, TAR_BLOCK), TAR_BLOCK);
-        size_t take = (size_t)min_i64(TAR_BLOCK, size - at);
-        assert_int_equal(io_pwrite(file, block, take, at), take);
-    }
+    if (type == 'S')
+        sparse_unpack(archive, file, header);
+    else
+        piece_unpack(archive, file, 0, strtoll(header + 124, NULL, 8));
     io_close(file);
 }
 
@@ -40,12 +63,11 @@ static void unpack(const struct story *story, const char *name)
     gzFile archive = gzopen(path, "rb");
     assert_non_null(archive);
     while (gzread(archive, header, TAR_BLOCK) == TAR_BLOCK && header[0] != '\0') {
-        assert_true(header[156] == '0' || header[156] == '5' || header[156] == '\0');
         snprintf(path, sizeof path, "%s/%.100s", story->directory, header);
         size_t end = strlen(path);
         if (path[end - 1] == '/')
             path[end - 1] = '\0';
-        entry_unpack(archive, path, header[156], strtoll(header + 124, NULL, 8));
+        entry_unpack(archive, path, header);
     }
     gzclose(archive);
 }
@@ -92,6 +114,9 @@ static void each_partition(struct story *story, const char *archive, partition_f
                 .stable = number_at(partition, "last_stable_offset", NULL),
                 .max_timestamp_offset = number_at(partition, "max_timestamp", "offset"),
             };
+            const char *interval =
+                json_string_value(json_object_get(json_object_get(topic, "configs"), "index.interval.bytes"));
+            story->config.index_interval_bytes = interval ? strtoll(interval, NULL, 10) : 4096;
             snprintf(expected.topic, sizeof expected.topic, "%s", name);
             snprintf(story->log_directory, sizeof story->log_directory, "%s/data/%s-%d", story->directory, name,
                      (int)expected.index);
@@ -203,8 +228,10 @@ static void offsets_compare(struct log *log, const struct expected_partition *ex
 static void read_clean(struct story *story, const struct expected_partition *expected)
 {
     struct log *log = open_as_kafka_left_it(story, expected);
-    offsets_compare(log, expected);
-    records_compare(log, "clean", expected);
+    if (expected->topic[0] != '_') { // those went on between the listing and the stop
+        offsets_compare(log, expected);
+        records_compare(log, "clean", expected);
+    }
     log_free(log);
 }
 
@@ -316,6 +343,13 @@ static void remove_index(void *context, const char *name)
         io_unlink(path);
 }
 
+static void forget_file(struct files *files, const char *suffix)
+{
+    for (int i = 0; i < files->count; i++)
+        if (has_suffix(files->all[i].name, suffix))
+            files->all[i--] = files->all[--files->count];
+}
+
 static void rebuild_and_compare(struct story *story, const struct expected_partition *expected)
 {
     if (strcmp(expected->topic, "compact") == 0)
@@ -327,12 +361,10 @@ static void rebuild_and_compare(struct story *story, const struct expected_parti
     assert_ok(log_close_clean(log));
     log_free(log);
     assert_int_equal(io_list_dir(story->log_directory, file_sum, &after), 0);
-    for (int i = 0; i < before.count; i++) // snapshots between are made at rolls only
-        if (has_suffix(before.all[i].name, ".snapshot"))
-            before.all[i--] = before.all[--before.count];
-    for (int i = 0; i < after.count; i++)
-        if (has_suffix(after.all[i].name, ".snapshot"))
-            after.all[i--] = after.all[--after.count];
+    forget_file(&before, ".snapshot"); // the ones between are made at rolls only
+    forget_file(&after, ".snapshot");
+    forget_file(&before, "leader-epoch-checkpoint"); // an epoch without a batch may go
+    forget_file(&after, "leader-epoch-checkpoint");
     files_compare(&before, &after, story->log_directory);
 }
 

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+/* storage/scan.c - one segment is read from a point to its end: CRC of each batch, index entries, leader epochs and
+ * producers as if it were appended again; the first bytes that are no batch end it.
+ *
+ * Only what lies above the promised offset may be cut, and it is copied aside before the file shrinks.
+ */
+#include "storage/scan.h"
+
+enum { CHUNK_BYTES = 1 << 20 };
+
+/* ---- a window over the file that is scanned */
+
+void scan__free(struct scan *scan)
+{
+    buffer_free(&scan->chunk);
+}
+
+/* At least `size` bytes at the scan's position, fewer at the end of the file. */
+static struct status window(struct scan *scan, int64_t size, struct slice *ret_bytes)
+{
+    int64_t left = scan->file_size - scan->position, have = scan->chunk_at + (int64_t)scan->chunk.size - scan->position;
+    int64_t wanted = min_i64(size, left);
+    if (scan->position < scan->chunk_at || have < wanted) {
+        int64_t read = min_i64(max_i64(wanted, CHUNK_BYTES), left);
+        scan->chunk.size = 0;
+        buffer_reserve(&scan->chunk, (size_t)read + 1);
+        TRY(file__read_exactly(scan->segment->file, scan->chunk.data, (size_t)read, scan->position));
+        scan->chunk.size = (size_t)read;
+        scan->chunk_at = scan->position;
+        have = read;
+    }
+    *ret_bytes = slice_of(scan->chunk.data + (scan->position - scan->chunk_at), (size_t)min_i64(have, wanted));
+    return STATUS_OK;
+}
+
+/* The batch at the position; found=false where there is no intact one that continues the log. */
+static struct status next_batch(struct scan *scan, struct slice *ret_batch, bool *ret_found)
+{
+    *ret_found = false;
+    TRY(window(scan, RECORD_BATCH_HEAD_BYTES, ret_batch));
+    if (ret_batch->size < RECORD_BATCH_HEAD_BYTES)
+        return STATUS_OK;
+    int64_t size = record_batch_size(ret_batch->data);
+    if (size < RECORD_BATCH_HEAD_BYTES || size > scan->file_size - scan->position)
+        return STATUS_OK;
+    TRY(window(scan, size, ret_batch));
+    const uint8_t *b = ret_batch->data;
+    *ret_found = record_batch_is_intact(*ret_batch) && record_batch_base_offset(b) >= scan->next_offset &&
+                 record_batch_last_delta(b) >= 0 &&
+                 record_batch_next_offset(b) - 1 - scan->segment->base_offset <= INT32_MAX;
+    return STATUS_OK;
+}
+
+static struct status take(struct scan *scan, struct slice batch)
+{
+    struct record_facts facts;
+    record_facts_read(batch, &facts);
+    int64_t base = record_batch_base_offset(batch.data);
+    scan->new_epoch |= epochs__note(scan->log, record_batch_leader_epoch(batch.data), base);
+    TRY(index__note(scan->segment, &scan->log->config, base + facts.last_delta, scan->position, (int64_t)batch.size,
+                    facts.max_timestamp_ms));
+    if (base >= scan->replay_from)
+        TRY(producers__note(scan->log, batch, &facts, base, true));
+    scan->position += (int64_t)batch.size;
+    scan->next_offset = base + facts.last_delta + 1;
+    return STATUS_OK;
+}
+
+/* ---- cutting */
+static struct status only_zeros(struct scan *scan, bool *ret_only_zeros)
+{
+    int64_t back = scan->position;
+    *ret_only_zeros = true;
+    while (*ret_only_zeros && scan->position < scan->file_size) {
+        struct slice bytes;
+        TRY(window(scan, CHUNK_BYTES, &bytes));
+        for (size_t i = 0; i < bytes.size && *ret_only_zeros; i++)
+            *ret_only_zeros = bytes.data[i] == 0;
+        scan->position += (int64_t)bytes.size;
+    }
+    scan->position = back;
+    return STATUS_OK;
+}
+
+static struct status keep_aside(struct scan *scan)
+{
+    char path[SEGMENT_PATH_BYTES], suffix[32];
+    snprintf(suffix, sizeof suffix, ".%lld.cut", (long long)scan->position);
+    segment__path(scan->segment, suffix, path);
+    int file = io_open(path, IO_WRITE | IO_CREATE | IO_TRUNCATE);
+    if (file < 0)
+        return STATUS(-file, "keep a cut tail aside");
+    struct status s = STATUS_OK;
+    int64_t cut_at = scan->position;
+    while (status_is_ok(s) && scan->position < scan->file_size) {
+        struct slice bytes;
+        s = window(scan, CHUNK_BYTES, &bytes);
+        if (status_is_ok(s))
+            s = file__write_all(file, bytes.data, bytes.size, scan->position - cut_at);
+        scan->position += status_is_ok(s) ? (int64_t)bytes.size : 0;
+    }
+    scan->position = cut_at;
+    if (status_is_ok(s) && io_fdatasync(file) < 0)
+        s = STATUS(EIO, "keep a cut tail aside");
+    io_close(file);
+    TRY(s);
+    LOG(LOG_WARN, "storage", "cut %lld bytes off %s.log at %lld (offset %lld): no intact batch there; kept as %s",
+        (long long)(scan->file_size - cut_at), scan->segment->stem, (long long)cut_at, (long long)scan->next_offset,
+        path);
+    return file__sync_dir_of(path);
+}
+
+static struct status cut_tail(struct scan *scan)
+{
+    bool is_preallocated;
+    if (scan->next_offset < scan->promised) {
+        LOG(LOG_ERROR, "storage",
+            "%s.log is corrupt at position %lld, offset %lld, but was flushed up to %lld: the partition goes offline, "
+            "nothing is deleted",
+            scan->segment->stem, (long long)scan->position, (long long)scan->next_offset, (long long)scan->promised);
+        return STATUS(EIO, "recover a segment: corrupt below the flushed mark");
+    }
+    TRY(only_zeros(scan, &is_preallocated));
+    if (!is_preallocated)
+        TRY(keep_aside(scan));
+    int error = io_truncate(scan->segment->file, scan->position);
+    return error < 0 ? STATUS(-error, "cut a segment") : STATUS_OK;
+}
+
+/* ---- scanning */
+struct first_head {
+    int64_t expected_last_offset;
+    bool fits;
+};
+
+static bool check_head(void *context, const uint8_t *head, int64_t position)
+{
+    (void)position;
+    struct first_head *check = context;
+    check->fits = record_batch_next_offset(head) - 1 == check->expected_last_offset;
+    return false;
+}
+
+/* The index up to the recovery point was synced with it: the scan starts at its last entry, if a batch is there. */
+struct status scan__start(struct scan *scan, int64_t recovery_point)
+{
+    struct log_segment *segment = scan->segment;
+    TRY(index__truncate(segment, recovery_point, INT64_MAX));
+    struct index_entry place, time;
+    bool placed, timed;
+    TRY(index__last(segment, INDEX_OFFSET, &place, &placed));
+    if (placed) {
+        struct first_head check = {.expected_last_offset = segment->base_offset + (int64_t)place.key};
+        struct status s = place.value < scan->file_size
+                              ? segment__heads(segment, place.value, scan->file_size, check_head, &check, NULL)
+                              : STATUS_OK;
+        if (s.error != 0 && s.error != EBADMSG)
+            return s;
+        placed = check.fits;
+    }
+    if (!placed)
+        TRY(index__truncate(segment, segment->base_offset, 0));
+    TRY(index__last(segment, INDEX_TIME, &time, &timed));
+    io_lock_take(segment->lock);
+    segment->max_timestamp_ms = timed ? (int64_t)time.key : -1;
+    segment->max_timestamp_offset = timed ? segment->base_offset + time.value : -1;
+    segment->max_timestamp_known = true;
+    io_lock_release(segment->lock);
+    segment->bytes_since_index = 0;
+    scan->position = placed ? place.value : 0;
+    return STATUS_OK;
+}
+
+/* Offset of the batch at the scan's position. */
+struct status scan__first_offset(struct scan *scan, int64_t *ret_offset)
+{
+    struct slice head;
+    TRY(window(scan, RECORD_BATCH_HEAD_BYTES, &head));
+    bool whole = head.size == RECORD_BATCH_HEAD_BYTES && scan->position > 0;
+    *ret_offset = whole ? record_batch_base_offset(head.data) : scan->segment->base_offset;
+    return STATUS_OK;
+}
+
+static bool is_cancelled(const struct log_open_options *options)
+{
+    return options->cancel && atomic_load(options->cancel);
+}
+
+struct status scan__to_end(struct scan *scan, const struct log_open_options *options, bool *ret_was_cut)
+{
+    while (scan->position < scan->file_size) {
+        struct slice batch;
+        bool found;
+        if (is_cancelled(options))
+            return STATUS(ECANCELED, "recover a segment");
+        TRY(next_batch(scan, &batch, &found));
+        if (!found)
+            break;
+        TRY(take(scan, batch));
+    }
+    *ret_was_cut = scan->position < scan->file_size;
+    if (*ret_was_cut)
+        TRY(cut_tail(scan));
+    atomic_store(&scan->segment->size_bytes, scan->position);
+    return index__last_time(scan->segment);
+}
+
+void scan__enter(struct scan *scan, struct log_segment *segment)
+{
+    scan->segment = segment;
+    scan->file_size = segment__size(segment);
+    scan->position = scan->chunk_at = 0;
+    scan->chunk.size = 0;
+    scan->next_offset = max_i64(scan->next_offset, segment->base_offset);
+    io_fadvise_cold(segment->file, 0, 0); // after a failed sync the page cache may hold what the disk does not
+}
