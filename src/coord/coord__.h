@@ -183,6 +183,7 @@ void coord__members_changed(struct group *group);       // after a removal
 void coord__join_park(struct member *member, struct coord_call *call);
 void coord__join_finish(struct member *member, bool with_members, bool skip_assignment);
 void coord__join_fail(struct member *member, int16_t error, struct slice member_id);
+void coord__join_answer(struct member *member, struct coord_call *call, bool with_members, bool skip_assignment);
 void coord__join_timer(struct group *group);
 void coord__sync_timer(struct group *group);
 void coord__session_timer(struct member *member);

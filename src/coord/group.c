@@ -154,36 +154,38 @@ bool coord__group_supports(const struct group *group, struct slice protocol)
     return true;
 }
 
-static struct slice first_choice(const struct group *group, const struct member *member)
+/* The member's first choice among the candidates. */
+static int32_t choice_of(const struct member *member, const struct slice *candidates, int32_t count)
 {
     for (int32_t i = 0; i < member->protocols_count; i++) {
-        if (coord__group_supports(group, member->protocols[i].name))
-            return member->protocols[i].name;
+        for (int32_t c = 0; c < count; c++) {
+            if (slice_equal(member->protocols[i].name, candidates[c]))
+                return c;
+        }
     }
     assert(!"members of a group have no protocol in common");
-    return SLICE_NULL;
+    return 0;
 }
 
-/* Each member votes for the first of its protocols that all support; the most votes win, the earliest voted on a tie. */
+/* Each member votes for the first of its protocols that all support; the most votes win, the first member's taste on a
+ * tie. */
 struct slice coord__group_vote(const struct group *group)
 {
-    struct slice names[COORD_PROTOCOLS_MAX];
+    assert(!list_is_empty(&group->members));
+    const struct member *first = CONTAINER_OF(group->members.next, struct member, in_group);
+    struct slice candidates[COORD_PROTOCOLS_MAX];
     int32_t votes[COORD_PROTOCOLS_MAX] = {0};
     int32_t count = 0, best = 0;
-    LIST_EACH (node, &group->members) {
-        struct slice choice = first_choice(group, CONTAINER_OF(node, struct member, in_group));
-        int32_t i = 0;
-        while (i < count && !slice_equal(names[i], choice))
-            i++;
-        assert(i < COORD_PROTOCOLS_MAX); // what all support, each lists, and a list is no longer
-        if (i == count)
-            names[count++] = choice;
-        votes[i]++;
+    for (int32_t i = 0; i < first->protocols_count; i++) {
+        if (coord__group_supports(group, first->protocols[i].name))
+            candidates[count++] = first->protocols[i].name;
     }
     assert(count > 0);
+    LIST_EACH (node, &group->members)
+        votes[choice_of(CONTAINER_OF(node, struct member, in_group), candidates, count)]++;
     for (int32_t i = 1; i < count; i++)
         best = votes[i] > votes[best] ? i : best;
-    return names[best];
+    return candidates[best];
 }
 
 static int subscribes(struct slice metadata, struct slice topic, struct arena *arena)
