@@ -104,10 +104,9 @@ int64_t partition_high_watermark(const struct partition *p)
 
 int64_t partition_last_stable_offset(const struct partition *p)
 {
-    const struct log *log = atomic_load(&p->log);
+    struct log *log = atomic_load(&p->log);
     int64_t high_watermark = partition_high_watermark(p);
-    int64_t unstable = log ? log_first_unstable_offset(log) : -1;
-    return unstable >= 0 ? min_i64(unstable, high_watermark) : high_watermark;
+    return log ? log_last_stable_offset(log, high_watermark) : high_watermark;
 }
 
 bool partition_is_acked(const struct partition *p, int16_t acks, int64_t end_offset)
