@@ -77,7 +77,8 @@ void sim__sleep(const char *where, int64_t duration_ns);
 uint64_t sim__below(uint64_t bound);
 bool sim__one_in(uint32_t n); // 0: never
 bool sim__is_broker(void);    // who calls
-struct sim_co *sim__start(struct sim_world *world, const char *name, void (*run)(void *), void *context, bool is_broker);
+struct sim_co *sim__start(struct sim_world *world, const char *name, void (*run)(void *), void *context,
+                          bool is_broker);
 void sim__co_free(struct sim_co *co);
 
 /* ---- sim_memory.c */
@@ -105,5 +106,5 @@ int64_t sim__file_read(struct sim_inode *inode, bool direct, void *ret_data, siz
 struct sim_net *sim__net_create(void);
 void sim__net_destroy(struct sim_net *net);
 void sim__socket_close(int number);
-uint32_t sim__socket_events(int number); // IO_* that hold now
+uint32_t sim__socket_events(int number);                 // IO_* that hold now
 int64_t sim__net_next_ns(const struct sim_world *world); // the next arrival after now; INT64_MAX: none

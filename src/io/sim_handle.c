@@ -19,7 +19,8 @@ int sim__handle_new(enum sim_handle_kind kind)
         memset(world->handles + world->handle_count, 0, (size_t)(count - world->handle_count) * sizeof *world->handles);
         world->handle_count = count;
     }
-    world->handles[number] = (struct sim_handle){.kind = kind, .is_broker = sim__is_broker(), .serial = ++world->handle_serial};
+    world->handles[number] =
+        (struct sim_handle){.kind = kind, .is_broker = sim__is_broker(), .serial = ++world->handle_serial};
     return number;
 }
 

@@ -286,8 +286,13 @@ void sim_report(const struct sim_world *world)
     LIST_EACH (node, &world->coroutines) {
         const struct sim_co *co = CONTAINER_OF(node, struct sim_co, in_world);
         fprintf(stderr, "sim: %s %s#%u %s at %s, deadline in %lld us\n", co->is_broker ? "broker" : "client", co->name,
-                (unsigned)co->number, co->is_done ? "done" : co->ready ? "waits" : "runs", co->where ? co->where : "start",
-                co->ready && co->deadline_ns != INT64_MAX ? (long long)((co->deadline_ns - world->now_ns) / 1000) : -1LL);
+                (unsigned)co->number,
+                co->is_done ? "done"
+                : co->ready ? "waits"
+                            : "runs",
+                co->where ? co->where : "start",
+                co->ready && co->deadline_ns != INT64_MAX ? (long long)((co->deadline_ns - world->now_ns) / 1000)
+                                                          : -1LL);
     }
 }
 
