@@ -8,6 +8,8 @@
  */
 #include "coord/coord__.h"
 
+enum { NEW_ID_PREFIX_BYTES_MAX = 4096 }; // an id must fit a string of the old encodings
+
 struct joining {
     struct coord_shard *shard;
     struct coord_call *call;
@@ -37,6 +39,19 @@ static bool accepts(const struct group *group, struct slice member_id)
     default:
         return true;
     }
+}
+
+static void turn_away(const struct joining *j)
+{
+    struct member *member = coord__member_find(j->group, j->request->member_id);
+    struct pending *pending = coord__pending_find(j->group, j->request->member_id);
+    refuse(j, KAFKA_GROUP_MAX_SIZE_REACHED, slice_of("", 0));
+    if (member)
+        coord__member_remove(member);
+    if (pending)
+        coord__pending_remove(pending);
+    if (member || pending)
+        coord__members_changed(j->group);
 }
 
 static bool supports(const struct joining *j)
@@ -142,9 +157,9 @@ static struct slice new_id(const struct joining *j)
         slice_is_null(j->request->group_instance_id) ? j->call->client_id : j->request->group_instance_id;
     assert(!uuid_is_zero(j->call->fresh_id));
     return arena_printf(j->call->arena, "%.*s-%02x%02x%02x%02x-%02x%02x-4%x%02x-%x%x%02x-%02x%02x%02x%02x%02x%02x",
-                        (int)prefix.size, prefix.size ? (const char *)prefix.data : "", b[0], b[1], b[2], b[3], b[4],
-                        b[5], b[6] & 15, b[7], 8 | (b[8] & 3), b[8] >> 4, b[9], b[10], b[11], b[12], b[13], b[14],
-                        b[15]);
+                        (int)min_i64((int64_t)prefix.size, NEW_ID_PREFIX_BYTES_MAX),
+                        prefix.size ? (const char *)prefix.data : "", b[0], b[1], b[2], b[3], b[4], b[5], b[6] & 15,
+                        b[7], 8 | (b[8] & 3), b[8] >> 4, b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
 }
 
 static void join_new(const struct joining *j)
@@ -202,7 +217,7 @@ static bool prepare(struct joining *j)
     const struct join_group_request *request = j->request;
     const struct coord_settings *settings = &j->shard->settings;
     int16_t error = KAFKA_NONE;
-    if (request->group_id.size == 0)
+    if (request->group_id.size == 0 || request->group_id.size > INT16_MAX) // a record's key holds no longer one
         error = KAFKA_INVALID_GROUP_ID;
     else if (request->session_timeout_ms < settings->group_min_session_timeout_ms ||
              request->session_timeout_ms > settings->group_max_session_timeout_ms)
@@ -246,7 +261,7 @@ void coord__join_group(struct coord_shard *shard, struct coord_call *call)
         (void)coord__emit_group(j.group, false);
     }
     if (!accepts(j.group, id))
-        refuse(&j, KAFKA_GROUP_MAX_SIZE_REACHED, nobody);
+        turn_away(&j);
     else if (!supports(&j))
         refuse(&j, KAFKA_INCONSISTENT_GROUP_PROTOCOL, is_new ? nobody : id);
     else if (is_new)
