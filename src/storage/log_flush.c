@@ -109,6 +109,8 @@ struct status log_flush(struct log *log, int64_t *ret_flushed_offset)
         log__take_offline(log, s);
         return s;
     }
+    if (log_is_offline(log)) // by another thread meanwhile: nothing was published
+        return STATUS(EIO, "flush a log that is offline");
     *ret_flushed_offset = log_flushed_offset(log);
     return STATUS_OK;
 }

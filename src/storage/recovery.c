@@ -19,10 +19,12 @@ static struct status set_aside(struct log *log, int first)
         char from[SEGMENT_PATH_BYTES], to[SEGMENT_PATH_BYTES];
         segment__path(segment, ".log", from);
         segment__path(segment, ".0.cut", to);
-        int error = io_rename(from, to);
+        bool is_empty = segment__size(segment) == 0;
+        int error = is_empty ? io_unlink(from) : io_rename(from, to);
         if (error < 0)
             return STATUS(-error, "set a segment aside");
-        LOG(LOG_WARN, "storage", "set %s aside as %s: the log ends before it", from, to);
+        if (!is_empty)
+            LOG(LOG_WARN, "storage", "set %s aside as %s: the log ends before it", from, to);
         static const char *const OTHERS[] = {".index", ".timeindex", ".txnindex"};
         for (size_t i = 0; i < COUNT_OF(OTHERS); i++) {
             segment__path(segment, OTHERS[i], from);
@@ -103,6 +105,16 @@ static int segment_at(const struct log *log, int64_t offset)
     return at;
 }
 
+/* A rolled segment may lose its last batches while the next one's name survives. Compaction leaves holes too, but below the
+ * flushed mark; where no mark is known, holes are believed, as Kafka does.
+ */
+static bool lost_the_end(const struct scan *scan, const struct log_open_options *options, int at)
+{
+    const struct log *log = scan->log;
+    return at + 1 < log->segment_count && log->segments[at + 1]->base_offset > scan->next_offset &&
+           options->flushed_offset >= 0 && scan->next_offset >= scan->promised && !log->config.cleanup_compact;
+}
+
 static struct status scan_segments(struct log *log, const struct log_open_options *options, struct scan *scan)
 {
     int first = segment_at(log, scan->next_offset);
@@ -125,7 +137,7 @@ static struct status scan_segments(struct log *log, const struct log_open_option
         struct status s = scan__to_end(scan, options, &was_cut);
         log->segment_count = count;
         TRY(s);
-        if (was_cut)
+        if (was_cut || lost_the_end(scan, options, i))
             TRY(set_aside(log, i + 1));
     }
     return STATUS_OK;
@@ -135,6 +147,7 @@ static struct status recover(struct log *log, const struct log_open_options *opt
 {
     struct scan scan CLEANUP(scan__free) = {.log = log};
     scan.promised = max_i64(options->flushed_offset, 0);
+    scan.rewrites = options->flushed_offset >= 0;
     scan.next_offset = options->recovery_point;
     TRY(scan_segments(log, options, &scan));
     if (scan.next_offset < scan.promised) {
@@ -145,6 +158,7 @@ static struct status recover(struct log *log, const struct log_open_options *opt
     }
     if (scan.new_epoch)
         TRY(epochs__save(log));
+    log->directory_dirty = true; // a kill may have come between making a segment and syncing its name
     atomic_store(&log->end_offset, max_i64(scan.next_offset, log__active(log)->base_offset));
     int64_t sure = min_i64(options->recovery_point, log_end_offset(log));
     atomic_store(&log->flushed_offset, sure);

@@ -51,11 +51,22 @@ static struct status next_batch(struct scan *scan, struct slice *ret_batch, bool
     return STATUS_OK;
 }
 
+/* After a failed sync the page cache may call bytes clean that the disk does not have. What is above the flushed mark is
+ * written again, so that the sync at the end of recovery saves it whatever happened before.
+ */
+static struct status rewrite(struct scan *scan, struct slice batch, int64_t base_offset)
+{
+    if (!scan->rewrites || base_offset + record_batch_last_delta(batch.data) < scan->promised)
+        return STATUS_OK;
+    return file__write_all(scan->segment->file, batch.data, batch.size, scan->position);
+}
+
 static struct status take(struct scan *scan, struct slice batch)
 {
     struct record_facts facts;
     record_facts_read(batch, &facts);
     int64_t base = record_batch_base_offset(batch.data);
+    TRY(rewrite(scan, batch, base));
     scan->new_epoch |= epochs__note(scan->log, record_batch_leader_epoch(batch.data), base);
     TRY(index__note(scan->segment, &scan->log->config, base + facts.last_delta, scan->position, (int64_t)batch.size,
                     facts.max_timestamp_ms));

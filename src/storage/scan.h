@@ -10,7 +10,7 @@ struct scan {
     int64_t file_size, position, next_offset, replay_from, promised; // replay_from: producers know what is below
     struct buffer chunk;
     int64_t chunk_at;
-    bool new_epoch;
+    bool new_epoch, rewrites; // rewrites: the flushed mark is known, what is above it is written again
 };
 
 void scan__free(struct scan *scan);
