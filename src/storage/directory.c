@@ -136,6 +136,8 @@ struct status dir_partition_create(const char *log_dir, const char *topic, int32
         TRY(dir_partition_topic_id(path, &found, &exists));
     else if (error < 0)
         return STATUS(-error, "make a partition's directory");
+    if (exists && uuid_equal(found, topic_id))
+        TRY(file__sync_dir_of(path)); // a kill may have come before
     if (exists)
         return uuid_equal(found, topic_id) ? STATUS_OK
                                            : STATUS(EEXIST, "make a partition's directory: another topic has it");

@@ -169,17 +169,18 @@ static struct log *make(const struct log_open_options *options)
     return log;
 }
 
-static struct status directory_make(const char *directory)
+/* Without a clean stop the directory may be there by name only: a kill between making it and syncing its name. */
+static struct status directory_make(const struct log_open_options *options)
 {
-    int error = io_mkdir(directory);
+    int error = io_mkdir(options->directory);
     if (error == -EEXIST)
-        return STATUS_OK;
-    return error < 0 ? STATUS(-error, "make a partition's directory") : file__sync_dir_of(directory);
+        return options->clean_stop ? STATUS_OK : file__sync_dir_of(options->directory);
+    return error < 0 ? STATUS(-error, "make a partition's directory") : file__sync_dir_of(options->directory);
 }
 
 struct status log_open(const struct log_open_options *options, struct log **ret_log)
 {
-    TRY(directory_make(options->directory));
+    TRY(directory_make(options));
     struct log *log = make(options);
     struct status s = epochs__load(log);
     if (status_is_ok(s))
