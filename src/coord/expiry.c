@@ -130,17 +130,20 @@ static enum rule rule_of(const struct group *group)
     return is_settled ? RULE_BY_COMMIT_UNLESS_SUBSCRIBED : RULE_KEEP;
 }
 
-static bool is_expired(const struct group *group, const struct offset *offset, enum rule rule)
+static bool is_old(const struct group *group, const struct offset *offset, enum rule rule)
 {
-    if (offset->in_flight > 0 || !offset->has_value || rule == RULE_KEEP)
-        return false;
-    if (rule == RULE_BY_COMMIT_UNLESS_SUBSCRIBED && coord__group_subscribed(group, offset->topic) != 0)
-        return false;
     int64_t wall_ms = group->shard->time.wall_ms;
     if (offset->expire_timestamp_ms != -1)
         return wall_ms >= offset->expire_timestamp_ms;
     int64_t since_ms = rule == RULE_BY_STATE ? group->state_timestamp_ms : offset->commit_timestamp_ms;
     return since_ms <= wall_ms && wall_ms - since_ms >= group->shard->settings.offsets_retention_ms;
+}
+
+static bool is_expired(const struct group *group, const struct offset *offset, enum rule rule)
+{
+    if (offset->in_flight > 0 || !offset->has_value || rule == RULE_KEEP || !is_old(group, offset, rule))
+        return false;
+    return rule != RULE_BY_COMMIT_UNLESS_SUBSCRIBED || coord__group_subscribed(group, offset->topic) == 0;
 }
 
 /* True when nothing is left, or will be once the tombstones are committed. */

@@ -85,6 +85,7 @@ void coord__synced(struct group *group)
         /* KIP-814: a returned leader sees the members but need not assign; before v9 it cannot be told so. */
         bool leads = coord__member_is_leader(member) && member->join_call->version >= 9;
         coord__join_finish(member, leads, leads);
+        coord__session_start(member, member->session_timeout_ms);
     }
 }
 
