@@ -176,11 +176,11 @@ def test_two_consumers_share_a_group_and_one_takes_over(broker, make_client, top
 
 
 def test_a_message_of_25_mib_passes_with_raised_limits(client, topic):
-    client.ask("create_topic", topic=topic, configs={"max.message.bytes": str(26 * MIB)})
-    big = os.urandom(25 * MIB - 1000)
-    client.produce(topic, [b"before", big, b"after"], options={"max_request_size": 26210000}, producer="big")
+    client.ask("create_topic", topic=topic, configs={"max.message.bytes": str(27 * MIB)})
+    big = os.urandom(25 * MIB)
+    client.produce(topic, [b"before", big, b"after"], options={"max_request_size": 27 * MIB}, producer="big")
     client.ask("consumer", name="big", assign=[[topic, 0]],
-               options={"max_partition_fetch_bytes": 26210000, "fetch_max_bytes": 52428800})
+               options={"max_partition_fetch_bytes": 27 * MIB, "fetch_max_bytes": 54 * MIB})
     got = client.poll("big", 3)
     client.ask("close_consumer", name="big")
     assert [r["value"] == sent for r, sent in zip(got, [b"before", big, b"after"])] == [True, True, True]
@@ -190,8 +190,10 @@ def test_a_message_larger_than_the_fetch_limits_is_still_delivered(client, topic
     client.ask("create_topic", topic=topic)
     big = os.urandom(900_000)
     client.produce(topic, [big, b"after"])
-    client.ask("consumer", name="small", assign=[[topic, 0]],
-               options={"max_partition_fetch_bytes": 1000, "fetch_max_bytes": 1000})
+    limits = {"max_partition_fetch_bytes": 1000, "fetch_max_bytes": 1000}
+    if client.name == "confluent-kafka":
+        limits["message.max.bytes"] = 1000  # librdkafka wants it no larger than fetch.max.bytes
+    client.ask("consumer", name="small", assign=[[topic, 0]], options=limits)
     got = client.poll("small", 2)
     client.ask("close_consumer", name="small")
     assert [r["value"] for r in got] == [big, b"after"]
@@ -200,7 +202,7 @@ def test_a_message_larger_than_the_fetch_limits_is_still_delivered(client, topic
 def test_a_message_over_the_topics_limit_is_refused(client, topic):
     client.ask("create_topic", topic=topic, configs={"max.message.bytes": "20000"})
     with pytest.raises(ClientError, match="(?i)(too.?large|MSG_SIZE_TOO_LARGE|larger than)"):
-        client.produce(topic, [os.urandom(30_000)])
+        client.produce(topic, [os.urandom(30_000)], producer="refused")
     assert client.produce(topic, [b"small"]) == [[0, 0]]
 
 

@@ -16,6 +16,9 @@ NAMES = {
     "auto_offset_reset": "auto.offset.reset", "group_instance_id": "group.instance.id",
 }
 
+# librdkafka tells of every failed connection; a broker that is down on purpose makes hundreds.
+QUIET = {"log_level": 0}
+
 
 def translate(options):
     return {NAMES.get(key, key): value for key, value in (options or {}).items()}
@@ -24,7 +27,7 @@ def translate(options):
 class Driver:
     def __init__(self, address):
         self.address, self.producers, self.consumers = address, {}, {}
-        self.admin = AdminClient({"bootstrap.servers": address})
+        self.admin = AdminClient({"bootstrap.servers": address, **QUIET})
 
     def version(self):
         return version() if isinstance(version(), str) else version()[0]
@@ -43,7 +46,7 @@ class Driver:
 
     def produce(self, topic, records, options=None, producer="default"):
         if producer not in self.producers:
-            self.producers[producer] = Producer({"bootstrap.servers": self.address, **translate(options)})
+            self.producers[producer] = Producer({"bootstrap.servers": self.address, **QUIET, **translate(options)})
         sender, results = self.producers[producer], [None] * len(records)
 
         def note(at):
@@ -63,7 +66,7 @@ class Driver:
 
     def consumer(self, name, group=None, topics=(), assign=None, options=None):
         chosen = {"auto.offset.reset": "earliest", "enable.auto.commit": False, **translate(options)}
-        made = Consumer({"bootstrap.servers": self.address, "group.id": group or "nobody", **chosen})
+        made = Consumer({"bootstrap.servers": self.address, "group.id": group or "nobody", **QUIET, **chosen})
         if assign is not None:
             made.assign([TopicPartition(t, p, -2) for t, p in assign])
         else:
@@ -92,7 +95,7 @@ class Driver:
         return None if offset < 0 else offset
 
     def _reader(self):
-        return Consumer({"bootstrap.servers": self.address, "group.id": "nobody"})
+        return Consumer({"bootstrap.servers": self.address, "group.id": "nobody", **QUIET})
 
     def offsets(self, topic, partition):
         reader = self._reader()
