@@ -71,7 +71,7 @@ struct coord_call {
     const void *request;                 // struct join_group_request, ...
     struct slice client_id, client_host; // "" when unknown; the host as "/127.0.0.1"
     struct uuid fresh_id;                // JoinGroup: 16 random bytes, of which a new member's id is made
-    /* ---- */
+    /* ---- zero at the start; the shard's */
     void *response; // struct join_group_response, ...: in the arena; NULL only when the arena was full at the start
     bool done;
     uint64_t token; // waits for that batch; the shard's
