@@ -206,8 +206,6 @@ bool coord__apply_opaque(struct coord_shard *shard, int16_t key_version, struct 
 bool coord__apply_offset(struct coord_shard *shard, struct wire_reader *key, struct slice value, bool is_live);
 uint64_t coord__emit_offset_tombstone(struct group *group, struct offset *offset);
 struct offset *coord__offset_find(const struct group *group, struct slice topic, int32_t partition);
-struct offset **coord__offsets_sorted(const struct group *group, struct arena *arena,
-                                      int32_t *ret_count); // those with a value
 void coord__offsets_free(struct group *group);
 void coord__offset_commit(struct coord_shard *shard, struct coord_call *call);
 

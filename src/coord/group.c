@@ -163,7 +163,7 @@ static int32_t choice_of(const struct member *member, const struct slice *candid
                 return c;
         }
     }
-    assert(!"members of a group have no protocol in common");
+    assert(false && "members of a group have no protocol in common");
     return 0;
 }
 

@@ -18,7 +18,7 @@ static int compare_offsets(const void *left, const void *right)
     return by_topic ? by_topic : (a->partition > b->partition) - (a->partition < b->partition);
 }
 
-struct offset **coord__offsets_sorted(const struct group *group, struct arena *arena, int32_t *ret_count)
+static struct offset **sorted(const struct group *group, struct arena *arena, int32_t *ret_count)
 {
     struct offset **offsets = arena_array(arena, group->offsets.count, sizeof(struct offset *));
     int32_t count = 0;
@@ -68,7 +68,7 @@ static topics_out *fill_all(struct arena *arena, const struct group *group, int3
     *ret_count = 0;
     if (!group)
         return NULL;
-    struct offset **offsets = coord__offsets_sorted(group, arena, &count);
+    struct offset **offsets = sorted(group, arena, &count);
     topics_out *topics = arena_array(arena, (size_t)count, sizeof *topics);
     while (topics && at < count) {
         topics_out *topic = &topics[(*ret_count)++];

@@ -107,7 +107,7 @@ void coord__wait(struct coord_shard *shard, struct coord_call *call, uint64_t to
         shard->counts.waiting_calls++;
         return;
     }
-    assert(!"a call waits for a batch that is not there");
+    assert(false && "a call waits for a batch that is not there");
 }
 
 void coord__done(struct coord_shard *shard, struct coord_call *call)
