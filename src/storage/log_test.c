@@ -259,6 +259,58 @@ static void times_find_offsets(void **state)
     story_end(state, log);
 }
 
+struct beside {
+    struct log *log;
+    _Atomic bool stop;
+};
+
+static void flush_again_and_again(void *context)
+{
+    struct beside *beside = context;
+    while (!atomic_load(&beside->stop)) {
+        int64_t flushed;
+        assert_ok(log_flush(beside->log, &flushed));
+        log_write_back(beside->log, 1000);
+    }
+}
+
+static void read_again_and_again(void *context)
+{
+    struct beside *beside = context;
+    int64_t offset = 0;
+    while (!atomic_load(&beside->stop) || offset < log_flushed_offset(beside->log)) {
+        struct log_slice slice;
+        assert_int_equal(log_read(beside->log, offset, log_flushed_offset(beside->log), 5000, true, &slice),
+                         LOG_READ_OK);
+        assert_true(slice.next_offset >= offset);
+        offset = slice.next_offset;
+        log_slice_release(&slice);
+    }
+}
+
+static void readers_and_the_flusher_run_beside_the_writer(void **state)
+{
+    struct story *story = *state;
+    story->config.index_interval_bytes = 500;
+    struct log *log = story_open(state);
+    struct beside flusher = {.log = log}, reader = {.log = log};
+    struct io_thread *threads[] = {io_thread_start("flusher", flush_again_and_again, &flusher),
+                                   io_thread_start("reader", read_again_and_again, &reader)};
+    for (int i = 0; i < 300; i++) {
+        assert_int_equal(story_append(log, 2), 2 * i);
+        if (i % 50 == 49)
+            assert_ok(log_roll(log));
+    }
+    atomic_store(&flusher.stop, true);
+    io_thread_join(threads[0]);
+    int64_t flushed;
+    assert_ok(log_flush(log, &flushed));
+    assert_int_equal(flushed, 600);
+    atomic_store(&reader.stop, true);
+    io_thread_join(threads[1]);
+    story_end(state, log);
+}
+
 static void a_warm_append_calls_malloc_zero_times(void **state)
 {
     struct log *log = story_open(state);
@@ -293,6 +345,7 @@ int main(void)
         story_test(an_expired_active_segment_is_rolled_away),
         story_test(truncation_forgets_what_came_after),
         story_test(times_find_offsets),
+        story_test(readers_and_the_flusher_run_beside_the_writer),
         story_test(a_warm_append_calls_malloc_zero_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
