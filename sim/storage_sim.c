@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: Apache-2.0
+/* sim/storage_sim.c - one log under many seeds: a writer, a flusher and a reader, on a disk with faults, through crashes.
+ *
+ *   storage_sim FROM COUNT [none|sync|sync_dir]   runs COUNT seeds; the mutant makes that call do nothing
+ *
+ * Every record carries a number that only ever grows. After each restart the whole log is read and must hold:
+ *   - every record below the flushed offset that was ever reported, at its offset, with its number;
+ *   - offsets without gaps and numbers that grow: nothing twice, nothing out of order;
+ *   - and the log opens, unless a fault was injected into the opening itself; in the last life there are no faults.
+ * While it runs the reader holds every record below the flushed offset against the same memory.
+ *
+ * What the broker floor keeps beside the log is kept here as it would: recovery points in Kafka's file, the clean mark, and
+ * a flushed mark that lags behind. Exit status: 0 all held, 1 a seed failed (its number and why are printed).
+ */
+#include "io/io.h"
+#include "io/sim.h"
+#include "storage/storage.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { RECORDS_MAX = 1 << 16, LIVES_MAX = 8 };
+static const int64_t MINUTE_NS = 60000000000;
+static const char *const ROOT = "/data", *const PARTITION = "/data/t-0";
+static const char *const RECOVERY_POINTS = "/data/recovery-point-offset-checkpoint";
+static const struct uuid TOPIC = {{1, 2, 3}};
+
+/* What is known outside the machine: never lost in a crash. */
+static struct witness {
+    uint32_t number_at[RECORDS_MAX]; // by offset
+    int64_t end, flushed, mark;
+    uint32_t next_number;
+    uint64_t checked;
+    bool failed;
+    char why[200];
+} witness;
+
+/* What the process knows: one life. */
+static struct life {
+    struct sim_world *world;
+    struct log_config config;
+    struct log *log;
+    struct io_lock *turn;
+    bool faults_on, stops_cleanly;
+    int appends_left;
+    _Atomic bool stop;
+} life;
+
+static void blame(const char *why, int64_t a, int64_t b)
+{
+    if (!witness.failed)
+        snprintf(witness.why, sizeof witness.why, "%s (%lld, %lld)", why, (long long)a, (long long)b);
+    witness.failed = true;
+}
+
+static uint64_t draw(uint64_t bound)
+{
+    return random_below(sim_random(life.world), bound);
+}
+
+/* ---- reading and holding against the witness */
+static void check_record(const struct record *record, int64_t *previous, bool learn)
+{
+    uint32_t number = 0;
+    if (record->value.size < sizeof number) {
+        blame("a record is not one of ours", record->offset, 0);
+        return;
+    }
+    memcpy(&number, record->value.data, sizeof number);
+    if ((int64_t)number <= *previous)
+        blame("a record came twice or out of order", record->offset, number);
+    *previous = number;
+    witness.checked++;
+    if (record->offset < witness.flushed && witness.number_at[record->offset] != number)
+        blame("a flushed record is another now", record->offset, number);
+    if (learn && record->offset < RECORDS_MAX)
+        witness.number_at[record->offset] = number;
+}
+
+/* Returns the offset after the piece; -1 when it cannot be read (a fault). */
+static int64_t check_piece(struct slice rest, int64_t offset, int64_t *previous, bool learn)
+{
+    struct slice batch;
+    while (record_batch_next(&rest, &batch)) {
+        struct record_walk walk;
+        struct record record;
+        if (!record_batch_is_intact(batch) || record_batch_base_offset(batch.data) > offset)
+            blame("a batch is damaged or missing", record_batch_base_offset(batch.data), offset);
+        record_walk_begin(&walk, batch);
+        while (record_walk_next(&walk, &record))
+            check_record(&record, previous, learn);
+        record_walk_end(&walk);
+        offset = record_batch_next_offset(batch.data);
+    }
+    if (rest.size != 0)
+        blame("a piece does not end with a batch", offset, (int64_t)rest.size);
+    return offset;
+}
+
+static bool read_whole(int file, uint8_t *bytes, uint32_t size, int64_t position)
+{
+    for (uint32_t done = 0; done < size;) {
+        int64_t got = io_pread(file, bytes + done, size - done, position + done);
+        if (got <= 0)
+            return false;
+        done += (uint32_t)got;
+    }
+    return true;
+}
+
+static void check_log(int64_t from, int64_t limit, bool learn)
+{
+    static uint8_t bytes[1 << 16];
+    int64_t previous = -1;
+    while (from < limit && !witness.failed) {
+        struct log_slice slice;
+        enum log_read_result result = log_read(life.log, from, limit, 4096, true, &slice);
+        if (result == LOG_READ_OUT_OF_RANGE)
+            blame("a flushed offset is out of range", from, limit);
+        if (result != LOG_READ_OK)
+            return;
+        uint8_t *copy = learn ? bytes : mem_alloc(slice.size_bytes + 1);
+        bool whole = slice.segment && slice.size_bytes <= sizeof bytes &&
+                     read_whole(slice.file, copy, slice.size_bytes, slice.position);
+        int64_t next = whole ? check_piece(slice_of(copy, slice.size_bytes), from, &previous, learn) : -1;
+        if (!learn)
+            mem_free(copy);
+        log_slice_release(&slice);
+        if (next <= from) {
+            if (!life.faults_on)
+                blame("nothing can be read", from, limit);
+            return;
+        }
+        from = next;
+    }
+}
+
+/* ---- the three threads */
+static struct status append_one(struct log_batch *ret_batch, struct record_builder *builder)
+{
+    uint8_t value[200] = {0};
+    record_builder_begin(builder);
+    for (uint64_t left = 1 + draw(4); left > 0; left--) {
+        uint32_t number = ++witness.next_number;
+        memcpy(value, &number, sizeof number);
+        record_builder_add(builder, io_wall_ms(), SLICE_NULL, slice_of(value, sizeof number + draw(190)));
+    }
+    struct slice bytes = record_builder_finish(builder, 0, -1, -1, -1);
+    *ret_batch = (struct log_batch){.bytes = (uint8_t *)(uintptr_t)bytes.data, .size_bytes = (uint32_t)bytes.size};
+    record_facts_read(bytes, &ret_batch->facts);
+    struct log_batch *batches[] = {ret_batch};
+    if (log_roll_is_due(life.log, ret_batch->size_bytes, ret_batch->facts.max_timestamp_ms, io_wall_ms()))
+        TRY(log_roll(life.log));
+    return log_append(life.log, batches, 1, 0, io_wall_ms());
+}
+
+static void note_append(const struct log_batch *batch)
+{
+    uint32_t count = (uint32_t)(batch->end_offset - batch->base_offset);
+    if (batch->base_offset < witness.flushed)
+        blame("an offset was given twice", batch->base_offset, witness.flushed);
+    for (uint32_t i = 0; i < count && batch->base_offset + i < RECORDS_MAX; i++)
+        witness.number_at[batch->base_offset + i] = witness.next_number - count + 1 + i;
+    witness.end = batch->end_offset;
+}
+
+static void write_records(void *context)
+{
+    struct record_builder builder = {0};
+    while (life.appends_left-- > 0) {
+        struct log_batch batch;
+        io_lock_take(life.turn);
+        struct status s = append_one(&batch, &builder);
+        if (status_is_ok(s))
+            note_append(&batch);
+        io_lock_release(life.turn);
+        if (!status_is_ok(s))
+            break;
+        if (draw(4) == 0)
+            sim_sleep_ns((int64_t)draw(3000000));
+    }
+    record_builder_free(&builder);
+    atomic_store(&life.stop, true);
+}
+
+static void flush_records(void *context)
+{
+    while (!atomic_load(&life.stop)) {
+        int64_t flushed;
+        int64_t before = witness.flushed;
+        if (!status_is_ok(log_flush(life.log, &flushed)))
+            return;
+        witness.mark = before; // the file of marks is one round behind
+        witness.flushed = max_i64(witness.flushed, flushed);
+        sim_sleep_ns((int64_t)draw(2000000));
+    }
+}
+
+static void read_records(void *context)
+{
+    while (!atomic_load(&life.stop)) {
+        int64_t limit = witness.flushed;
+        if (limit > 0)
+            check_log((int64_t)draw((uint64_t)limit), limit, false);
+        sim_sleep_ns((int64_t)draw(5000000));
+    }
+}
+
+/* ---- recovery points and the clean mark, as the broker keeps them */
+static struct status save_recovery_point(void)
+{
+    struct checkpoint_entry entry = {slice_str("t"), 0, log_recovery_point(life.log)};
+    return checkpoint_write(RECOVERY_POINTS, &entry, 1);
+}
+
+static void checkpoint_records(void *context)
+{
+    while (!atomic_load(&life.stop)) {
+        sim_sleep_ns((int64_t)draw(60000000));
+        io_lock_take(life.turn);
+        struct status s = log_checkpoint(life.log);
+        io_lock_release(life.turn);
+        if (!status_is_ok(s) || !status_is_ok(save_recovery_point()))
+            return;
+    }
+}
+
+static struct status open_log(void)
+{
+    struct arena arena;
+    struct checkpoint_entry *entries;
+    int32_t count;
+    int64_t epoch;
+    bool clean = false;
+    int made = io_mkdir(ROOT);
+    if (made == 0 || made == -EEXIST)
+        made = io_sync_dir("/");
+    if (made < 0)
+        return STATUS(-made, "make the log directory");
+    TRY(dir_clean_mark_take(ROOT, &epoch, &clean));
+    TRY(dir_partition_create(ROOT, "t", 0, TOPIC));
+    arena_init(&arena, 4096, 1 << 20);
+    struct status s = checkpoint_read(RECOVERY_POINTS, &arena, &entries, &count);
+    if (!status_is_ok(s)) {
+        arena_free(&arena);
+        return s;
+    }
+    struct log_open_options options = {.directory = PARTITION,
+                                       .config = &life.config,
+                                       .clean_stop = clean,
+                                       .recovery_point = count > 0 ? entries[0].offset : 0,
+                                       .flushed_offset = witness.mark,
+                                       .now_ms = io_wall_ms()};
+    s = log_open(&options, &life.log);
+    arena_free(&arena);
+    return s;
+}
+
+static struct status stop_cleanly(void)
+{
+    TRY(log_close_clean(life.log));
+    TRY(save_recovery_point());
+    witness.flushed = max_i64(witness.flushed, log_end_offset(life.log));
+    return dir_clean_mark_write(ROOT, 1);
+}
+
+static void broker_main(void *context)
+{
+    struct status s = open_log();
+    if (!status_is_ok(s)) {
+        if (!life.faults_on)
+            blame(s.what, s.error, witness.flushed);
+        return;
+    }
+    if (log_end_offset(life.log) < witness.flushed || log_flushed_offset(life.log) < witness.flushed)
+        blame("flushed records are gone", log_end_offset(life.log), witness.flushed);
+    check_log(0, log_end_offset(life.log), true);
+    witness.flushed = max_i64(witness.flushed, log_flushed_offset(life.log));
+    if (witness.failed)
+        return;
+    life.turn = io_lock_create();
+    struct io_thread *threads[] = {
+        io_thread_start("flusher", flush_records, NULL), io_thread_start("writer", write_records, NULL),
+        io_thread_start("reader", read_records, NULL), io_thread_start("checkpoints", checkpoint_records, NULL)};
+    for (size_t i = 0; i < COUNT_OF(threads); i++)
+        io_thread_join(threads[i]);
+    io_lock_destroy(life.turn);
+    if (life.stops_cleanly && !log_is_offline(life.log)) {
+        s = stop_cleanly();
+        if (!status_is_ok(s) && !life.faults_on)
+            blame(s.what, s.error, 0);
+    }
+    log_free(life.log);
+}
+
+/* ---- seeds */
+static void draw_config(void)
+{
+    static const int64_t SEGMENTS[] = {700, 3000, 20000, 1 << 20};
+    life.config = (struct log_config){.segment_bytes = SEGMENTS[draw(COUNT_OF(SEGMENTS))],
+                                      .segment_ms = 604800000,
+                                      .segment_index_bytes = draw(2) ? 64 : 4096,
+                                      .index_interval_bytes = draw(2) ? 100 : 4096,
+                                      .retention_ms = -1,
+                                      .retention_bytes = -1,
+                                      .file_delete_delay_ms = 60000,
+                                      .delete_retention_ms = 86400000,
+                                      .producer_id_expiration_ms = 86400000,
+                                      .preallocate = draw(4) == 0,
+                                      .cleanup_delete = true};
+}
+
+static void draw_faults(struct sim_faults *faults, const struct sim_faults *mutant, bool last)
+{
+    *faults = *mutant;
+    life.faults_on = !last && draw(3) == 0;
+    if (last)
+        return;
+    faults->short_io = draw(2) ? 5 : 0;
+    faults->stall = draw(4) ? 0 : 50;
+    if (!life.faults_on)
+        return;
+    faults->write_error = draw(2) ? 100 : 0;
+    faults->read_error = draw(2) ? 200 : 0;
+    faults->sync_error = draw(2) ? 20 : 0;
+    faults->sync_fails_forever = draw(2);
+}
+
+static void live_once(const struct sim_faults *mutant, bool last)
+{
+    struct sim_faults faults;
+    draw_faults(&faults, mutant, last);
+    sim_faults_set(life.world, &faults);
+    life.stops_cleanly = draw(4) == 0;
+    life.appends_left = (int)draw(150);
+    atomic_store(&life.stop, false);
+    enum sim_crash_kind kind = draw(4) ? SIM_POWER_CUT : SIM_KILL;
+    sim_crash_after(life.world, last ? 0 : 1 + draw(draw(2) ? 300 : 6000), kind);
+    enum sim_end end = sim_run(life.world, broker_main, NULL, 10 * MINUTE_NS);
+    if (end == SIM_DEADLOCK || end == SIM_TIMEOUT) {
+        sim_report(life.world);
+        blame(end == SIM_DEADLOCK ? "deadlock" : "no end", 0, 0);
+    }
+    if (end == SIM_DONE && !witness.failed && draw(2))
+        sim_crash(life.world, kind);
+}
+
+static bool run_seed(uint64_t seed, const struct sim_faults *mutant)
+{
+    memset(&witness, 0, sizeof witness);
+    memset(&life, 0, sizeof life);
+    life.world = sim_world_create(seed, NULL);
+    witness.mark = -1;
+    draw_config();
+    int lives = 2 + (int)draw(LIVES_MAX - 1);
+    for (int i = 0; i < lives && !witness.failed; i++)
+        live_once(mutant, i == lives - 1);
+    sim_world_destroy(life.world);
+    return !witness.failed;
+}
+
+static void no_lines(void *context, const char *line, size_t size)
+{
+}
+
+int main(int argc, char **argv)
+{
+    struct sim_faults mutant = {0};
+    uint64_t from = argc > 1 ? strtoull(argv[1], NULL, 10) : 0, count = argc > 2 ? strtoull(argv[2], NULL, 10) : 100;
+    mutant.sync_lies = argc > 3 && strcmp(argv[3], "sync") == 0;
+    mutant.sync_dir_lies = argc > 3 && strcmp(argv[3], "sync_dir") == 0;
+    if (count > 1)
+        log_sink_set(no_lines, NULL);
+    uint64_t checked = 0;
+    for (uint64_t seed = from; seed < from + count; seed++) {
+        if (!run_seed(seed, &mutant)) {
+            printf("storage seed %llu failed: %s\nreplay: sim/run.sh seed %llu\n", (unsigned long long)seed,
+                   witness.why, (unsigned long long)seed);
+            return 1;
+        }
+        checked += witness.checked;
+    }
+    printf("storage: %llu seeds from %llu held, %llu records compared\n", (unsigned long long)count,
+           (unsigned long long)from, (unsigned long long)checked);
+    return 0;
+}

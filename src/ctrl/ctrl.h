@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+/* ctrl/ctrl.h - the controller: commands -> metadata records; formatting; and the KRaft quorum of one voter.
+ *
+ * The rules are pure: (image, command) -> records or an error code with Kafka's message. The log around them is plain
+ * synchronous calls for the one control thread: ctrl_<command> appends its records to __cluster_metadata-0 and moves the
+ * working image; ctrl_flush makes all of them durable with one fdatasync, and only then may ctrl_image be published and
+ * replies leave. After a failed append or flush every further call fails: the process must stop (offline metadata).
+ */
+#pragma once
+
+#include "base/base.h"
+#include "meta/meta.h"
+
+/* ---- formatting, as kafka-storage.sh format --standalone of 4.3.1 */
+struct ctrl_listener {
+    const char *name, *host; // CONTROLLER, 127.0.0.1; host as advertised
+    uint16_t port;
+    int16_t security_protocol;
+};
+
+struct ctrl_format_options {
+    const char *cluster_id;           // NULL: a new one
+    int32_t node_id;
+    const char *const *log_dirs;      // all empty (lost+found aside); made when missing
+    int log_dir_count;
+    const char *metadata_dir;         // one of them, or another directory
+    struct ctrl_listener controller;  // the voter's endpoint
+    int64_t now_ms;                   // wall clock
+};
+/* meta.properties everywhere, bootstrap.checkpoint and the first snapshot with the voters in the metadata directory. */
+MUST_USE struct status ctrl_format(const struct ctrl_format_options *options);
+/* True when none of the directories has meta.properties nor anything else in it. */
+MUST_USE struct status ctrl_is_unformatted(const char *const *log_dirs, int log_dir_count, const char *metadata_dir, bool *ret_unformatted);
+
+/* ---- opening: latest snapshot + log tail -> image; new raft epoch in quorum-state (synced), LeaderChange; on a new log the
+ * bootstrap records. Refused with a clear log line: newer records or levels, more than one voter, another node's voter. */
+struct ctrl_options {
+    const char *metadata_dir; // holds __cluster_metadata-0
+    int32_t node_id;
+    struct ctrl_listener controller; // endpoint in the voter set and controller registration
+    const struct meta_settings *settings;
+    int64_t now_ms; // wall clock
+};
+struct ctrl;
+MUST_USE struct status ctrl_open(const struct ctrl_options *options, struct ctrl **ret_ctrl);
+/* What is in it but not flushed, is flushed; then closes the log cleanly. */
+MUST_USE struct status ctrl_close(struct ctrl *ctrl);
+void ctrl_free(struct ctrl *ctrl); // NULL is fine; without ctrl_close: nothing is written
+
+const struct meta_image *ctrl_view(const struct ctrl *ctrl); // working state; may hold unflushed changes
+struct meta_image *ctrl_image(struct ctrl *ctrl);            // counted
+int32_t ctrl_leader_epoch(const struct ctrl *ctrl);
+int64_t ctrl_end_offset(const struct ctrl *ctrl);
+const char *ctrl_cluster_id(const struct ctrl *ctrl);
+/* One fdatasync for all commands since the last; cheap when nothing is dirty. */
+MUST_USE struct status ctrl_flush(struct ctrl *ctrl);
+bool ctrl_is_dirty(const struct ctrl *ctrl);
+/* Writes a snapshot when metadata.log.max.record.bytes.between.snapshots or .snapshot.interval.ms says so, and drops older
+ * snapshots and log segments beyond the retention settings. Call now and then, after ctrl_flush. */
+MUST_USE struct status ctrl_maintain(struct ctrl *ctrl, int64_t now_ms);
+MUST_USE struct status ctrl_snapshot(struct ctrl *ctrl, int64_t now_ms);
+
+/* ---- outcome of one element of a command. The message lies in the arena of the command; null: none. */
+struct ctrl_result {
+    int16_t error; // Kafka error code
+    struct slice message;
+};
+
+/* ---- life of a broker */
+struct ctrl_registration {
+    int32_t node_id;
+    struct uuid incarnation;
+    const struct meta_endpoint *endpoints;
+    int32_t endpoint_count;
+    struct slice rack; // null: none
+    const struct uuid *directories; // ids of its log directories (meta.properties)
+    int32_t directory_count;
+};
+/* Registers fenced. Raises nothing yet. The broker epoch is the record's offset. */
+MUST_USE struct status ctrl_register_broker(struct ctrl *ctrl, const struct ctrl_registration *registration, int64_t now_ms,
+                                            int64_t *ret_broker_epoch);
+/* Unfences and elects: every partition this node may lead gets it as leader with a new leader epoch (also where it was the
+ * leader all along: an unclean start). */
+MUST_USE struct status ctrl_unfence_broker(struct ctrl *ctrl, int32_t node_id, int64_t now_ms);
+/* What a clean stop leaves: in controlled shutdown, no leaders, ELR, fenced. */
+MUST_USE struct status ctrl_shutdown_broker(struct ctrl *ctrl, int32_t node_id, int64_t now_ms);
+/* Partitions of a lost directory get no leader. */
+MUST_USE struct status ctrl_directory_offline(struct ctrl *ctrl, int32_t node_id, struct uuid directory, int64_t now_ms);
+MUST_USE struct status ctrl_producer_ids_allocate(struct ctrl *ctrl, int32_t node_id, int64_t broker_epoch, int64_t now_ms,
+                                                  int64_t *ret_first_id, int32_t *ret_count);
+
+/* ---- topics. `results` lie in the caller's array, one per element. A status only for I/O faults. */
+struct ctrl_assignment {
+    int32_t partition;
+    const int32_t *replicas;
+    int32_t replica_count;
+};
+struct ctrl_new_topic {
+    struct slice name;
+    int32_t partitions;          // -1: num.partitions
+    int16_t replication_factor;  // -1: default.replication.factor
+    const struct ctrl_assignment *assignments; // instead of the two
+    int32_t assignment_count;
+    const struct meta_config_entry *configs;   // value null: an error, as in Kafka
+    int32_t config_count;
+};
+struct ctrl_new_topic_result {
+    struct ctrl_result result;
+    struct uuid id;
+    int32_t partitions;
+    int16_t replication_factor;
+};
+MUST_USE struct status ctrl_create_topics(struct ctrl *ctrl, const struct ctrl_new_topic *topics, int32_t count, bool validate_only,
+                                          struct arena *arena, int64_t now_ms, struct ctrl_new_topic_result *results);
+/* By id where it is not zero, else by name. `ret_name`/`ret_id` complete what was found. */
+struct ctrl_topic_ref {
+    struct slice name; // null: by id
+    struct uuid id;
+};
+MUST_USE struct status ctrl_delete_topics(struct ctrl *ctrl, struct ctrl_topic_ref *topics, int32_t count, struct arena *arena,
+                                          int64_t now_ms, struct ctrl_result *results);
+struct ctrl_more_partitions {
+    struct slice name;
+    int32_t count; // in all
+    const struct ctrl_assignment *assignments; // of the new ones, in order; NULL: chosen
+    int32_t assignment_count;
+};
+MUST_USE struct status ctrl_create_partitions(struct ctrl *ctrl, const struct ctrl_more_partitions *topics, int32_t count,
+                                              bool validate_only, struct arena *arena, int64_t now_ms, struct ctrl_result *results);
+
+/* ---- configs */
+enum ctrl_alter_op { CTRL_ALTER_SET = 0, CTRL_ALTER_DELETE = 1, CTRL_ALTER_APPEND = 2, CTRL_ALTER_SUBTRACT = 3 };
+struct ctrl_alter {
+    struct slice key, value;
+    int8_t op; // enum ctrl_alter_op
+};
+struct ctrl_alter_resource {
+    int8_t type; // enum meta_config_resource
+    struct slice name;
+    const struct ctrl_alter *alters;
+    int32_t alter_count;
+    bool replace; // AlterConfigs: what is not named goes (all ops are SET)
+};
+MUST_USE struct status ctrl_alter_configs(struct ctrl *ctrl, const struct ctrl_alter_resource *resources, int32_t count,
+                                          bool validate_only, struct arena *arena, int64_t now_ms, struct ctrl_result *results);
