@@ -29,9 +29,15 @@ struct broker {
     _Atomic bool ready, stopping;
 };
 
-/* ---- request.c */
-extern const struct api_row *request__row(int16_t key);
-const struct api_row *request__rows(int *ret_count);
+/* ---- dispatch.c */
+/* NULL when the key is not served. */
+const struct api_row *request__row(int16_t key);
+/* All rows by key, API_KEY_COUNT of them, NULL where a key is not served. */
+const struct api_row *const *request__rows(void);
+
+/* ---- api_*.c: the row of each, for the table in dispatch.c */
+extern const struct api_row api_fetch;
+extern const struct api_row api_produce;
 
 /* ---- partitions.c */
 struct partition_entry {

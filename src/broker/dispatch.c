@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+/* broker/dispatch.c - the table of what this broker serves: one row per API key, defined in that key's own file.
+ *
+ * A row is a promise: every version in it works in full. ApiVersions is made from this table, so nothing is advertised
+ * that has no row, and a request without a row closes its connection before its body is looked at.
+ */
+#include "broker/broker__.h"
+
+/* By key; NULL where a key is not served. */
+static const struct api_row *const rows[API_KEY_COUNT] = {
+    [API_PRODUCE] = &api_produce,
+    [API_FETCH] = &api_fetch,
+};
+
+static_assert(API_KEY_COUNT <= COUNT_OF(((struct reactor *)0)->counters), "every key has its counters");
+
+const struct api_row *request__row(int16_t key)
+{
+    if (key < 0 || key >= API_KEY_COUNT)
+        return NULL;
+    assert(!rows[key] || rows[key]->key == key);
+    return rows[key];
+}
+
+const struct api_row *const *request__rows(void)
+{
+    return rows;
+}
