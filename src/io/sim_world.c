@@ -60,7 +60,7 @@ static void co_main(void)
     co->run(co->context);
     co->is_done = true;
     back_to_scheduler(co);
-    assert(!"a finished coroutine ran");
+    assert(false && "a finished coroutine ran");
 }
 
 static void run_until_it_yields(struct sim_world *world, struct sim_co *co)
