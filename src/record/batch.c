@@ -60,11 +60,11 @@ void record_facts_read(struct slice batch, struct record_facts *ret_facts)
 }
 
 /* Only called where something changes: the CRC is over the whole batch. */
-
 void record__set_timestamp(uint8_t *b, size_t size, bool append_time, int64_t max_timestamp_ms)
 {
     int16_t attributes = record_batch_attributes(b);
-    attributes = (int16_t)(append_time ? attributes | RECORD_ATTRIBUTE_APPEND_TIME : attributes & ~RECORD_ATTRIBUTE_APPEND_TIME);
+    attributes =
+        (int16_t)(append_time ? attributes | RECORD_ATTRIBUTE_APPEND_TIME : attributes & ~RECORD_ATTRIBUTE_APPEND_TIME);
     put_be(b + RECORD_BATCH_ATTRIBUTES_AT, (uint16_t)attributes, 2);
     put_be(b + RECORD_BATCH_MAX_TIMESTAMP_AT, (uint64_t)max_timestamp_ms, 8);
     put_be(b + RECORD_BATCH_CRC_AT, computed_crc(b, size), 4);

@@ -23,7 +23,7 @@
 
 enum {
     RECORD_BATCH_HEAD_BYTES = 61,
-    RECORD_BATCH_SIZE_AT = 8,   // 12 bytes until the size counts
+    RECORD_BATCH_SIZE_AT = 8, // 12 bytes until the size counts
     RECORD_BATCH_LOG_OVERHEAD = 12,
     RECORD_BATCH_EPOCH_AT = 12,
     RECORD_BATCH_MAGIC_AT = 16,
@@ -39,7 +39,12 @@ enum {
 };
 
 enum record_codec { RECORD_NONE, RECORD_GZIP, RECORD_SNAPPY, RECORD_LZ4, RECORD_ZSTD };
-enum { RECORD_ATTRIBUTE_CODEC = 7, RECORD_ATTRIBUTE_APPEND_TIME = 8, RECORD_ATTRIBUTE_TRANSACTIONAL = 16, RECORD_ATTRIBUTE_CONTROL = 32 };
+enum {
+    RECORD_ATTRIBUTE_CODEC = 7,
+    RECORD_ATTRIBUTE_APPEND_TIME = 8,
+    RECORD_ATTRIBUTE_TRANSACTIONAL = 16,
+    RECORD_ATTRIBUTE_CONTROL = 32
+};
 
 static inline uint64_t record__be(const uint8_t *p, int size)
 {
@@ -133,7 +138,7 @@ void record_facts_read(struct slice batch, struct record_facts *ret_facts);
 
 /* ---- validation of what a client sends for one partition, as Kafka 4.3's LogValidator */
 struct record_rules {
-    int64_t now_ms; // wall clock
+    int64_t now_ms;         // wall clock
     int32_t size_max_bytes; // max.message.bytes
     int64_t timestamp_before_max_ms, timestamp_after_max_ms;
     bool log_append_time, needs_keys, zstd_allowed;
@@ -141,9 +146,9 @@ struct record_rules {
 
 /* Why a batch was refused, beyond the error code. Static texts or `text`. */
 struct record_fault {
-    int32_t record_index;    // of the first refused record; -1: the batch as a whole
+    int32_t record_index;                 // of the first refused record; -1: the batch as a whole
     const char *record_message, *message; // NULL: none
-    bool is_request_fault;   // refused before a log was looked at: Kafka tells no log start offset then
+    bool is_request_fault;                // refused before a log was looked at: Kafka tells no log start offset then
     char text[160];
 };
 
@@ -182,16 +187,22 @@ void record_walk_end(struct record_walk *walk);
 
 /* ---- building batches: coordinators, metadata, tests */
 struct record_builder {
-    struct buffer bytes;
+    struct buffer bytes, packed;
     int32_t count;
     int64_t base_timestamp_ms, max_timestamp_ms;
 };
 
 void record_builder_begin(struct record_builder *b); // reuses the memory of an earlier batch
 void record_builder_add(struct record_builder *b, int64_t timestamp_ms, struct slice key, struct slice value);
-/* Head and CRC; base offset 0. `attributes` as RECORD_ATTRIBUTE_*; uncompressed. The bytes are the builder's. */
-struct slice record_builder_finish(struct record_builder *b, int16_t attributes, int64_t producer_id, int16_t producer_epoch,
-                                   int32_t base_sequence);
+/* Head and CRC; base offset 0. `attributes` as RECORD_ATTRIBUTE_*, without a codec. The bytes are the builder's. */
+struct slice record_builder_finish(struct record_builder *b, int16_t attributes, int64_t producer_id,
+                                   int16_t producer_epoch, int32_t base_sequence);
+/* The same with the records in a codec, at its level (compression.gzip.level and its like; snappy has none). */
+MUST_USE struct status record_builder_finish_packed(struct record_builder *b, enum record_codec codec, int level,
+                                                    int16_t attributes, int64_t producer_id, int16_t producer_epoch,
+                                                    int32_t base_sequence, struct slice *ret_batch);
 void record_builder_free(struct record_builder *b);
-/* A batch with another codec, same records (topic setting compression.type); ENOTSUP for a codec that is not there. */
-MUST_USE struct status record_batch_recompress(struct slice batch, enum record_codec codec, int level, struct buffer *ret_batch);
+/* A batch with another codec, same records (topic setting compression.type), in place of what `ret_batch` held. EIO: its
+ * records cannot be inflated, or expand beyond RECORD_INFLATED_MAX_BYTES; ENOTSUP for a codec that is not there. */
+MUST_USE struct status record_batch_recompress(struct slice batch, enum record_codec codec, int level,
+                                               struct buffer *ret_batch);

@@ -14,8 +14,6 @@
 enum { EXPANDED_MAX_BYTES = 1 << 30 }; // what one batch may expand to
 static const int64_t NO_TIMESTAMP = -1;
 
-
-
 static int16_t refuse(struct record_fault *fault, int16_t error, const char *message)
 {
     fault->message = message;
@@ -158,8 +156,8 @@ static int16_t refuse_record(struct record_fault *fault, int32_t index, int16_t 
     return refuse(fault, error, batch_message);
 }
 
-static int16_t check_record(const struct record_rules *rules, int32_t index, const struct parsed *record, int64_t timestamp_ms,
-                            struct record_fault *fault)
+static int16_t check_record(const struct record_rules *rules, int32_t index, const struct parsed *record,
+                            int64_t timestamp_ms, struct record_fault *fault)
 {
     if (record->offset_delta != index) {
         snprintf(fault->text, sizeof fault->text, "Inner record %d does not have incremental offsets.", (int)index);
@@ -171,12 +169,15 @@ static int16_t check_record(const struct record_rules *rules, int32_t index, con
     }
     if (rules->log_append_time || timestamp_ms == NO_TIMESTAMP)
         return KAFKA_NONE;
-    bool too_old = rules->timestamp_before_max_ms < rules->now_ms && timestamp_ms < rules->now_ms - rules->timestamp_before_max_ms;
+    bool too_old =
+        rules->timestamp_before_max_ms < rules->now_ms && timestamp_ms < rules->now_ms - rules->timestamp_before_max_ms;
     bool too_new = timestamp_ms > 0 && timestamp_ms - rules->now_ms > rules->timestamp_after_max_ms;
     if (!too_old && !too_new)
         return KAFKA_NONE;
-    snprintf(fault->text, sizeof fault->text, "Timestamp %lld of message with offset %d is out of range.", (long long)timestamp_ms, (int)index);
-    return refuse_record(fault, index, KAFKA_INVALID_TIMESTAMP, "One or more records have been rejected due to invalid timestamp");
+    snprintf(fault->text, sizeof fault->text, "Timestamp %lld of message with offset %d is out of range.",
+             (long long)timestamp_ms, (int)index);
+    return refuse_record(fault, index, KAFKA_INVALID_TIMESTAMP,
+                         "One or more records have been rejected due to invalid timestamp");
 }
 
 static int16_t check_records(struct slice batch, const struct record_rules *rules, struct record_scratch *scratch,
