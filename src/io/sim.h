@@ -15,7 +15,7 @@
  *     synced and the written one: where the size got through and the data did not, there are zeros or older bytes.
  *   - io_fdatasync makes data and size durable as they were when it started, perhaps newer ones; other threads run meanwhile.
  *   - When it fails, each dirty sector is durable or not, but clean all the same: a later fdatasync succeeds without
- *     having saved it (Linux). `sync_fails_forever` keeps failing for that file.
+ *     having saved it (Linux). While `sync_fails_forever` is set it keeps failing for that file.
  *   - Entries of directories are durable after io_sync_dir of the directory. Before that a power cut keeps a prefix of the
  *     operations: either of all on the file system (a journal, as ext4's), or of each directory by itself; the seed
  *     chooses. Syncing a file does not save its name.
