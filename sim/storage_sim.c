@@ -374,7 +374,7 @@ int main(int argc, char **argv)
     uint64_t checked = 0;
     for (uint64_t seed = from; seed < from + count; seed++) {
         if (!run_seed(seed, &mutant)) {
-            printf("storage seed %llu failed: %s\nreplay: sim/run.sh seed %llu\n", (unsigned long long)seed,
+            printf("storage seed %llu failed: %s\nreplay: sim/run.sh storage %llu\n", (unsigned long long)seed,
                    witness.why, (unsigned long long)seed);
             return 1;
         }

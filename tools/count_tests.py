@@ -8,7 +8,7 @@ import re
 import sys
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-MESON = {"Ok": "passed", "Unexpected Pass": "failed", "Fail": "failed", "Timeout": "failed", "Skipped": "skipped"}
+MESON = {"Ok": "passed", "Expected Fail": "passed", "Unexpected Pass": "failed", "Fail": "failed", "Timeout": "failed", "Skipped": "skipped"}
 MESON_LINE = re.compile(r"^(" + "|".join(MESON) + r"):\s+(\d+)\s*$")
 PYTEST_LINE = re.compile(r"^(?:=+ )?((?:\d+ \w+(?:, )?)+) in [\d.]+s\b")
 PLAIN_LINE = re.compile(r"^(?:\w+: )?(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$")
