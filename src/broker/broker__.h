@@ -29,6 +29,10 @@ struct broker {
     _Atomic bool ready, stopping;
 };
 
+/* ---- request.c */
+/* Writes the whole answer (the generated struct of the request's key) and completes. */
+void request__reply(struct request *request, const void *response);
+
 /* ---- dispatch.c */
 /* NULL when the key is not served. */
 const struct api_row *request__row(int16_t key);
@@ -36,6 +40,7 @@ const struct api_row *request__row(int16_t key);
 const struct api_row *const *request__rows(void);
 
 /* ---- api_*.c: the row of each, for the table in dispatch.c */
+extern const struct api_row api_api_versions;
 extern const struct api_row api_fetch;
 extern const struct api_row api_produce;
 

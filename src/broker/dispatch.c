@@ -10,6 +10,7 @@
 static const struct api_row *const rows[API_KEY_COUNT] = {
     [API_PRODUCE] = &api_produce,
     [API_FETCH] = &api_fetch,
+    [API_API_VERSIONS] = &api_api_versions,
 };
 
 static_assert(API_KEY_COUNT <= COUNT_OF(((struct reactor *)0)->counters), "every key has its counters");

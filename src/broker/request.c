@@ -176,3 +176,10 @@ void request_reply_end(struct request *request)
     wire_writer_patch_i32(out, 0, (int32_t)(size - 4));
     request_complete(request);
 }
+
+void request__reply(struct request *request, const void *response)
+{
+    struct wire_writer *out = request_reply_begin(request);
+    wire_api_find(request->api_key)->response->write(out, request->api_version, response);
+    request_reply_end(request);
+}
