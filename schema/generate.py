@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes src/wire/gen from schema/protocol and schema/errors.txt.
+"""Writes src/wire/gen from schema/protocol and schema/errors.txt, and src/meta/gen from schema/configs (settings.py).
 
     generate.py            writes what differs
     generate.py --check    fails, naming the files, if anything would differ
@@ -13,9 +13,9 @@ import re
 import sys
 
 import layout
+import settings
 
 HERE = layout.HERE
-OUT = os.path.join(HERE, "..", "src", "wire", "gen")
 LICENCE = "// SPDX-License-Identifier: Apache-2.0\n"
 
 C_TYPES = {"bool": "bool", "int8": "int8_t", "int16": "int16_t", "uint16": "uint16_t", "int32": "int32_t", "uint32": "uint32_t",
@@ -503,19 +503,26 @@ def files():
     return out
 
 
-def main():
+def bring_up_to_date(folder, out, only_check):
+    """Names of the files that are not what they should be, after writing them unless only a check is asked for."""
+    path = os.path.join(HERE, "..", folder)
     stale = []
-    out = files()
-    os.makedirs(OUT, exist_ok=True)
+    os.makedirs(path, exist_ok=True)
     for name, text in out.items():
-        path = os.path.join(OUT, name)
-        if not os.path.exists(path) or open(path, encoding="utf-8").read() != text:
-            stale.append(name)
-            if "--check" not in sys.argv:
-                open(path, "w", encoding="utf-8").write(text)
-    extra = sorted(set(n for n in os.listdir(OUT) if n.endswith((".c", ".h"))) - set(out))
-    if "--check" in sys.argv and (stale or extra):
-        sys.exit("src/wire/gen is not current: " + ", ".join(stale + extra) + "; run schema/generate.py")
+        file = os.path.join(path, name)
+        if not os.path.exists(file) or open(file, encoding="utf-8").read() != text:
+            stale.append(f"{folder}/{name}")
+            if not only_check:
+                open(file, "w", encoding="utf-8").write(text)
+    extra = sorted(set(n for n in os.listdir(path) if n.endswith((".c", ".h"))) - set(out))
+    return stale + [f"{folder}/{name}" for name in extra]
+
+
+def main():
+    only_check = "--check" in sys.argv
+    stale = bring_up_to_date("src/wire/gen", files(), only_check) + bring_up_to_date("src/meta/gen", settings.files(), only_check)
+    if only_check and stale:
+        sys.exit("not current: " + ", ".join(stale) + "; run schema/generate.py")
 
 
 if __name__ == "__main__":

@@ -31,9 +31,9 @@ struct meta_walk {
 /* ---- topics */
 struct meta_partition {
     _Atomic uint32_t refs;
-    int32_t leader;         // -1: none
+    int32_t leader; // -1: none
     int32_t leader_epoch, partition_epoch;
-    int8_t recovery_state;  // 0 recovered, 1 recovering
+    int8_t recovery_state;            // 0 recovered, 1 recovering
     bool has_elr, has_last_known_elr; // the record carried them (null otherwise)
     int32_t replica_count, isr_count, removing_count, adding_count, elr_count, last_known_elr_count, directory_count;
     const int32_t *replicas, *isr, *removing, *adding, *elr, *last_known_elr;
@@ -73,7 +73,7 @@ struct meta_broker { // or a controller: then no rack, epoch -1, no directories
     int32_t id;
     struct uuid incarnation;
     int64_t epoch;
-    struct slice rack; // null: none
+    struct slice rack;                                    // null: none
     bool fenced, in_controlled_shutdown, is_migrating_zk; // is_migrating_zk: zk_migration_ready of a controller
     const struct meta_endpoint *endpoints;
     const struct meta_feature_range *features;
@@ -82,7 +82,13 @@ struct meta_broker { // or a controller: then no rack, epoch -1, no directories
 };
 
 /* ---- configs: one resource and its entries, ordered by key */
-enum meta_config_resource { META_RESOURCE_TOPIC = 2, META_RESOURCE_BROKER = 4, META_RESOURCE_BROKER_LOGGER = 8, META_RESOURCE_CLIENT_METRICS = 16, META_RESOURCE_GROUP = 32 };
+enum meta_config_resource {
+    META_RESOURCE_TOPIC = 2,
+    META_RESOURCE_BROKER = 4,
+    META_RESOURCE_BROKER_LOGGER = 8,
+    META_RESOURCE_CLIENT_METRICS = 16,
+    META_RESOURCE_GROUP = 32
+};
 
 struct meta_config_entry {
     struct slice key, value; // NUL-ended too
@@ -90,9 +96,9 @@ struct meta_config_entry {
 
 struct meta_configs {
     struct meta_item item;
-    int8_t type;         // enum meta_config_resource
-    struct slice name;   // broker: id as text, "" for the cluster-wide default
-    uint64_t version;    // another whenever an entry changed
+    int8_t type;       // enum meta_config_resource
+    struct slice name; // broker: id as text, "" for the cluster-wide default
+    uint64_t version;  // another whenever an entry changed
     int32_t entry_count;
     const struct meta_config_entry *entries;
 };
@@ -140,17 +146,18 @@ struct meta_feature {
 /* ---- the image */
 struct meta_image {
     _Atomic uint32_t refs;
-    int64_t offset;        // of the last record in it; -1: none
-    int32_t epoch;         // leader epoch of that record
-    int64_t timestamp_ms;  // of that record's batch
+    int64_t offset;           // of the last record in it; -1: none
+    int32_t epoch;            // leader epoch of that record
+    int64_t timestamp_ms;     // of that record's batch
     int16_t metadata_version; // feature level; 0: no such record yet
-    int16_t elr_version;   // eligible.leader.replicas.version
+    int16_t elr_version;      // eligible.leader.replicas.version
     int64_t next_producer_id; // start of the next block; -1: no record yet
     int32_t producer_ids_broker_id;
     int64_t producer_ids_broker_epoch;
-    int8_t zk_migration_state; // -1: no record
+    int8_t zk_migration_state;            // -1: no record
     int32_t topic_count, partition_count; // sums
-    struct meta_node *topics_by_name, *topics_by_id, *brokers, *controllers, *features, *configs, *quotas, *acls, *scrams, *tokens;
+    struct meta_node *topics_by_name, *topics_by_id, *brokers, *controllers, *features, *configs, *quotas, *acls,
+        *scrams, *tokens;
 };
 
 /* An image of nothing, counted once. */
@@ -164,20 +171,24 @@ const struct meta_topic *meta_topic_by_id(const struct meta_image *image, struct
 const struct meta_broker *meta_broker(const struct meta_image *image, int32_t id);
 const struct meta_broker *meta_controller(const struct meta_image *image, int32_t id);
 const struct meta_endpoint *meta_broker_endpoint(const struct meta_broker *broker, struct slice listener);
-const struct meta_configs *meta_configs(const struct meta_image *image, enum meta_config_resource type, struct slice name);
-struct slice meta_configs_get(const struct meta_configs *configs, struct slice key); // null: not set; configs may be NULL
-int16_t meta_feature_level(const struct meta_image *image, const char *name);       // 0 when not set
+const struct meta_configs *meta_configs(const struct meta_image *image, enum meta_config_resource type,
+                                        struct slice name);
+struct slice meta_configs_get(const struct meta_configs *configs,
+                              struct slice key);                              // null: not set; configs may be NULL
+int16_t meta_feature_level(const struct meta_image *image, const char *name); // 0 when not set
 
 /* Walks in order of keys (topics: names; brokers: ids; configs: type and name). `after` null: from the start, else from the
  * first key greater than it (topics only). Each returns NULL at the end. */
 void meta_topics_begin(const struct meta_image *image, struct slice after, struct meta_walk *ret_walk);
 const struct meta_topic *meta_topics_next(struct meta_walk *walk);
 void meta_walk_begin(const struct meta_node *tree, struct meta_walk *ret_walk);
-const struct meta_item *meta_walk_next(struct meta_walk *walk); // the tree tells the type: meta_broker, meta_configs, ...
+const struct meta_item *
+meta_walk_next(struct meta_walk *walk); // the tree tells the type: meta_broker, meta_configs, ...
 
 /* What changed in topics from one image to another, shared parts skipped: `was` NULL: new, `now` NULL: gone. */
 void meta_topics_diff(const struct meta_image *from, const struct meta_image *to,
-                      void (*each)(void *context, const struct meta_topic *was, const struct meta_topic *now), void *context);
+                      void (*each)(void *context, const struct meta_topic *was, const struct meta_topic *now),
+                      void *context);
 /* Same content (not offsets), for tests. */
 bool meta_image_equal(const struct meta_image *a, const struct meta_image *b);
 
@@ -200,12 +211,32 @@ bool meta_builder_in_transaction(const struct meta_builder *builder);
 
 /* ---- encoding records: type and version framed, then the fields, into the writer */
 enum meta_record_type {
-    META_REGISTER_BROKER = 0, META_UNREGISTER_BROKER = 1, META_TOPIC = 2, META_PARTITION = 3, META_CONFIG = 4,
-    META_PARTITION_CHANGE = 5, META_FENCE_BROKER = 7, META_UNFENCE_BROKER = 8, META_REMOVE_TOPIC = 9,
-    META_DELEGATION_TOKEN = 10, META_SCRAM = 11, META_FEATURE_LEVEL = 12, META_CLIENT_QUOTA = 14, META_PRODUCER_IDS = 15,
-    META_BROKER_CHANGE = 17, META_ACL = 18, META_REMOVE_ACL = 19, META_NO_OP = 20, META_ZK_MIGRATION = 21,
-    META_REMOVE_SCRAM = 22, META_BEGIN_TRANSACTION = 23, META_END_TRANSACTION = 24, META_ABORT_TRANSACTION = 25,
-    META_REMOVE_TOKEN = 26, META_REGISTER_CONTROLLER = 27, META_CLEAR_ELR = 28,
+    META_REGISTER_BROKER = 0,
+    META_UNREGISTER_BROKER = 1,
+    META_TOPIC = 2,
+    META_PARTITION = 3,
+    META_CONFIG = 4,
+    META_PARTITION_CHANGE = 5,
+    META_FENCE_BROKER = 7,
+    META_UNFENCE_BROKER = 8,
+    META_REMOVE_TOPIC = 9,
+    META_DELEGATION_TOKEN = 10,
+    META_SCRAM = 11,
+    META_FEATURE_LEVEL = 12,
+    META_CLIENT_QUOTA = 14,
+    META_PRODUCER_IDS = 15,
+    META_BROKER_CHANGE = 17,
+    META_ACL = 18,
+    META_REMOVE_ACL = 19,
+    META_NO_OP = 20,
+    META_ZK_MIGRATION = 21,
+    META_REMOVE_SCRAM = 22,
+    META_BEGIN_TRANSACTION = 23,
+    META_END_TRANSACTION = 24,
+    META_ABORT_TRANSACTION = 25,
+    META_REMOVE_TOKEN = 26,
+    META_REGISTER_CONTROLLER = 27,
+    META_CLEAR_ELR = 28,
 };
 struct wire_writer;
 /* `value`: the generated struct of that record type. */
@@ -213,7 +244,8 @@ void meta_record_write(struct wire_writer *w, enum meta_record_type type, int16_
 /* Versions that a metadata.version permits; other types are version 0. */
 int16_t meta_record_version(enum meta_record_type type, int16_t metadata_version);
 /* The records that give this image again. `record` is only good during the call. */
-void meta_snapshot_write(const struct meta_image *image, void (*emit)(void *context, struct slice record), void *context);
+void meta_snapshot_write(const struct meta_image *image, void (*emit)(void *context, struct slice record),
+                         void *context);
 
 /* ---- feature levels we know: those of Apache Kafka 4.3.1 */
 struct meta_known_feature {
@@ -226,12 +258,14 @@ const struct meta_known_feature *meta_known_features(int *ret_count); // metadat
 struct meta_settings;
 struct meta_settings *meta_settings_create(void);
 void meta_settings_free(struct meta_settings *settings);
-void meta_settings_set(struct meta_settings *settings, const char *name, const char *value); // copies; NULL value removes
+void meta_settings_set(struct meta_settings *settings, const char *name,
+                       const char *value); // copies; NULL value removes
 /* As given; NULL when it was not given. */
 const char *meta_settings_given(const struct meta_settings *settings, const char *name);
 /* Given, or the table's default; NULL when there is neither. */
 const char *meta_settings_get(const struct meta_settings *settings, const char *name);
-int64_t meta_settings_i64(const struct meta_settings *settings, const char *name); // must be a valid number: validate before
+int64_t meta_settings_i64(const struct meta_settings *settings,
+                          const char *name); // must be a valid number: validate before
 double meta_settings_f64(const struct meta_settings *settings, const char *name);
 bool meta_settings_bool(const struct meta_settings *settings, const char *name);
 
@@ -241,10 +275,17 @@ bool meta_config_validate(const struct meta_config_def *def, struct slice value,
 /* NULL for an unknown name. Tables: meta_topic_configs, meta_broker_configs, ... of gen/configs.h */
 const struct meta_config_def *meta_config_find(const struct meta_config_table *table, struct slice name);
 /* All of a topic's settings together (unknown names, each value, and what must fit together). */
-bool meta_topic_configs_validate(const struct meta_config_entry *entries, int32_t count, char ret_message[META_MESSAGE_SIZE]);
+bool meta_topic_configs_validate(const struct meta_config_entry *entries, int32_t count,
+                                 char ret_message[META_MESSAGE_SIZE]);
 
 /* ---- a topic's settings in effect: topic -> broker -> cluster-wide default -> server.properties -> default */
-enum meta_config_source { META_SOURCE_TOPIC = 1, META_SOURCE_BROKER = 2, META_SOURCE_CLUSTER = 3, META_SOURCE_STATIC = 4, META_SOURCE_DEFAULT = 5 }; // DescribeConfigs' numbers
+enum meta_config_source {
+    META_SOURCE_TOPIC = 1,
+    META_SOURCE_BROKER = 2,
+    META_SOURCE_CLUSTER = 3,
+    META_SOURCE_STATIC = 4,
+    META_SOURCE_DEFAULT = 5
+}; // DescribeConfigs' numbers
 
 /* The value of one topic setting in effect, and where it comes from; null when none. Values converted from another unit
  * (log.retention.hours) lie in `ret_text`. */
@@ -267,8 +308,8 @@ struct meta_topic_config { // Kafka's names and units
     int8_t compression; // -1 producer, else enum record_codec (0 uncompressed)
     bool cleanup_delete, cleanup_compact, log_append_time, preallocate, unclean_election, remote_storage;
 };
-void meta_topic_config(const struct meta_image *image, const struct meta_settings *settings, int32_t node_id, struct slice topic,
-                       struct meta_topic_config *ret_config);
+void meta_topic_config(const struct meta_image *image, const struct meta_settings *settings, int32_t node_id,
+                       struct slice topic, struct meta_topic_config *ret_config);
 
 /* ---- names (rules of Kafka's Topic class) */
 enum { META_TOPIC_NAME_MAX = 249 };
