@@ -12,7 +12,12 @@
 #include <zlib.h>
 #include <zstd.h>
 
-enum { GZIP_WINDOW = 15 + 16, SNAPPY_BLOCK_MAX = 128 << 20, ZSTD_WINDOW_LOG_MAX = 27 };
+enum {
+    GZIP_WINDOW = 15 + 16,
+    SNAPPY_BLOCK_MAX = 128 << 20,
+    SNAPPY_RATIO_MAX = 32, // an element of 3 bytes copies at most 64
+    ZSTD_WINDOW_LOG_MAX = 27,
+};
 static const uint8_t XERIAL_MAGIC[8] = {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0};
 enum { XERIAL_HEAD_BYTES = 16 };
 
@@ -79,7 +84,8 @@ static void snappy_begin(struct inflate *s)
     s->in.size -= XERIAL_HEAD_BYTES;
 }
 
-void inflate_begin(struct inflate *s, struct record_scratch *scratch, enum record_codec codec, struct slice compressed, uint64_t out_max)
+void inflate_begin(struct inflate *s, struct record_scratch *scratch, enum record_codec codec, struct slice compressed,
+                   uint64_t out_max)
 {
     *s = (struct inflate){.scratch = scratch, .codec = codec, .in = compressed, .out_max = out_max};
     bool ok = true;
@@ -160,9 +166,10 @@ static bool snappy_refill(struct inflate *s, size_t *ret_size)
 {
     struct slice block;
     size_t size;
-    if (!snappy_take_block(s, &block) || snappy_uncompressed_length((const char *)block.data, block.size, &size) != SNAPPY_OK)
+    if (!snappy_take_block(s, &block) ||
+        snappy_uncompressed_length((const char *)block.data, block.size, &size) != SNAPPY_OK)
         return false;
-    if (size > SNAPPY_BLOCK_MAX || size > s->out_max - s->out_bytes)
+    if (size > SNAPPY_BLOCK_MAX || size > s->out_max - s->out_bytes || size > block.size * SNAPPY_RATIO_MAX)
         return false;
     struct buffer *out = &s->scratch->block;
     out->size = 0;

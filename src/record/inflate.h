@@ -22,7 +22,8 @@ struct inflate {
     bool failed, snappy_framed, finished;
 };
 
-void inflate_begin(struct inflate *s, struct record_scratch *scratch, enum record_codec codec, struct slice compressed, uint64_t out_max);
+void inflate_begin(struct inflate *s, struct record_scratch *scratch, enum record_codec codec, struct slice compressed,
+                   uint64_t out_max);
 /* More bytes at [at, end), which was used up; false at the end or on a fault. */
 bool inflate_refill(struct inflate *s);
 /* Timestamp type and max timestamp, with the CRC over the whole batch. */

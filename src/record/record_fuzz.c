@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+/* record/record_fuzz.c - any bytes as a batch: validated, walked, recompressed. The first byte selects whether the CRC is
+ * put right first, so that the parsers behind it are reached, and the codec of the recompression.
+ *
+ * Beside crashes it looks for contradictions: what validation accepts must be walked to its end, with as many records, and
+ * must hold the same records after recompression.
+ */
+#include "record/inflate.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void seal(uint8_t *b, size_t size)
+{
+    uint32_t crc = crc32c(b + RECORD_BATCH_ATTRIBUTES_AT, size - RECORD_BATCH_ATTRIBUTES_AT);
+    uint32_t follows = (uint32_t)(size - RECORD_BATCH_LOG_OVERHEAD);
+    memset(b, 0, 8);
+    b[RECORD_BATCH_MAGIC_AT] = 2;
+    for (int i = 0; i < 4; i++) {
+        b[RECORD_BATCH_SIZE_AT + i] = (uint8_t)(follows >> (24 - 8 * i));
+        b[RECORD_BATCH_CRC_AT + i] = (uint8_t)(crc >> (24 - 8 * i));
+    }
+}
+
+/* Reads every byte of every record, so that a sanitizer sees each. */
+static int32_t walk_all(struct slice batch, uint32_t *ret_sum, bool *ret_failed)
+{
+    struct record_walk walk;
+    struct record record;
+    int32_t count = 0;
+    *ret_sum = 0;
+    record_walk_begin(&walk, batch);
+    while (record_walk_next(&walk, &record)) {
+        *ret_sum = crc32c_continue(*ret_sum, record.key.data, record.key.size);
+        *ret_sum = crc32c_continue(*ret_sum, record.value.data, record.value.size);
+        count++;
+    }
+    *ret_failed = walk.failed;
+    record_walk_end(&walk);
+    return count;
+}
+
+static void recompress(struct slice batch, enum record_codec codec, bool valid, int32_t count, uint32_t sum)
+{
+    struct buffer out = {0};
+    struct status s = record_batch_recompress(batch, codec, 1, &out);
+    assert(status_is_ok(s) || !valid);
+    if (status_is_ok(s)) {
+        uint32_t sum_after;
+        bool failed;
+        int32_t count_after = walk_all(slice_of(out.data, out.size), &sum_after, &failed);
+        assert(!valid || (count_after == count && sum_after == sum && !failed));
+    }
+    buffer_free(&out);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct record_scratch *scratch;
+    if (!scratch)
+        scratch = record_scratch_create();
+    if (size < 1)
+        return 0;
+    struct buffer bytes = {0};
+    buffer_append(&bytes, data + 1, size - 1);
+    if (bytes.size >= RECORD_BATCH_HEAD_BYTES && !(data[0] & 0x80))
+        seal(bytes.data, bytes.size);
+    struct slice whole = slice_of(bytes.data, bytes.size), rest = whole, batch;
+    struct record_rules rules = {.now_ms = 1700000000000,
+                                 .size_max_bytes = INT32_MAX,
+                                 .timestamp_before_max_ms = INT64_MAX,
+                                 .timestamp_after_max_ms = INT64_MAX,
+                                 .log_append_time = data[0] & 0x40,
+                                 .needs_keys = data[0] & 0x20,
+                                 .zstd_allowed = true};
+    struct record_facts facts;
+    struct record_fault fault;
+    bool valid = bytes.size > 0 && record_validate(whole, &rules, scratch, &facts, &fault) == 0;
+    while (bytes.size > 0 && record_batch_next(&rest, &batch)) {
+        uint32_t sum;
+        bool failed;
+        int32_t count = walk_all(batch, &sum, &failed);
+        assert(!valid || (!failed && count == facts.count));
+        recompress(batch, (enum record_codec)(data[0] % (RECORD_ZSTD + 1)), valid, count, sum);
+    }
+    buffer_free(&bytes);
+    return 0;
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+/* record/validate_test.c - what a producer may send, and the error it gets for anything else. */
+#include "record/record_test.h"
+
+struct checked {
+    int16_t error;
+    struct record_facts facts;
+    struct record_fault fault;
+};
+
+static struct checked validate(const struct buffer *batch, struct record_rules rules)
+{
+    struct checked c = {0};
+    struct record_scratch *scratch = record_scratch_create();
+    c.error = record_validate(slice_of_buffer(batch), &rules, scratch, &c.facts, &c.fault);
+    record_scratch_free(scratch);
+    return c;
+}
+
+static void every_codec_is_accepted(void **state)
+{
+    for (size_t i = 0; i < COUNT_OF(ALL_CODECS); i++) {
+        struct buffer batch = batch_of(SOME_RECORDS, ALL_CODECS[i]);
+        struct checked c = validate(&batch, plain_rules());
+        assert_int_equal(c.error, KAFKA_NONE);
+        assert_int_equal(c.facts.count, SOME_RECORDS);
+        assert_int_equal(c.facts.codec, ALL_CODECS[i]);
+        assert_int_equal(c.facts.max_timestamp_ms, SENT_MS + SOME_RECORDS - 1);
+        assert_int_equal(c.facts.max_timestamp_delta, SOME_RECORDS - 1);
+        buffer_free(&batch);
+    }
+}
+
+static void a_corrupt_crc_is_refused(void **state)
+{
+    struct buffer batch = batch_of(3, RECORD_NONE);
+    batch.data[batch.size - 1] ^= 1;
+    assert_int_equal(validate(&batch, plain_rules()).error, KAFKA_CORRUPT_MESSAGE);
+    buffer_free(&batch);
+}
+
+static void counts_that_lie_are_refused(void **state)
+{
+    static const int32_t lies[][2] = {{3, 4},  {2, 3},   {4, 5}, {INT32_MAX, INT32_MAX - 1},
+                                      {0, -1}, {-1, -2}, {3, 1}, {5, 4}};
+    for (size_t codec = 0; codec < COUNT_OF(ALL_CODECS); codec++)
+        for (size_t i = 0; i < COUNT_OF(lies); i++) {
+            struct buffer batch = batch_of(3, ALL_CODECS[codec]);
+            put_i32(&batch, RECORD_BATCH_COUNT_AT, lies[i][0]);
+            put_i32(&batch, RECORD_BATCH_LAST_DELTA_AT, lies[i][1]);
+            seal_again(&batch);
+            assert_int_equal(validate(&batch, plain_rules()).error, KAFKA_INVALID_RECORD);
+            buffer_free(&batch);
+        }
+}
+
+static void bytes_behind_the_last_record_are_refused(void **state)
+{
+    struct buffer batch = batch_of(3, RECORD_NONE);
+    buffer_append(&batch, "x", 1);
+    seal_again(&batch);
+    assert_int_equal(validate(&batch, plain_rules()).error, KAFKA_INVALID_RECORD);
+    buffer_free(&batch);
+}
+
+static void one_request_holds_one_batch(void **state)
+{
+    struct buffer batch = batch_of(3, RECORD_NONE), second = batch_of(3, RECORD_NONE);
+    buffer_append(&batch, second.data, second.size);
+    struct checked c = validate(&batch, plain_rules());
+    assert_int_equal(c.error, KAFKA_INVALID_RECORD);
+    assert_true(c.fault.is_request_fault);
+    buffer_free(&batch);
+    buffer_free(&second);
+}
+
+static void control_batches_are_not_for_clients(void **state)
+{
+    struct buffer batch = batch_of(1, RECORD_NONE);
+    batch.data[RECORD_BATCH_ATTRIBUTES_AT + 1] |= RECORD_ATTRIBUTE_CONTROL;
+    seal_again(&batch);
+    assert_int_equal(validate(&batch, plain_rules()).error, KAFKA_INVALID_RECORD);
+    buffer_free(&batch);
+}
+
+static void zstd_needs_a_version_that_knows_it(void **state)
+{
+    struct buffer batch = batch_of(3, RECORD_ZSTD);
+    struct record_rules rules = plain_rules();
+    rules.zstd_allowed = false;
+    assert_int_equal(validate(&batch, rules).error, KAFKA_UNSUPPORTED_COMPRESSION_TYPE);
+    buffer_free(&batch);
+}
+
+static void a_batch_beyond_the_topics_limit_is_refused(void **state)
+{
+    struct buffer batch = batch_of(3, RECORD_NONE);
+    struct record_rules rules = plain_rules();
+    rules.size_max_bytes = (int32_t)batch.size;
+    assert_int_equal(validate(&batch, rules).error, KAFKA_NONE);
+    rules.size_max_bytes--;
+    assert_int_equal(validate(&batch, rules).error, KAFKA_MESSAGE_TOO_LARGE);
+    buffer_free(&batch);
+}
+
+static void a_compacted_topic_wants_keys_and_names_the_record_without(void **state)
+{
+    struct record_builder b = {0};
+    record_builder_begin(&b);
+    record_builder_add(&b, SENT_MS, slice_str("k"), slice_str("v"));
+    record_builder_add(&b, SENT_MS, SLICE_NULL, slice_str("v"));
+    struct slice bytes = record_builder_finish(&b, 0, -1, -1, -1);
+    struct buffer batch = {.data = (uint8_t *)(uintptr_t)bytes.data, .size = bytes.size};
+    struct record_rules rules = plain_rules();
+    rules.needs_keys = true;
+    struct checked c = validate(&batch, rules);
+    assert_int_equal(c.error, KAFKA_INVALID_RECORD);
+    assert_int_equal(c.fault.record_index, 1);
+    record_builder_free(&b);
+}
+
+static void times_out_of_range_are_refused(void **state)
+{
+    struct buffer batch = batch_of(1, RECORD_NONE);
+    struct record_rules rules = plain_rules();
+    rules.now_ms = SENT_MS - 3600001; // the record is from the future
+    assert_int_equal(validate(&batch, rules).error, KAFKA_INVALID_TIMESTAMP);
+    rules.log_append_time = true; // then its own time does not matter
+    assert_int_equal(validate(&batch, rules).error, KAFKA_NONE);
+    rules = plain_rules();
+    rules.now_ms = SENT_MS + 10;
+    rules.timestamp_before_max_ms = 9;
+    assert_int_equal(validate(&batch, rules).error, KAFKA_INVALID_TIMESTAMP);
+    buffer_free(&batch);
+}
+
+static void a_wrong_max_timestamp_is_put_right(void **state)
+{
+    struct buffer batch = batch_of(3, RECORD_NONE);
+    batch.data[RECORD_BATCH_MAX_TIMESTAMP_AT + 7] ^= 0x55;
+    seal_again(&batch);
+    assert_int_equal(validate(&batch, plain_rules()).error, KAFKA_NONE);
+    assert_int_equal(record_batch_max_timestamp(batch.data), SENT_MS + 2);
+    assert_true(record_batch_is_intact(slice_of_buffer(&batch)));
+    buffer_free(&batch);
+}
+
+/* 64 MiB of zeros claim to be records: refused at the first, after one window. */
+static void a_bomb_in_a_batch_is_refused(void **state)
+{
+    for (size_t i = 1; i < COUNT_OF(ALL_CODECS); i++) {
+        struct buffer batch = batch_of(1, ALL_CODECS[i]), bomb = bomb_of(ALL_CODECS[i], 64 << 20);
+        batch.size = RECORD_BATCH_HEAD_BYTES;
+        buffer_append(&batch, bomb.data, bomb.size);
+        seal_again(&batch);
+        struct record_rules rules = plain_rules();
+        rules.size_max_bytes = INT32_MAX;
+        assert_int_equal(validate(&batch, rules).error, KAFKA_INVALID_RECORD);
+        buffer_free(&batch);
+        buffer_free(&bomb);
+    }
+}
+
+static void nothing_shorter_than_a_head_is_a_batch(void **state)
+{
+    struct buffer batch = batch_of(3, RECORD_NONE);
+    for (batch.size--; batch.size > 0; batch.size--)
+        assert_true(validate(&batch, plain_rules()).error != KAFKA_NONE);
+    buffer_free(&batch);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_codec_is_accepted),
+        cmocka_unit_test(a_corrupt_crc_is_refused),
+        cmocka_unit_test(counts_that_lie_are_refused),
+        cmocka_unit_test(bytes_behind_the_last_record_are_refused),
+        cmocka_unit_test(one_request_holds_one_batch),
+        cmocka_unit_test(control_batches_are_not_for_clients),
+        cmocka_unit_test(zstd_needs_a_version_that_knows_it),
+        cmocka_unit_test(a_batch_beyond_the_topics_limit_is_refused),
+        cmocka_unit_test(a_compacted_topic_wants_keys_and_names_the_record_without),
+        cmocka_unit_test(times_out_of_range_are_refused),
+        cmocka_unit_test(a_wrong_max_timestamp_is_put_right),
+        cmocka_unit_test(a_bomb_in_a_batch_is_refused),
+        cmocka_unit_test(nothing_shorter_than_a_head_is_a_batch),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
