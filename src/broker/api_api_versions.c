@@ -152,5 +152,5 @@ static void start(struct request *request)
 static_assert(COUNT_OF(supported_order) <= FEATURES_MAX && COUNT_OF(finalized_order) <= FEATURES_MAX,
               "all features fit");
 
-const struct api_row api_api_versions = {
+const struct api_row api__api_versions = {
     .key = API_API_VERSIONS, .version_min = 0, .version_max = 4, .on_controller = true, .start = start};

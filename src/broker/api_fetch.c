@@ -75,7 +75,7 @@ static void session_update(struct fetch_session *session, const struct fetch_req
         for (int32_t i = 0; i < topic->partitions_count; i++) {
             const struct fetch_request_fetch_partition *data = &topic->partitions[i];
             struct fetch_position *position =
-                fetch_session_position(session, topic->topic_id, by_id ? SLICE_NULL : topic->topic, data->partition, true);
+                fetch_session__position(session, topic->topic_id, by_id ? SLICE_NULL : topic->topic, data->partition, true);
             position->offset = data->fetch_offset;
             position->leader_epoch = data->current_leader_epoch;
             position->last_fetched_epoch = data->last_fetched_epoch;
@@ -86,7 +86,7 @@ static void session_update(struct fetch_session *session, const struct fetch_req
     for (int32_t t = 0; t < body->forgotten_topics_data_count; t++) {
         const struct fetch_request_forgotten_topic *topic = &body->forgotten_topics_data[t];
         for (int32_t i = 0; i < topic->partitions_count; i++)
-            fetch_session_forget(session, topic->topic_id, by_id ? SLICE_NULL : topic->topic, topic->partitions[i]);
+            fetch_session__forget(session, topic->topic_id, by_id ? SLICE_NULL : topic->topic, topic->partitions[i]);
     }
 }
 
@@ -123,14 +123,14 @@ static int16_t session_open(struct request *request, struct fetch_work *work)
     struct fetch_sessions *sessions = request->home->broker->sessions;
     bool is_full = body->session_epoch <= 0;
     if (!is_full) {
-        int16_t error = fetch_session_use(sessions, body->session_id, body->session_epoch, work->uses_topic_ids,
+        int16_t error = fetch_session__use(sessions, body->session_id, body->session_epoch, work->uses_topic_ids,
                                           request->home->now_ms, &work->session);
         if (error != KAFKA_NONE)
             return error;
         session_update(work->session, body, work->uses_topic_ids);
         if (work->session->positions.count == 0) { // everything forgotten: the session is over
-            fetch_session_remove(sessions, work->session->id);
-            fetch_session_done(sessions, work->session);
+            fetch_session__remove(sessions, work->session->id);
+            fetch_session__done(sessions, work->session);
             work->session = NULL;
             return KAFKA_NONE;
         }
@@ -139,9 +139,9 @@ static int16_t session_open(struct request *request, struct fetch_work *work)
         return KAFKA_NONE;
     }
     if (body->session_id != 0)
-        fetch_session_remove(sessions, body->session_id);
+        fetch_session__remove(sessions, body->session_id);
     if (body->session_epoch == 0 && request->api_version >= 7 && request_parts_count(body) > 0)
-        work->session = fetch_session_add(sessions, work->uses_topic_ids, request->home->now_ms);
+        work->session = fetch_session__add(sessions, work->uses_topic_ids, request->home->now_ms);
     if (work->session) {
         session_update(work->session, body, work->uses_topic_ids);
         work->session_id = work->session->id;
@@ -281,7 +281,7 @@ static void part_remember(struct fetch_work *work, struct fetch_part *part)
     position->told_high_watermark = part->error == KAFKA_NONE ? part->high_watermark : -1;
     position->told_start_offset = part->start_offset;
     if (work->incremental && (part->slice.size_bytes > 0 || part->error != KAFKA_NONE))
-        fetch_session_move_back(work->session, position);
+        fetch_session__move_back(work->session, position);
 }
 
 /* Small slices are read into the reply; larger ones, or those that would wait for the disk, hang in it as a file piece. */
@@ -433,7 +433,7 @@ static void work_release(struct request *request)
         part->partition = NULL;
     }
     if (work->session)
-        fetch_session_done(request->home->broker->sessions, work->session);
+        fetch_session__done(request->home->broker->sessions, work->session);
     work->session = NULL;
 }
 
@@ -605,4 +605,4 @@ static void fetch_start(struct request *request)
         wait_for_more(request, body->max_wait_ms);
 }
 
-const struct api_row api_fetch = {.key = API_FETCH, .version_min = 4, .version_max = 18, .start = fetch_start, .resume = fetch_resume};
+const struct api_row api__fetch = {.key = API_FETCH, .version_min = 4, .version_max = 18, .start = fetch_start, .resume = fetch_resume};

@@ -315,5 +315,5 @@ static void produce_start(struct request *request)
     request_wait_until(request, request->home->now_ms + max_i64(0, body->timeout_ms));
 }
 
-const struct api_row api_produce = {.key = API_PRODUCE, .version_min = 3, .version_max = 13, .overlaps = true,
+const struct api_row api__produce = {.key = API_PRODUCE, .version_min = 3, .version_max = 13, .overlaps = true,
                                     .start = produce_start, .resume = produce_resume};

@@ -52,6 +52,7 @@ struct broker_options {
     int32_t offsets_partitions, offsets_replication_factor;
     int64_t retention_check_ms, checkpoint_ms;
     size_t request_arena_max;       // memory of one request besides its frame
+    struct io_loop *owner;          // gets a MAIL_STOP when the broker cannot go on (broker_has_failed); may be NULL
 };
 
 /* ---- reactors */
@@ -84,7 +85,8 @@ struct reactor {
     struct list touched;           // struct partition_use.in_touched with appends to drain
     struct hash partitions;        // struct partition_use by topic id and index
     struct list requests_free;
-    size_t requests_free_count;
+    size_t requests_free_count, requests_used_count;
+    bool stopping;                 // nothing new is read, nothing waits for longer than it must
     struct record_scratch *scratch;
     void *net;                     // net's own part
     struct shard_set *shards;      // coordinator shards owned here
@@ -140,6 +142,8 @@ struct request {
     uint32_t frame_size;
     enum request_state state;
     bool abandoned;                          // the connection died: the reply is dropped
+    bool refused;                            // the control thread could not do it and does not know what came of it
+    struct list in_control;                  // the control thread's
     const struct broker_listener *listener;
     const struct io_address *client, *local; // of the connection
 
@@ -209,6 +213,11 @@ void broker_timers(struct reactor *reactor);
 void broker_tick_end(struct reactor *reactor); // drains touched partitions, coordinators' outboxes
 int64_t broker_next_deadline_ms(const struct reactor *reactor); // INT64_MAX: none
 void reactor_clock(struct reactor *reactor);   // refreshes now_ms and wall_ms
+/* The reactor is about to stop: fetches that wait are answered now. Then, when no request is in use any more, its thread
+ * may end. Mail that comes later is dropped after that. */
+void broker_reactor_stop(struct reactor *reactor);
+bool broker_reactor_is_idle(const struct reactor *reactor);
+void broker_mail_drop(struct reactor *reactor, struct io_mail *mail);
 
 /* ---- life */
 struct broker *broker_create(const struct broker_options *options);
@@ -233,3 +242,5 @@ struct broker_numbers {
 };
 void broker_numbers(struct broker *broker, struct broker_numbers *ret_numbers);
 bool broker_is_ready(const struct broker *broker);
+/* It cannot go on (its metadata log or all of its log directories failed): stop it; the stop will not be a clean one. */
+bool broker_has_failed(const struct broker *broker);

@@ -29,6 +29,14 @@ struct broker {
     _Atomic bool ready, stopping;
 };
 
+/* ---- listeners.c */
+/* Where the client of this request finds that broker: the listener it came by; for this broker itself the address that the
+ * client reached where none is advertised. False when the broker has no such listener. */
+bool request__broker_address(const struct request *request, const struct meta_broker *broker, struct slice *ret_host,
+                             int32_t *ret_port);
+/* What anybody may do while there is no authorizer (KIP-430): bit n stands for operation n. */
+enum { OPERATIONS_OF_TOPIC = 0xdf8, OPERATIONS_OF_GROUP = 0xd48, OPERATIONS_OF_CLUSTER = 0x1fa0 };
+
 /* ---- request.c */
 /* Writes the whole answer (the generated struct of the request's key) and completes. */
 void request__reply(struct request *request, const void *response);
@@ -40,9 +48,9 @@ const struct api_row *request__row(int16_t key);
 const struct api_row *const *request__rows(void);
 
 /* ---- api_*.c: the row of each, for the table in dispatch.c */
-extern const struct api_row api_api_versions;
-extern const struct api_row api_fetch;
-extern const struct api_row api_produce;
+extern const struct api_row api__api_versions;
+extern const struct api_row api__fetch;
+extern const struct api_row api__produce;
 
 /* ---- partitions.c */
 struct partition_entry {
@@ -62,34 +70,34 @@ void broker__partition_uses_free(struct reactor *reactor);
 struct partition_config broker__partition_config(const struct broker *broker, const struct meta_image *image, struct slice topic);
 
 /* ---- flusher.c */
-struct flusher *flusher_start(struct broker *broker);
-void flusher_stop(struct flusher *flusher);
-struct io_loop *flusher_loop(struct flusher *flusher);
-void flusher_numbers(struct flusher *flusher, struct broker_numbers *numbers);
+struct flusher *flusher__start(struct broker *broker);
+void flusher__stop(struct flusher *flusher);
+struct io_loop *flusher__loop(struct flusher *flusher);
+void flusher__numbers(struct flusher *flusher, struct broker_numbers *numbers);
 
 /* ---- control.c: the control thread, the only one that changes metadata */
-struct control *control_create(struct broker *broker);
-MUST_USE struct status control_open(struct control *control); // metadata, registration, partitions
-void control_run(struct control *control);                    // starts its thread
-void control_stop(struct control *control);                   // ends its thread
-MUST_USE struct status control_close(struct control *control); // what a clean stop writes
-void control_free(struct control *control);
-struct io_loop *control_loop(struct control *control);
-struct ctrl *control_ctrl(struct control *control); // for the control thread's part of api files
+struct control *control__create(struct broker *broker);
+MUST_USE struct status control__open(struct control *control); // metadata, registration, partitions
+void control__run(struct control *control);                    // starts its thread
+void control__stop(struct control *control);                   // ends its thread
+MUST_USE struct status control__close(struct control *control); // what a clean stop writes
+void control__free(struct control *control);
+struct io_loop *control__loop(struct control *control);
+struct ctrl *control__ctrl(struct control *control); // for the control thread's part of api files
 
 /* ---- coordinator.c: the runtime of coordinator shards */
-void coordinator_init(struct reactor *reactor);
-void coordinator_free(struct reactor *reactor);
-void coordinator_mail(struct reactor *reactor, struct io_mail *mail);
-void coordinator_tick_end(struct reactor *reactor);
-int64_t coordinator_next_deadline_ms(const struct reactor *reactor);
-void coordinator_watch(struct reactor *reactor, struct partition_watch *watch); // something about its partition moved
+void coordinator__init(struct reactor *reactor);
+void coordinator__free(struct reactor *reactor);
+void coordinator__mail(struct reactor *reactor, struct io_mail *mail);
+void coordinator__tick_end(struct reactor *reactor);
+int64_t coordinator__next_deadline_ms(const struct reactor *reactor);
+void coordinator__watch(struct reactor *reactor, struct partition_watch *watch); // something about its partition moved
 /* The shard of a group (or transactional id), as Kafka computes it: the hash code of the text modulo the partitions. */
-int32_t coordinator_shard_of(struct slice id, int32_t shard_count);
+int32_t coordinator__shard_of(struct slice id, int32_t shard_count);
 
 /* ---- fetch_session.c */
-struct fetch_sessions *fetch_sessions_create(int32_t slots);
-void fetch_sessions_free(struct fetch_sessions *sessions);
+struct fetch_sessions *fetch_sessions__create(int32_t slots);
+void fetch_sessions__free(struct fetch_sessions *sessions);
 
 /* ---- wait.c */
 void request__wake(struct partition_watch *watch);

@@ -8,9 +8,9 @@
 
 /* By key; NULL where a key is not served. */
 static const struct api_row *const rows[API_KEY_COUNT] = {
-    [API_PRODUCE] = &api_produce,
-    [API_FETCH] = &api_fetch,
-    [API_API_VERSIONS] = &api_api_versions,
+    [API_PRODUCE] = &api__produce,
+    [API_FETCH] = &api__fetch,
+    [API_API_VERSIONS] = &api__api_versions,
 };
 
 static_assert(API_KEY_COUNT <= COUNT_OF(((struct reactor *)0)->counters), "every key has its counters");

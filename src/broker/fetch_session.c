@@ -17,7 +17,7 @@ struct fetch_sessions {
     int32_t slots;
 };
 
-struct fetch_sessions *fetch_sessions_create(int32_t slots)
+struct fetch_sessions *fetch_sessions__create(int32_t slots)
 {
     struct fetch_sessions *sessions = mem_zalloc(sizeof *sessions);
     sessions->lock = io_lock_create();
@@ -55,7 +55,7 @@ static void unlist(struct fetch_sessions *sessions, struct fetch_session *sessio
     unref(session);
 }
 
-void fetch_sessions_free(struct fetch_sessions *sessions)
+void fetch_sessions__free(struct fetch_sessions *sessions)
 {
     if (!sessions)
         return;
@@ -86,7 +86,7 @@ static int16_t use_check(const struct fetch_session *session, int32_t epoch, boo
     return session->uses_topic_ids == uses_topic_ids ? KAFKA_NONE : KAFKA_FETCH_SESSION_TOPIC_ID_ERROR;
 }
 
-int16_t fetch_session_use(struct fetch_sessions *sessions, int32_t id, int32_t epoch, bool uses_topic_ids, int64_t now_ms,
+int16_t fetch_session__use(struct fetch_sessions *sessions, int32_t id, int32_t epoch, bool uses_topic_ids, int64_t now_ms,
                           struct fetch_session **ret_session)
 {
     io_lock_take(sessions->lock);
@@ -103,7 +103,7 @@ int16_t fetch_session_use(struct fetch_sessions *sessions, int32_t id, int32_t e
     return error;
 }
 
-void fetch_session_remove(struct fetch_sessions *sessions, int32_t id)
+void fetch_session__remove(struct fetch_sessions *sessions, int32_t id)
 {
     io_lock_take(sessions->lock);
     struct fetch_session *session = find(sessions, id);
@@ -135,7 +135,7 @@ static int32_t free_id(struct fetch_sessions *sessions)
     }
 }
 
-struct fetch_session *fetch_session_add(struct fetch_sessions *sessions, bool uses_topic_ids, int64_t now_ms)
+struct fetch_session *fetch_session__add(struct fetch_sessions *sessions, bool uses_topic_ids, int64_t now_ms)
 {
     struct fetch_session *session = NULL;
     io_lock_take(sessions->lock);
@@ -157,7 +157,7 @@ struct fetch_session *fetch_session_add(struct fetch_sessions *sessions, bool us
     return session;
 }
 
-void fetch_session_done(struct fetch_sessions *sessions, struct fetch_session *session)
+void fetch_session__done(struct fetch_sessions *sessions, struct fetch_session *session)
 {
     io_lock_take(sessions->lock);
     session->busy = false;
@@ -165,7 +165,7 @@ void fetch_session_done(struct fetch_sessions *sessions, struct fetch_session *s
     io_lock_release(sessions->lock);
 }
 
-int32_t fetch_sessions_count(struct fetch_sessions *sessions)
+int32_t fetch_sessions__count(struct fetch_sessions *sessions)
 {
     io_lock_take(sessions->lock);
     int32_t count = (int32_t)sessions->by_id.count;
@@ -186,7 +186,7 @@ static bool is_position(const struct fetch_position *position, struct uuid topic
     return position->name ? slice_equal(slice_str(position->name), name) : uuid_equal(position->topic_id, topic_id);
 }
 
-struct fetch_position *fetch_session_position(struct fetch_session *session, struct uuid topic_id, struct slice name, int32_t index, bool add)
+struct fetch_position *fetch_session__position(struct fetch_session *session, struct uuid topic_id, struct slice name, int32_t index, bool add)
 {
     uint64_t hash = position_hash(topic_id, name, index);
     for (struct hash_node *node = hash_first(&session->positions, hash); node; node = hash_next(node)) {
@@ -206,14 +206,14 @@ struct fetch_position *fetch_session_position(struct fetch_session *session, str
     return position;
 }
 
-void fetch_session_forget(struct fetch_session *session, struct uuid topic_id, struct slice name, int32_t index)
+void fetch_session__forget(struct fetch_session *session, struct uuid topic_id, struct slice name, int32_t index)
 {
-    struct fetch_position *position = fetch_session_position(session, topic_id, name, index, false);
+    struct fetch_position *position = fetch_session__position(session, topic_id, name, index, false);
     if (position)
         position_free(session, position);
 }
 
-void fetch_session_move_back(struct fetch_session *session, struct fetch_position *position)
+void fetch_session__move_back(struct fetch_session *session, struct fetch_position *position)
 {
     list_remove(&position->in_order);
     list_push_back(&session->order, &position->in_order);

@@ -32,20 +32,20 @@ struct fetch_session {
 };
 
 struct fetch_sessions;
-struct fetch_sessions *fetch_sessions_create(int32_t slots);
-void fetch_sessions_free(struct fetch_sessions *sessions);
+struct fetch_sessions *fetch_sessions__create(int32_t slots);
+void fetch_sessions__free(struct fetch_sessions *sessions);
 
 /* For a request with an epoch > 0. Kafka error code; on success the session is busy, counted, its epoch moved on. */
-int16_t fetch_session_use(struct fetch_sessions *sessions, int32_t id, int32_t epoch, bool uses_topic_ids, int64_t now_ms,
+int16_t fetch_session__use(struct fetch_sessions *sessions, int32_t id, int32_t epoch, bool uses_topic_ids, int64_t now_ms,
                           struct fetch_session **ret_session);
-void fetch_session_remove(struct fetch_sessions *sessions, int32_t id); // fine when there is none
+void fetch_session__remove(struct fetch_sessions *sessions, int32_t id); // fine when there is none
 /* A new busy session with epoch 1 expected next; NULL when the table is full of sessions in recent use. */
-struct fetch_session *fetch_session_add(struct fetch_sessions *sessions, bool uses_topic_ids, int64_t now_ms);
-void fetch_session_done(struct fetch_sessions *sessions, struct fetch_session *session);
-int32_t fetch_sessions_count(struct fetch_sessions *sessions);
+struct fetch_session *fetch_session__add(struct fetch_sessions *sessions, bool uses_topic_ids, int64_t now_ms);
+void fetch_session__done(struct fetch_sessions *sessions, struct fetch_session *session);
+int32_t fetch_sessions__count(struct fetch_sessions *sessions);
 
 /* Positions, by the request that uses the session. Added at the end of the order when new. `name` NULL: by id. */
-struct fetch_position *fetch_session_position(struct fetch_session *session, struct uuid topic_id, struct slice name, int32_t index, bool add);
-void fetch_session_forget(struct fetch_session *session, struct uuid topic_id, struct slice name, int32_t index);
+struct fetch_position *fetch_session__position(struct fetch_session *session, struct uuid topic_id, struct slice name, int32_t index, bool add);
+void fetch_session__forget(struct fetch_session *session, struct uuid topic_id, struct slice name, int32_t index);
 /* Last in the order: what has just got data waits longest for its next turn. */
-void fetch_session_move_back(struct fetch_session *session, struct fetch_position *position);
+void fetch_session__move_back(struct fetch_session *session, struct fetch_position *position);

@@ -143,7 +143,7 @@ static void run(void *context)
     }
 }
 
-struct flusher *flusher_start(struct broker *broker)
+struct flusher *flusher__start(struct broker *broker)
 {
     struct flusher *flusher = mem_zalloc(sizeof *flusher);
     flusher->broker = broker;
@@ -157,7 +157,7 @@ struct flusher *flusher_start(struct broker *broker)
     return flusher;
 }
 
-void flusher_stop(struct flusher *flusher)
+void flusher__stop(struct flusher *flusher)
 {
     if (!flusher)
         return;
@@ -171,12 +171,12 @@ void flusher_stop(struct flusher *flusher)
     mem_free(flusher);
 }
 
-struct io_loop *flusher_loop(struct flusher *flusher)
+struct io_loop *flusher__loop(struct flusher *flusher)
 {
     return flusher->loop;
 }
 
-void flusher_numbers(struct flusher *flusher, struct broker_numbers *numbers)
+void flusher__numbers(struct flusher *flusher, struct broker_numbers *numbers)
 {
     numbers->flush_rounds = atomic_load(&flusher->rounds);
     numbers->flush_failures = atomic_load(&flusher->failures);

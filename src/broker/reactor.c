@@ -22,7 +22,7 @@ static void image_refresh(struct reactor *reactor)
 static void watch_mail(struct reactor *reactor, struct partition_watch *watch)
 {
     struct partition *partition = watch->partition;
-    coordinator_watch(reactor, watch);
+    coordinator__watch(reactor, watch);
     request__wake(watch);
     partition_unref(partition); // the mail's
 }
@@ -40,7 +40,7 @@ void broker_mail(struct reactor *reactor, struct io_mail *mail)
     }
     case MAIL_SHARD:
     case MAIL_SHARD_LOAD:
-        coordinator_mail(reactor, mail);
+        coordinator__mail(reactor, mail);
         return;
     case MAIL_IMAGE:
         image_refresh(reactor);
@@ -71,7 +71,7 @@ static void drain_touched(struct reactor *reactor)
         use->is_touched = false;
         partition_drain(use->partition, reactor->number);
         struct partition_watch *watch = partition_watch_get(use->partition, reactor->number);
-        coordinator_watch(reactor, watch);
+        coordinator__watch(reactor, watch);
         request__wake(watch);
     }
 }
@@ -79,12 +79,12 @@ static void drain_touched(struct reactor *reactor)
 void broker_tick_end(struct reactor *reactor)
 {
     drain_touched(reactor);
-    coordinator_tick_end(reactor);
+    coordinator__tick_end(reactor);
     drain_touched(reactor); // what the coordinators append
 }
 
 int64_t broker_next_deadline_ms(const struct reactor *reactor)
 {
     const struct heap_node *first = heap_first(&reactor->timers);
-    return min_i64(first ? first->key : INT64_MAX, coordinator_next_deadline_ms(reactor));
+    return min_i64(first ? first->key : INT64_MAX, coordinator__next_deadline_ms(reactor));
 }

@@ -74,7 +74,7 @@ void request_send_to_shard(struct request *request, int32_t shard)
 void request_send_to_control(struct request *request)
 {
     request->mail.kind = MAIL_CONTROL;
-    io_loop_send(control_loop(request->home->broker->control), &request->mail);
+    io_loop_send(control__loop(request->home->broker->control), &request->mail);
 }
 
 void request_send_to_pool(struct request *request, void (*run)(struct io_job *job))
