@@ -14,11 +14,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MUST_USE __attribute__((warn_unused_result))
-#define CLEANUP(function) __attribute__((cleanup(function)))
-#define PRINTF_LIKE(text, first) __attribute__((format(printf, text, first)))
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
-#define CONTAINER_OF(pointer, type, member) ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+#define MUST_USE                            __attribute__((warn_unused_result))
+#define CLEANUP(function)                   __attribute__((cleanup(function)))
+#define PRINTF_LIKE(text, first)            __attribute__((format(printf, text, first)))
+#define COUNT_OF(array)                     (sizeof(array) / sizeof((array)[0]))
+#define CONTAINER_OF(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 static inline int64_t min_i64(int64_t a, int64_t b)
 {
@@ -37,7 +37,7 @@ struct status {
     const char *what;
 };
 
-#define STATUS_OK ((struct status){0})
+#define STATUS_OK                 ((struct status){0})
 #define STATUS(errno_value, text) ((struct status){.error = (errno_value), .what = (text)})
 /* Returns from the calling function on failure. */
 #define TRY(expression)                                                                                                \
@@ -139,14 +139,15 @@ void list_init(struct list *head); // also for a node that is on no list
 bool list_is_empty(const struct list *head);
 void list_push_back(struct list *head, struct list *node);
 void list_push_front(struct list *head, struct list *node);
-void list_remove(struct list *node); // leaves the node initialised; fine on a node that is on no list
+void list_remove(struct list *node);            // leaves the node initialised; fine on a node that is on no list
 struct list *list_pop_front(struct list *head); // NULL when empty
 /* Moves all of `from` behind the last of `to`. */
 void list_splice_back(struct list *to, struct list *from);
 #define LIST_EACH(node, head) for (struct list *node = (head)->next; node != (head); node = node->next)
 /* The node may be removed meanwhile. */
 #define LIST_EACH_SAFE(node, head)                                                                                     \
-    for (struct list *node = (head)->next, *node##_next = node->next; node != (head); node = node##_next, node##_next = node->next)
+    for (struct list *node = (head)->next, *node##_next = node->next; node != (head);                                  \
+         node = node##_next, node##_next = node->next)
 
 /* ---- hash: an intrusive chained table that grows by doubling; keys are the caller's. */
 struct hash_node {
@@ -237,7 +238,8 @@ struct log_site {
     _Atomic uint32_t count;
 };
 
-void log_line(struct log_site *site, enum log_level level, const char *module, const char *format, ...) PRINTF_LIKE(4, 5);
+void log_line(struct log_site *site, enum log_level level, const char *module, const char *format, ...)
+    PRINTF_LIKE(4, 5);
 #define LOG(level, module, ...)                                                                                        \
     do {                                                                                                               \
         static struct log_site log_site_;                                                                              \

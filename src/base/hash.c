@@ -116,7 +116,8 @@ static uint64_t word_at(const uint8_t *p, size_t size)
 
 uint64_t hash_bytes(struct slice s)
 {
-    uint64_t v[4] = {seed0 ^ 0x736f6d6570736575, seed1 ^ 0x646f72616e646f6d, seed0 ^ 0x6c7967656e657261, seed1 ^ 0x7465646279746573};
+    uint64_t v[4] = {seed0 ^ 0x736f6d6570736575, seed1 ^ 0x646f72616e646f6d, seed0 ^ 0x6c7967656e657261,
+                     seed1 ^ 0x7465646279746573};
     size_t at = 0;
     for (; at + 8 <= s.size; at += 8) {
         uint64_t word = word_at(s.data + at, 8);

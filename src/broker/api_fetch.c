@@ -17,7 +17,7 @@ enum { COPY_BELOW_BYTES = 32 << 10, WARM_PIECE_BYTES = 1 << 20 };
 
 struct fetch_part {
     struct wait wait;
-    struct partition *partition; // counted; NULL when it does not exist
+    struct partition *partition;     // counted; NULL when it does not exist
     struct fetch_position *position; // of the session, or NULL
     struct uuid topic_id;
     struct slice name;
@@ -47,17 +47,25 @@ struct fetch_work {
 static void part_from_request(struct fetch_part *part, const struct fetch_request_fetch_topic *topic,
                               const struct fetch_request_fetch_partition *data)
 {
-    *part = (struct fetch_part){.topic_id = topic->topic_id, .name = topic->topic, .index = data->partition,
-                                .leader_epoch = data->current_leader_epoch, .last_fetched_epoch = data->last_fetched_epoch,
-                                .size_max = data->partition_max_bytes, .offset = data->fetch_offset};
+    *part = (struct fetch_part){.topic_id = topic->topic_id,
+                                .name = topic->topic,
+                                .index = data->partition,
+                                .leader_epoch = data->current_leader_epoch,
+                                .last_fetched_epoch = data->last_fetched_epoch,
+                                .size_max = data->partition_max_bytes,
+                                .offset = data->fetch_offset};
 }
 
 static void part_from_session(struct fetch_part *part, struct fetch_position *position)
 {
-    *part = (struct fetch_part){.topic_id = position->topic_id, .name = position->name ? slice_str(position->name) : SLICE_NULL,
-                                .index = position->index, .leader_epoch = position->leader_epoch,
-                                .last_fetched_epoch = position->last_fetched_epoch, .size_max = position->size_max,
-                                .offset = position->offset, .position = position};
+    *part = (struct fetch_part){.topic_id = position->topic_id,
+                                .name = position->name ? slice_str(position->name) : SLICE_NULL,
+                                .index = position->index,
+                                .leader_epoch = position->leader_epoch,
+                                .last_fetched_epoch = position->last_fetched_epoch,
+                                .size_max = position->size_max,
+                                .offset = position->offset,
+                                .position = position};
 }
 
 static int request_parts_count(const struct fetch_request *body)
@@ -74,8 +82,8 @@ static void session_update(struct fetch_session *session, const struct fetch_req
         const struct fetch_request_fetch_topic *topic = &body->topics[t];
         for (int32_t i = 0; i < topic->partitions_count; i++) {
             const struct fetch_request_fetch_partition *data = &topic->partitions[i];
-            struct fetch_position *position =
-                fetch_session__position(session, topic->topic_id, by_id ? SLICE_NULL : topic->topic, data->partition, true);
+            struct fetch_position *position = fetch_session__position(
+                session, topic->topic_id, by_id ? SLICE_NULL : topic->topic, data->partition, true);
             position->offset = data->fetch_offset;
             position->leader_epoch = data->current_leader_epoch;
             position->last_fetched_epoch = data->last_fetched_epoch;
@@ -111,7 +119,7 @@ static bool parts_from_session(struct request *request, struct fetch_work *work)
     if (!work->parts)
         return false;
     struct fetch_part *part = work->parts;
-    LIST_EACH(node, &work->session->order)
+    LIST_EACH (node, &work->session->order)
         part_from_session(part++, CONTAINER_OF(node, struct fetch_position, in_order));
     return true;
 }
@@ -124,7 +132,7 @@ static int16_t session_open(struct request *request, struct fetch_work *work)
     bool is_full = body->session_epoch <= 0;
     if (!is_full) {
         int16_t error = fetch_session__use(sessions, body->session_id, body->session_epoch, work->uses_topic_ids,
-                                          request->home->now_ms, &work->session);
+                                           request->home->now_ms, &work->session);
         if (error != KAFKA_NONE)
             return error;
         session_update(work->session, body, work->uses_topic_ids);
@@ -152,7 +160,8 @@ static int16_t session_open(struct request *request, struct fetch_work *work)
 static void part_resolve(struct request *request, struct fetch_part *part, bool by_id)
 {
     const struct meta_image *image = request->home->image;
-    const struct meta_topic *topic = by_id ? meta_topic_by_id(image, part->topic_id) : meta_topic_by_name(image, part->name);
+    const struct meta_topic *topic =
+        by_id ? meta_topic_by_id(image, part->topic_id) : meta_topic_by_name(image, part->name);
     part->high_watermark = part->last_stable_offset = part->start_offset = -1;
     part->aborted_count = -1;
     part->diverging_epoch = -1;
@@ -209,8 +218,8 @@ static void part_read_aborted(struct request *request, struct fetch_part *part)
     part->aborted_count = 0;
     if (!log || part->slice.size_bytes == 0)
         return;
-    struct status s = log_aborted_transactions(log, part->offset, part->slice.next_offset, &request->arena, &part->aborted,
-                                               &part->aborted_count);
+    struct status s = log_aborted_transactions(log, part->offset, part->slice.next_offset, &request->arena,
+                                               &part->aborted, &part->aborted_count);
     if (!status_is_ok(s))
         part_fail(part, KAFKA_KAFKA_STORAGE_ERROR);
 }
@@ -296,7 +305,8 @@ static void records_write(struct request *request, struct fetch_part *part, bool
     if (slice->size_bytes < COPY_BELOW_BYTES) {
         size_t at = out->size;
         uint8_t *into = wire_writer_extend(out, slice->size_bytes);
-        if (into && io_pread_nowait(slice->file, into, slice->size_bytes, slice->position) == (int64_t)slice->size_bytes) {
+        if (into &&
+            io_pread_nowait(slice->file, into, slice->size_bytes, slice->position) == (int64_t)slice->size_bytes) {
             log_slice_release(slice);
             return;
         }
@@ -310,18 +320,19 @@ static void records_write(struct request *request, struct fetch_part *part, bool
 static void tagged_write(struct wire_writer *out, const struct request *request, const struct fetch_part *part)
 {
     bool diverging = part->diverging_epoch >= 0;
-    bool leader = part->partition && (part->error == KAFKA_NOT_LEADER_OR_FOLLOWER || part->error == KAFKA_FENCED_LEADER_EPOCH) &&
+    bool leader = part->partition &&
+                  (part->error == KAFKA_NOT_LEADER_OR_FOLLOWER || part->error == KAFKA_FENCED_LEADER_EPOCH) &&
                   request->api_version >= 16;
     wire_write_uvarint(out, (uint32_t)diverging + (uint32_t)leader);
     if (diverging) {
-        wire_write_uvarint(out, 0);      // tag 0, DivergingEpoch
+        wire_write_uvarint(out, 0); // tag 0, DivergingEpoch
         wire_write_uvarint(out, 4 + 8 + 1);
         wire_write_i32(out, part->diverging_epoch);
         wire_write_i64(out, part->diverging_end_offset);
         wire_write_uvarint(out, 0);
     }
     if (leader) {
-        wire_write_uvarint(out, 1);      // tag 1, CurrentLeader
+        wire_write_uvarint(out, 1); // tag 1, CurrentLeader
         wire_write_uvarint(out, 4 + 4 + 1);
         wire_write_i32(out, partition_leader(part->partition));
         wire_write_i32(out, partition_leader_epoch(part->partition));
@@ -605,4 +616,5 @@ static void fetch_start(struct request *request)
         wait_for_more(request, body->max_wait_ms);
 }
 
-const struct api_row api__fetch = {.key = API_FETCH, .version_min = 4, .version_max = 18, .start = fetch_start, .resume = fetch_resume};
+const struct api_row api__fetch = {
+    .key = API_FETCH, .version_min = 4, .version_max = 18, .start = fetch_start, .resume = fetch_resume};

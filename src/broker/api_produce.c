@@ -14,13 +14,13 @@
 struct produce_part {
     struct append append;
     struct wait wait;
-    struct partition_use *use; // until queued
+    struct partition_use *use;   // until queued
     struct partition *partition; // counted while the append is on its way
     bool queued, waits;
     bool timed_out;
     int16_t error;
-    int64_t start_offset;     // -1 unknown
-    struct slice message;     // of RecordErrors
+    int64_t start_offset;      // -1 unknown
+    struct slice message;      // of RecordErrors
     struct record_fault fault; // which record was refused; index -1: none
 };
 
@@ -30,7 +30,8 @@ struct produce_work {
     int16_t acks;
 };
 
-static const struct meta_topic *topic_find(const struct request *request, const struct produce_request_topic_produce_data *data)
+static const struct meta_topic *topic_find(const struct request *request,
+                                           const struct produce_request_topic_produce_data *data)
 {
     const struct meta_image *image = request->home->image;
     return request->api_version >= 13 ? meta_topic_by_id(image, data->topic_id) : meta_topic_by_name(image, data->name);
@@ -61,7 +62,8 @@ static int16_t part_validate(struct request *request, struct produce_part *part,
     if (partition_is_offline(use->partition))
         return KAFKA_KAFKA_STORAGE_ERROR;
     part->start_offset = partition_start_offset(use->partition);
-    if (((struct produce_work *)request->work)->acks == -1 && partition_isr_count(use->partition) < use->config.min_insync_replicas)
+    if (((struct produce_work *)request->work)->acks == -1 &&
+        partition_isr_count(use->partition) < use->config.min_insync_replicas)
         return KAFKA_NOT_ENOUGH_REPLICAS;
     struct record_rules rules = rules_of(request, &use->config);
     struct log_batch *batch = &part->append.batch;
@@ -153,8 +155,8 @@ static void part_end(struct produce_part *part)
     part->waits = false;
 }
 
-static void part_write(struct wire_writer *out, int16_t version, const struct produce_request_partition_produce_data *data,
-                       const struct produce_part *part)
+static void part_write(struct wire_writer *out, int16_t version,
+                       const struct produce_request_partition_produce_data *data, const struct produce_part *part)
 {
     struct produce_response_partition_produce_response reply;
     produce_response_partition_produce_response_init(&reply);
@@ -315,5 +317,9 @@ static void produce_start(struct request *request)
     request_wait_until(request, request->home->now_ms + max_i64(0, body->timeout_ms));
 }
 
-const struct api_row api__produce = {.key = API_PRODUCE, .version_min = 3, .version_max = 13, .overlaps = true,
-                                    .start = produce_start, .resume = produce_resume};
+const struct api_row api__produce = {.key = API_PRODUCE,
+                                     .version_min = 3,
+                                     .version_max = 13,
+                                     .overlaps = true,
+                                     .start = produce_start,
+                                     .resume = produce_resume};

@@ -21,9 +21,9 @@ struct request;
 
 /* ---- settings the broker floor needs, resolved by main/ from the table of settings; fixed while it runs. */
 struct broker_listener {
-    char name[64];           // PLAINTEXT
-    char host[256];          // as bound; "" all interfaces
-    char advertised_host[256]; // "": the address that the client reached
+    char name[64];                  // PLAINTEXT
+    char host[256];                 // as bound; "" all interfaces
+    char advertised_host[256];      // "": the address that the client reached
     uint16_t port, advertised_port; // advertised 0: the bound port
     bool is_controller;
 };
@@ -44,28 +44,28 @@ struct broker_options {
     int reactor_count;
     const struct meta_settings *settings; // values of the static settings, by Kafka's names
     /* resolved from `settings` for the hot path */
-    int32_t request_size_max;       // socket.request.max.bytes
-    int32_t fetch_size_max;         // fetch.max.bytes
-    int32_t fetch_sessions_max;     // max.incremental.fetch.session.cache.slots
+    int32_t request_size_max;   // socket.request.max.bytes
+    int32_t fetch_size_max;     // fetch.max.bytes
+    int32_t fetch_sessions_max; // max.incremental.fetch.session.cache.slots
     bool auto_create_topics;
     int32_t num_partitions, default_replication_factor;
     int32_t offsets_partitions, offsets_replication_factor;
     int64_t retention_check_ms, checkpoint_ms;
-    size_t request_arena_max;       // memory of one request besides its frame
-    struct io_loop *owner;          // gets a MAIL_STOP when the broker cannot go on (broker_has_failed); may be NULL
+    size_t request_arena_max; // memory of one request besides its frame
+    struct io_loop *owner;    // gets a MAIL_STOP when the broker cannot go on (broker_has_failed); may be NULL
 };
 
 /* ---- reactors */
 enum mail_kind {
-    MAIL_WATCH = 1,   // struct partition_watch
-    MAIL_RESUME,      // a request comes home
-    MAIL_SHARD,       // a request comes to the owner of a coordinator's shard
-    MAIL_CONTROL,     // a request comes to the control thread
-    MAIL_IMAGE,       // struct reactor.image_mail: a newer metadata image is there
-    MAIL_SHARD_LOAD,  // a shard's load made progress
-    MAIL_CONNECTION,  // net: an accepted connection
-    MAIL_DIRTY,       // to the flusher
-    MAIL_FLUSHED,     // to the flusher: a helper finished
+    MAIL_WATCH = 1,  // struct partition_watch
+    MAIL_RESUME,     // a request comes home
+    MAIL_SHARD,      // a request comes to the owner of a coordinator's shard
+    MAIL_CONTROL,    // a request comes to the control thread
+    MAIL_IMAGE,      // struct reactor.image_mail: a newer metadata image is there
+    MAIL_SHARD_LOAD, // a shard's load made progress
+    MAIL_CONNECTION, // net: an accepted connection
+    MAIL_DIRTY,      // to the flusher
+    MAIL_FLUSHED,    // to the flusher: a helper finished
     MAIL_STOP,
 };
 
@@ -77,19 +77,19 @@ struct reactor {
     struct broker *broker;
     uint32_t number;
     struct io_loop *loop;
-    struct meta_image *image;      // counted; replaced when MAIL_IMAGE comes
+    struct meta_image *image; // counted; replaced when MAIL_IMAGE comes
     struct io_mail image_mail, stop_mail;
-    int64_t now_ms, wall_ms;       // of this tick
-    struct heap timers;            // struct request.timer
-    struct list completed;         // outbox: struct request.in_completed
-    struct list touched;           // struct partition_use.in_touched with appends to drain
-    struct hash partitions;        // struct partition_use by topic id and index
+    int64_t now_ms, wall_ms; // of this tick
+    struct heap timers;      // struct request.timer
+    struct list completed;   // outbox: struct request.in_completed
+    struct list touched;     // struct partition_use.in_touched with appends to drain
+    struct hash partitions;  // struct partition_use by topic id and index
     struct list requests_free;
     size_t requests_free_count, requests_used_count;
-    bool stopping;                 // nothing new is read, nothing waits for longer than it must
+    bool stopping; // nothing new is read, nothing waits for longer than it must
     struct record_scratch *scratch;
-    void *net;                     // net's own part
-    struct shard_set *shards;      // coordinator shards owned here
+    void *net;                // net's own part
+    struct shard_set *shards; // coordinator shards owned here
     struct api_counter counters[128];
     _Atomic uint64_t bytes_in, bytes_out, connections, stalls;
 };
@@ -99,8 +99,8 @@ struct partition_use {
     struct hash_node in_partitions;
     struct list in_touched;
     bool is_touched;
-    struct partition *partition; // counted
-    struct partition_config config;  // as of config_version
+    struct partition *partition;    // counted
+    struct partition_config config; // as of config_version
     uint64_t config_version;
 };
 
@@ -115,8 +115,8 @@ struct reply {
     struct reply_piece *pieces;
     int piece_count;
     size_t pieces_size_bytes;
-    bool none;              // acks=0: nothing is sent
-    bool close;             // the connection is closed instead
+    bool none;  // acks=0: nothing is sent
+    bool close; // the connection is closed instead
 };
 
 /* ---- requests */
@@ -136,14 +136,14 @@ struct request {
     struct io_job job;                       // while it is in the pool
     struct heap_node timer;                  // deadline, monotonic ms
     struct reactor *home;
-    void *connection;                        // net's
-    void *block;                             // net's: what holds the frame
-    uint8_t *frame;                          // without its size; patched in place by appends
+    void *connection; // net's
+    void *block;      // net's: what holds the frame
+    uint8_t *frame;   // without its size; patched in place by appends
     uint32_t frame_size;
     enum request_state state;
-    bool abandoned;                          // the connection died: the reply is dropped
-    bool refused;                            // the control thread could not do it and does not know what came of it
-    struct list in_control;                  // the control thread's
+    bool abandoned;         // the connection died: the reply is dropped
+    bool refused;           // the control thread could not do it and does not know what came of it
+    struct list in_control; // the control thread's
     const struct broker_listener *listener;
     const struct io_address *client, *local; // of the connection
 
@@ -152,20 +152,20 @@ struct request {
     int16_t api_key, api_version;
     int32_t correlation_id;
     struct slice client_id;
-    void *body;                              // the decoded request struct
-    void *work;                              // what the API keeps while it runs
+    void *body; // the decoded request struct
+    void *work; // what the API keeps while it runs
     int64_t started_ns;
     struct reply reply;
 };
 
 /* One row per served API key; the table is broker/dispatch.c. */
 struct api_row {
-    int16_t key, version_min, version_max; // served
-    bool overlaps;       // may start while earlier requests of the same API run (Produce)
-    bool on_controller;  // served on controller listeners too
-    void (*start)(struct request *request);  // completes the request or leaves it waiting
-    void (*resume)(struct request *request); // something it waited for may have happened
-    void (*shard)(struct request *request);  // at the reactor that owns its coordinator shard
+    int16_t key, version_min, version_max;    // served
+    bool overlaps;                            // may start while earlier requests of the same API run (Produce)
+    bool on_controller;                       // served on controller listeners too
+    void (*start)(struct request *request);   // completes the request or leaves it waiting
+    void (*resume)(struct request *request);  // something it waited for may have happened
+    void (*shard)(struct request *request);   // at the reactor that owns its coordinator shard
     void (*control)(struct request *request); // in the control thread
 };
 
@@ -195,9 +195,9 @@ void request_wait_until(struct request *request, int64_t deadline_ms); // monoto
 void request_wait_until_end(struct request *request);
 bool request_deadline_passed(const struct request *request);
 /* Travel. */
-void request_send_home(struct request *request);                       // MAIL_RESUME
-void request_send_to_shard(struct request *request, int32_t shard);    // MAIL_SHARD
-void request_send_to_control(struct request *request);                 // MAIL_CONTROL
+void request_send_home(struct request *request);                    // MAIL_RESUME
+void request_send_to_shard(struct request *request, int32_t shard); // MAIL_SHARD
+void request_send_to_control(struct request *request);              // MAIL_CONTROL
 /* In the pool, then home. */
 void request_send_to_pool(struct request *request, void (*run)(struct io_job *job));
 
@@ -210,9 +210,9 @@ void reactor_append(struct reactor *reactor, struct partition_use *use, struct a
 /* ---- the tick, called by main/loop.c in this order: mail, then timers, then the end. */
 void broker_mail(struct reactor *reactor, struct io_mail *mail);
 void broker_timers(struct reactor *reactor);
-void broker_tick_end(struct reactor *reactor); // drains touched partitions, coordinators' outboxes
+void broker_tick_end(struct reactor *reactor);                  // drains touched partitions, coordinators' outboxes
 int64_t broker_next_deadline_ms(const struct reactor *reactor); // INT64_MAX: none
-void reactor_clock(struct reactor *reactor);   // refreshes now_ms and wall_ms
+void reactor_clock(struct reactor *reactor);                    // refreshes now_ms and wall_ms
 /* The reactor is about to stop: fetches that wait are answered now. Then, when no request is in use any more, its thread
  * may end. Mail that comes later is dropped after that. */
 void broker_reactor_stop(struct reactor *reactor);

@@ -67,7 +67,8 @@ struct partition *broker__partition_get(struct broker *broker, struct uuid topic
 void broker__partitions_each(struct broker *broker, void (*each)(void *context, struct partition *p), void *context);
 void broker__partition_uses_free(struct reactor *reactor);
 /* The settings of a topic, as the image has them now. */
-struct partition_config broker__partition_config(const struct broker *broker, const struct meta_image *image, struct slice topic);
+struct partition_config broker__partition_config(const struct broker *broker, const struct meta_image *image,
+                                                 struct slice topic);
 
 /* ---- flusher.c */
 struct flusher *flusher__start(struct broker *broker);
@@ -77,9 +78,9 @@ void flusher__numbers(struct flusher *flusher, struct broker_numbers *numbers);
 
 /* ---- control.c: the control thread, the only one that changes metadata */
 struct control *control__create(struct broker *broker);
-MUST_USE struct status control__open(struct control *control); // metadata, registration, partitions
-void control__run(struct control *control);                    // starts its thread
-void control__stop(struct control *control);                   // ends its thread
+MUST_USE struct status control__open(struct control *control);  // metadata, registration, partitions
+void control__run(struct control *control);                     // starts its thread
+void control__stop(struct control *control);                    // ends its thread
 MUST_USE struct status control__close(struct control *control); // what a clean stop writes
 void control__free(struct control *control);
 struct io_loop *control__loop(struct control *control);

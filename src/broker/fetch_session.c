@@ -86,8 +86,8 @@ static int16_t use_check(const struct fetch_session *session, int32_t epoch, boo
     return session->uses_topic_ids == uses_topic_ids ? KAFKA_NONE : KAFKA_FETCH_SESSION_TOPIC_ID_ERROR;
 }
 
-int16_t fetch_session__use(struct fetch_sessions *sessions, int32_t id, int32_t epoch, bool uses_topic_ids, int64_t now_ms,
-                          struct fetch_session **ret_session)
+int16_t fetch_session__use(struct fetch_sessions *sessions, int32_t id, int32_t epoch, bool uses_topic_ids,
+                           int64_t now_ms, struct fetch_session **ret_session)
 {
     io_lock_take(sessions->lock);
     struct fetch_session *session = find(sessions, id);
@@ -175,7 +175,8 @@ int32_t fetch_sessions__count(struct fetch_sessions *sessions)
 
 static uint64_t position_hash(struct uuid topic_id, struct slice name, int32_t index)
 {
-    uint64_t of_topic = slice_is_null(name) ? hash_bytes(slice_of(topic_id.bytes, sizeof topic_id.bytes)) : hash_bytes(name);
+    uint64_t of_topic =
+        slice_is_null(name) ? hash_bytes(slice_of(topic_id.bytes, sizeof topic_id.bytes)) : hash_bytes(name);
     return hash_u64(of_topic + (uint32_t)index);
 }
 
@@ -186,7 +187,8 @@ static bool is_position(const struct fetch_position *position, struct uuid topic
     return position->name ? slice_equal(slice_str(position->name), name) : uuid_equal(position->topic_id, topic_id);
 }
 
-struct fetch_position *fetch_session__position(struct fetch_session *session, struct uuid topic_id, struct slice name, int32_t index, bool add)
+struct fetch_position *fetch_session__position(struct fetch_session *session, struct uuid topic_id, struct slice name,
+                                               int32_t index, bool add)
 {
     uint64_t hash = position_hash(topic_id, name, index);
     for (struct hash_node *node = hash_first(&session->positions, hash); node; node = hash_next(node)) {

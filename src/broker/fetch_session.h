@@ -13,8 +13,8 @@
 struct fetch_position {
     struct hash_node in_session;
     struct list in_order;
-    struct uuid topic_id;  // zero below version 13
-    char *name;            // NULL from version 13 on
+    struct uuid topic_id; // zero below version 13
+    char *name;           // NULL from version 13 on
     int32_t index;
     int64_t offset, log_start_offset;
     int32_t leader_epoch, last_fetched_epoch, size_max;
@@ -24,11 +24,11 @@ struct fetch_position {
 struct fetch_session {
     struct hash_node in_table;
     int32_t references;
-    int32_t id, epoch;   // epoch: expected of the next request
+    int32_t id, epoch; // epoch: expected of the next request
     bool uses_topic_ids, busy, listed;
     int64_t used_ms, made_ms;
     struct hash positions;
-    struct list order;   // struct fetch_position.in_order
+    struct list order; // struct fetch_position.in_order
 };
 
 struct fetch_sessions;
@@ -36,8 +36,8 @@ struct fetch_sessions *fetch_sessions__create(int32_t slots);
 void fetch_sessions__free(struct fetch_sessions *sessions);
 
 /* For a request with an epoch > 0. Kafka error code; on success the session is busy, counted, its epoch moved on. */
-int16_t fetch_session__use(struct fetch_sessions *sessions, int32_t id, int32_t epoch, bool uses_topic_ids, int64_t now_ms,
-                          struct fetch_session **ret_session);
+int16_t fetch_session__use(struct fetch_sessions *sessions, int32_t id, int32_t epoch, bool uses_topic_ids,
+                           int64_t now_ms, struct fetch_session **ret_session);
 void fetch_session__remove(struct fetch_sessions *sessions, int32_t id); // fine when there is none
 /* A new busy session with epoch 1 expected next; NULL when the table is full of sessions in recent use. */
 struct fetch_session *fetch_session__add(struct fetch_sessions *sessions, bool uses_topic_ids, int64_t now_ms);
@@ -45,7 +45,8 @@ void fetch_session__done(struct fetch_sessions *sessions, struct fetch_session *
 int32_t fetch_sessions__count(struct fetch_sessions *sessions);
 
 /* Positions, by the request that uses the session. Added at the end of the order when new. `name` NULL: by id. */
-struct fetch_position *fetch_session__position(struct fetch_session *session, struct uuid topic_id, struct slice name, int32_t index, bool add);
+struct fetch_position *fetch_session__position(struct fetch_session *session, struct uuid topic_id, struct slice name,
+                                               int32_t index, bool add);
 void fetch_session__forget(struct fetch_session *session, struct uuid topic_id, struct slice name, int32_t index);
 /* Last in the order: what has just got data waits longest for its next turn. */
 void fetch_session__move_back(struct fetch_session *session, struct fetch_position *position);

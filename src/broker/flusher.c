@@ -152,7 +152,8 @@ struct flusher *flusher__start(struct broker *broker)
     flusher->pool = io_pool_create((const int[IO_LANE_COUNT]){[IO_LANE_FILE] = HELPERS});
     flusher->stop_mail.kind = MAIL_STOP;
     for (int i = 0; i < HELPERS; i++)
-        flusher->helpers[i] = (struct flush_helper){.job = {.run = helper_run}, .done = {.kind = MAIL_FLUSHED}, .flusher = flusher};
+        flusher->helpers[i] =
+            (struct flush_helper){.job = {.run = helper_run}, .done = {.kind = MAIL_FLUSHED}, .flusher = flusher};
     flusher->thread = io_thread_start("flusher", run, flusher);
     return flusher;
 }

@@ -138,8 +138,9 @@ void request_start(struct request *request)
 
 void request_refuse(struct request *request, const char *reason)
 {
-    LOG(LOG_WARN, "net", "request %s version %d from %s: %s; the connection is closed", wire_api_find(request->api_key)->name,
-        (int)request->api_version, request->client ? request->client->host : "a client that left", reason);
+    LOG(LOG_WARN, "net", "request %s version %d from %s: %s; the connection is closed",
+        wire_api_find(request->api_key)->name, (int)request->api_version,
+        request->client ? request->client->host : "a client that left", reason);
     atomic_fetch_add_explicit(&request->home->counters[request->api_key].errors, 1, memory_order_relaxed);
     request->reply.close = true;
     request_complete(request);

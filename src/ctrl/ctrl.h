@@ -19,18 +19,19 @@ struct ctrl_listener {
 };
 
 struct ctrl_format_options {
-    const char *cluster_id;           // NULL: a new one
+    const char *cluster_id; // NULL: a new one
     int32_t node_id;
-    const char *const *log_dirs;      // all empty (lost+found aside); made when missing
+    const char *const *log_dirs; // all empty (lost+found aside); made when missing
     int log_dir_count;
-    const char *metadata_dir;         // one of them, or another directory
-    struct ctrl_listener controller;  // the voter's endpoint
-    int64_t now_ms;                   // wall clock
+    const char *metadata_dir;        // one of them, or another directory
+    struct ctrl_listener controller; // the voter's endpoint
+    int64_t now_ms;                  // wall clock
 };
 /* meta.properties everywhere, bootstrap.checkpoint and the first snapshot with the voters in the metadata directory. */
 MUST_USE struct status ctrl_format(const struct ctrl_format_options *options);
 /* True when none of the directories has meta.properties nor anything else in it. */
-MUST_USE struct status ctrl_is_unformatted(const char *const *log_dirs, int log_dir_count, const char *metadata_dir, bool *ret_unformatted);
+MUST_USE struct status ctrl_is_unformatted(const char *const *log_dirs, int log_dir_count, const char *metadata_dir,
+                                           bool *ret_unformatted);
 
 /* ---- opening: latest snapshot + log tail -> image; new raft epoch in quorum-state (synced), LeaderChange; on a new log the
  * bootstrap records. Refused with a clear log line: newer records or levels, more than one voter, another node's voter. */
@@ -72,22 +73,23 @@ struct ctrl_registration {
     struct uuid incarnation;
     const struct meta_endpoint *endpoints;
     int32_t endpoint_count;
-    struct slice rack; // null: none
+    struct slice rack;              // null: none
     const struct uuid *directories; // ids of its log directories (meta.properties)
     int32_t directory_count;
 };
 /* Registers fenced. Raises nothing yet. The broker epoch is the record's offset. */
-MUST_USE struct status ctrl_register_broker(struct ctrl *ctrl, const struct ctrl_registration *registration, int64_t now_ms,
-                                            int64_t *ret_broker_epoch);
+MUST_USE struct status ctrl_register_broker(struct ctrl *ctrl, const struct ctrl_registration *registration,
+                                            int64_t now_ms, int64_t *ret_broker_epoch);
 /* Unfences and elects: every partition this node may lead gets it as leader with a new leader epoch (also where it was the
  * leader all along: an unclean start). */
 MUST_USE struct status ctrl_unfence_broker(struct ctrl *ctrl, int32_t node_id, int64_t now_ms);
 /* What a clean stop leaves: in controlled shutdown, no leaders, ELR, fenced. */
 MUST_USE struct status ctrl_shutdown_broker(struct ctrl *ctrl, int32_t node_id, int64_t now_ms);
 /* Partitions of a lost directory get no leader. */
-MUST_USE struct status ctrl_directory_offline(struct ctrl *ctrl, int32_t node_id, struct uuid directory, int64_t now_ms);
-MUST_USE struct status ctrl_producer_ids_allocate(struct ctrl *ctrl, int32_t node_id, int64_t broker_epoch, int64_t now_ms,
-                                                  int64_t *ret_first_id, int32_t *ret_count);
+MUST_USE struct status ctrl_directory_offline(struct ctrl *ctrl, int32_t node_id, struct uuid directory,
+                                              int64_t now_ms);
+MUST_USE struct status ctrl_producer_ids_allocate(struct ctrl *ctrl, int32_t node_id, int64_t broker_epoch,
+                                                  int64_t now_ms, int64_t *ret_first_id, int32_t *ret_count);
 
 /* ---- topics. `results` lie in the caller's array, one per element. A status only for I/O faults. */
 struct ctrl_assignment {
@@ -97,11 +99,11 @@ struct ctrl_assignment {
 };
 struct ctrl_new_topic {
     struct slice name;
-    int32_t partitions;          // -1: num.partitions
-    int16_t replication_factor;  // -1: default.replication.factor
+    int32_t partitions;                        // -1: num.partitions
+    int16_t replication_factor;                // -1: default.replication.factor
     const struct ctrl_assignment *assignments; // instead of the two
     int32_t assignment_count;
-    const struct meta_config_entry *configs;   // value null: an error, as in Kafka
+    const struct meta_config_entry *configs; // value null: an error, as in Kafka
     int32_t config_count;
 };
 struct ctrl_new_topic_result {
@@ -110,23 +112,25 @@ struct ctrl_new_topic_result {
     int32_t partitions;
     int16_t replication_factor;
 };
-MUST_USE struct status ctrl_create_topics(struct ctrl *ctrl, const struct ctrl_new_topic *topics, int32_t count, bool validate_only,
-                                          struct arena *arena, int64_t now_ms, struct ctrl_new_topic_result *results);
+MUST_USE struct status ctrl_create_topics(struct ctrl *ctrl, const struct ctrl_new_topic *topics, int32_t count,
+                                          bool validate_only, struct arena *arena, int64_t now_ms,
+                                          struct ctrl_new_topic_result *results);
 /* By id where it is not zero, else by name. `ret_name`/`ret_id` complete what was found. */
 struct ctrl_topic_ref {
     struct slice name; // null: by id
     struct uuid id;
 };
-MUST_USE struct status ctrl_delete_topics(struct ctrl *ctrl, struct ctrl_topic_ref *topics, int32_t count, struct arena *arena,
-                                          int64_t now_ms, struct ctrl_result *results);
+MUST_USE struct status ctrl_delete_topics(struct ctrl *ctrl, struct ctrl_topic_ref *topics, int32_t count,
+                                          struct arena *arena, int64_t now_ms, struct ctrl_result *results);
 struct ctrl_more_partitions {
     struct slice name;
-    int32_t count; // in all
+    int32_t count;                             // in all
     const struct ctrl_assignment *assignments; // of the new ones, in order; NULL: chosen
     int32_t assignment_count;
 };
-MUST_USE struct status ctrl_create_partitions(struct ctrl *ctrl, const struct ctrl_more_partitions *topics, int32_t count,
-                                              bool validate_only, struct arena *arena, int64_t now_ms, struct ctrl_result *results);
+MUST_USE struct status ctrl_create_partitions(struct ctrl *ctrl, const struct ctrl_more_partitions *topics,
+                                              int32_t count, bool validate_only, struct arena *arena, int64_t now_ms,
+                                              struct ctrl_result *results);
 
 /* ---- configs */
 enum ctrl_alter_op { CTRL_ALTER_SET = 0, CTRL_ALTER_DELETE = 1, CTRL_ALTER_APPEND = 2, CTRL_ALTER_SUBTRACT = 3 };
@@ -142,4 +146,5 @@ struct ctrl_alter_resource {
     bool replace; // AlterConfigs: what is not named goes (all ops are SET)
 };
 MUST_USE struct status ctrl_alter_configs(struct ctrl *ctrl, const struct ctrl_alter_resource *resources, int32_t count,
-                                          bool validate_only, struct arena *arena, int64_t now_ms, struct ctrl_result *results);
+                                          bool validate_only, struct arena *arena, int64_t now_ms,
+                                          struct ctrl_result *results);

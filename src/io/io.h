@@ -18,17 +18,17 @@
 #include <sys/uio.h> // struct iovec only
 
 /* ---- clock and randomness */
-int64_t io_now_ns(void);   // monotonic
-int64_t io_now_ms(void);   // monotonic, same origin
-int64_t io_wall_ms(void);  // since 1970, may jump
+int64_t io_now_ns(void);                      // monotonic
+int64_t io_now_ms(void);                      // monotonic, same origin
+int64_t io_wall_ms(void);                     // since 1970, may jump
 void io_random(void *ret_bytes, size_t size); // for ids and secrets
 
 /* ---- files. Paths are NUL-ended. Reads and writes may be short, as the kernel's. */
 enum {
     IO_READ = 0,
-    IO_WRITE = 1,        // read and write
-    IO_CREATE = 2,       // with IO_WRITE
-    IO_EXCLUSIVE = 4,    // with IO_CREATE: fails with -EEXIST
+    IO_WRITE = 1,     // read and write
+    IO_CREATE = 2,    // with IO_WRITE
+    IO_EXCLUSIVE = 4, // with IO_CREATE: fails with -EEXIST
     IO_TRUNCATE = 8,
     IO_DIRECT_READ = 16, // reads past the page cache where the file system can; else ignored
 };
@@ -75,8 +75,8 @@ struct io_address {
 int io_listen(const char *host, uint16_t port, int backlog, struct io_address *ret_bound);
 /* A connection with TCP_NODELAY; ret_peer and ret_local may be NULL. */
 int io_accept(int listener, struct io_address *ret_peer, struct io_address *ret_local);
-int io_connect(const char *host, uint16_t port); // in progress: writable when connected
-int io_connect_result(int socket);               // 0 when connected, -errno
+int io_connect(const char *host, uint16_t port);          // in progress: writable when connected
+int io_connect_result(int socket);                        // 0 when connected, -errno
 int64_t io_recv(int socket, void *ret_data, size_t size); // 0: the peer closed its side
 /* `more`: more will follow at once (MSG_MORE). */
 int64_t io_sendv(int socket, const struct iovec *pieces, int count, bool more);
@@ -94,7 +94,8 @@ int io_cpu_count(void); // usable by this process: affinity and cgroup quota res
 struct io_lock;
 struct io_lock *io_lock_create(void);
 void io_lock_destroy(struct io_lock *lock);
-void io_lock_take(struct io_lock *lock); // held for a few instructions or by pool threads; never across a disk wait on a reactor
+void io_lock_take(
+    struct io_lock *lock); // held for a few instructions or by pool threads; never across a disk wait on a reactor
 bool io_lock_try(struct io_lock *lock);
 void io_lock_release(struct io_lock *lock);
 
@@ -140,5 +141,5 @@ void io_pool_submit(struct io_pool *pool, enum io_lane lane, struct io_job *job)
 void io_pool_destroy(struct io_pool *pool); // finishes what was submitted, then joins
 
 /* ---- signals: a loop that gets a readable event per signal asked for (kernel only; the simulator never signals). */
-int io_signal_open(void);      // SIGTERM, SIGINT, SIGHUP blocked and readable here; SIGPIPE ignored
+int io_signal_open(void);       // SIGTERM, SIGINT, SIGHUP blocked and readable here; SIGPIPE ignored
 int io_signal_read(int handle); // a signal number, or -EAGAIN

@@ -121,7 +121,9 @@ int io_stat(const char *path, struct io_stat *ret_stat)
     *ret_stat = (struct io_stat){0};
     if (stat(path, &st) < 0)
         return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
-    *ret_stat = (struct io_stat){.exists = true, .is_directory = S_ISDIR(st.st_mode), .size_bytes = st.st_size,
+    *ret_stat = (struct io_stat){.exists = true,
+                                 .is_directory = S_ISDIR(st.st_mode),
+                                 .size_bytes = st.st_size,
                                  .modified_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000,
                                  .inode = st.st_ino};
     return 0;

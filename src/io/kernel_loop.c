@@ -74,7 +74,8 @@ int io_loop_watch(struct io_loop *loop, int socket, uint32_t events, void *conte
 {
     struct watched *entry = watched_at(loop, socket);
     entry->context = context;
-    struct epoll_event event = {.events = ((events & IO_READABLE) ? EPOLLIN : 0u) | ((events & IO_WRITABLE) ? EPOLLOUT : 0u),
+    struct epoll_event event = {.events =
+                                    ((events & IO_READABLE) ? EPOLLIN : 0u) | ((events & IO_WRITABLE) ? EPOLLOUT : 0u),
                                 .data.fd = socket};
     int how = events == 0 ? EPOLL_CTL_DEL : entry->known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
     if (events == 0 && !entry->known)

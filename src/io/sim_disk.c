@@ -266,7 +266,8 @@ int io_fdatasync(int file)
         return 0;
     bool early = sim__one_in(2);
     const struct sim_faults *faults = &sim__world->faults;
-    bool broken = inode->sync_is_broken && faults->sync_fails_forever, fails = broken || sim__one_in(faults->sync_error);
+    bool broken = inode->sync_is_broken && faults->sync_fails_forever,
+         fails = broken || sim__one_in(faults->sync_error);
     if (early && !fails)
         save_all(inode);
     inode->open_count++; // another thread may close it meanwhile

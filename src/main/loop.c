@@ -56,7 +56,8 @@ static void count_stall(struct reactor *reactor, int64_t began_ns)
     if (took_ns < STALL_NS)
         return;
     atomic_fetch_add(&reactor->stalls, 1);
-    LOG(LOG_DEBUG, "main", "reactor %u was busy for %lld ms in one tick", (unsigned)reactor->number, (long long)(took_ns / 1000000));
+    LOG(LOG_DEBUG, "main", "reactor %u was busy for %lld ms in one tick", (unsigned)reactor->number,
+        (long long)(took_ns / 1000000));
 }
 
 static void reactor_run(void *context)

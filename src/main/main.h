@@ -14,7 +14,8 @@ struct settings;
 
 /* `file` may be NULL. `sets`: KEY=VALUE texts that win over the file. On failure a message for people, with file and line,
  * was logged to stderr. The result keeps copies. */
-MUST_USE struct status settings_load(const char *file, const char *const *sets, int set_count, struct settings **ret_settings);
+MUST_USE struct status settings_load(const char *file, const char *const *sets, int set_count,
+                                     struct settings **ret_settings);
 void settings_free(struct settings *settings);
 /* The value of a known setting: given or default; NULL when it has none. */
 const char *settings_get(const struct settings *settings, const char *name);

@@ -80,7 +80,8 @@ void net__connection_close(struct connection *connection, const char *reason)
 {
     struct reactor *reactor = connection->reactor;
     if (reason)
-        LOG(LOG_INFO, "net", "closed the connection from %s:%d: %s", connection->peer.host, (int)connection->peer.port, reason);
+        LOG(LOG_INFO, "net", "closed the connection from %s:%d: %s", connection->peer.host, (int)connection->peer.port,
+            reason);
     requests_drop(connection);
     net__block_unref(reactor, connection->block);
     io_loop_watch(reactor->loop, connection->socket, 0, NULL);
@@ -216,8 +217,7 @@ static void requests_start(struct connection *connection)
 {
     int unfinished = 0;
     bool all_overlap = true;
-    LIST_EACH_SAFE(node, &connection->requests)
-    {
+    LIST_EACH_SAFE (node, &connection->requests) {
         struct request *request = CONTAINER_OF(node, struct request, in_connection);
         if (request->state == REQUEST_QUEUED) {
             if (unfinished > 0 && !(all_overlap && request_may_overlap(request)))

@@ -17,11 +17,12 @@ struct status net_create(struct broker *broker, const struct net_options *option
     for (int i = 0; i < named->listener_count; i++) {
         struct listener *listener = &net->listeners[net->listener_count];
         *listener = (struct listener){.handle = {HANDLE_LISTENER}, .net = net, .named = &named->listeners[i]};
-        listener->socket = io_listen(named->listeners[i].host, named->listeners[i].port, options->backlog, &listener->bound);
+        listener->socket =
+            io_listen(named->listeners[i].host, named->listeners[i].port, options->backlog, &listener->bound);
         if (listener->socket < 0) {
             struct status s = STATUS(-listener->socket, "bind a listener");
-            LOG(LOG_ERROR, "net", "listener %s cannot bind %s:%d: %s", named->listeners[i].name, named->listeners[i].host,
-                (int)named->listeners[i].port, strerror(s.error));
+            LOG(LOG_ERROR, "net", "listener %s cannot bind %s:%d: %s", named->listeners[i].name,
+                named->listeners[i].host, (int)named->listeners[i].port, strerror(s.error));
             net_free(net);
             return s;
         }
@@ -70,12 +71,17 @@ static struct reactor *least_loaded(struct net *net)
     return best;
 }
 
-static void hand_over(struct listener *listener, int socket, const struct io_address *peer, const struct io_address *local)
+static void hand_over(struct listener *listener, int socket, const struct io_address *peer,
+                      const struct io_address *local)
 {
     struct reactor *target = least_loaded(listener->net);
     struct connection *connection = mem_zalloc(sizeof *connection);
-    *connection = (struct connection){.handle = {HANDLE_CONNECTION}, .reactor = target, .named = listener->named, .socket = socket,
-                                      .peer = *peer, .local = *local};
+    *connection = (struct connection){.handle = {HANDLE_CONNECTION},
+                                      .reactor = target,
+                                      .named = listener->named,
+                                      .socket = socket,
+                                      .peer = *peer,
+                                      .local = *local};
     connection->mail.kind = MAIL_CONNECTION;
     list_init(&connection->requests);
     list_init(&connection->in_reactor);
@@ -158,8 +164,7 @@ bool net_reactor_stop(struct reactor *reactor, bool force)
     for (int i = 0; !own->stopping && reactor->number == 0 && i < net->listener_count; i++)
         io_loop_watch(reactor->loop, net->listeners[i].socket, 0, NULL);
     own->stopping = true;
-    LIST_EACH_SAFE(node, &own->connections)
-    {
+    LIST_EACH_SAFE (node, &own->connections) {
         struct connection *connection = CONTAINER_OF(node, struct connection, in_reactor);
         if (force || connection->request_count == 0)
             net__connection_close(connection, NULL);

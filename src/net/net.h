@@ -9,17 +9,18 @@
 
 #include "broker/broker.h"
 
-enum { CONNECTION_REQUESTS_MAX = 128 };          // requests in flight on one connection
-enum { CONNECTION_BYTES_MAX = 256 << 20 };       // their frames' bytes
-enum { RECEIVE_BLOCK_BYTES = 256 << 10 };        // a lent receive buffer
-enum { RECEIVE_BLOCKS_KEPT = 8 };                // unused ones kept by a reactor
+enum { CONNECTION_REQUESTS_MAX = 128 };    // requests in flight on one connection
+enum { CONNECTION_BYTES_MAX = 256 << 20 }; // their frames' bytes
+enum { RECEIVE_BLOCK_BYTES = 256 << 10 };  // a lent receive buffer
+enum { RECEIVE_BLOCKS_KEPT = 8 };          // unused ones kept by a reactor
 
 struct net;
 
 struct net_options {
-    int send_buffer_bytes, receive_buffer_bytes; // socket.send.buffer.bytes, socket.receive.buffer.bytes; -1: the kernel's
-    int backlog;                                 // socket.listen.backlog.size
-    int connections_max;                         // max.connections
+    int send_buffer_bytes,
+        receive_buffer_bytes; // socket.send.buffer.bytes, socket.receive.buffer.bytes; -1: the kernel's
+    int backlog;              // socket.listen.backlog.size
+    int connections_max;      // max.connections
 };
 
 /* Binds every listener of the broker; the bound ports are told to it. */

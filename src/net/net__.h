@@ -35,13 +35,13 @@ struct connection {
     struct reactor *reactor;
     const struct broker_listener *named;
     int socket;
-    uint32_t watching;    // as told to the loop
+    uint32_t watching; // as told to the loop
     struct io_address peer, local;
     struct block *block;  // NULL when idle
     struct list requests; // struct request.in_connection, oldest first
     int request_count;
     size_t request_bytes;
-    int segment;          // of the oldest request's reply: 2i memory before piece i, 2i+1 piece i
+    int segment; // of the oldest request's reply: 2i memory before piece i, 2i+1 piece i
     size_t segment_sent;
     bool wants_writable, peer_closed;
     struct list in_reactor, in_flush;

@@ -57,8 +57,7 @@ static void gather_memory(struct connection *connection, struct gather *gather)
     *gather = (struct gather){.count = 0};
     int segment = connection->segment;
     size_t sent = connection->segment_sent;
-    LIST_EACH(node, &connection->requests)
-    {
+    LIST_EACH (node, &connection->requests) {
         struct request *request = CONTAINER_OF(node, struct request, in_connection);
         if (request->state != REQUEST_DONE || request->reply.close)
             return;
@@ -69,7 +68,8 @@ static void gather_memory(struct connection *connection, struct gather *gather)
             }
             struct slice memory = memory_segment(request, segment);
             if (memory.size > sent)
-                gather->pieces[gather->count++] = (struct iovec){(void *)(uintptr_t)(memory.data + sent), memory.size - sent};
+                gather->pieces[gather->count++] =
+                    (struct iovec){(void *)(uintptr_t)(memory.data + sent), memory.size - sent};
             if (gather->count == PIECES_PER_CALL)
                 return;
         }
@@ -110,7 +110,8 @@ static int64_t send_file_piece(struct connection *connection, struct request *re
 {
     struct log_slice *slice = &request->reply.pieces[connection->segment / 2].slice;
     size_t rest = slice->size_bytes - connection->segment_sent;
-    int64_t sent = io_sendfile(connection->socket, slice->file, slice->position + (int64_t)connection->segment_sent, rest);
+    int64_t sent =
+        io_sendfile(connection->socket, slice->file, slice->position + (int64_t)connection->segment_sent, rest);
     if (sent == 0)
         return -EIO; // the file is shorter than its log says
     if (sent < 0)

@@ -6,8 +6,8 @@
  */
 #include "replica/replica__.h"
 
-struct partition *partition_create(const struct replica_options *options, const char *topic, struct uuid topic_id, int32_t index,
-                                   const char *log_dir, bool internal)
+struct partition *partition_create(const struct replica_options *options, const char *topic, struct uuid topic_id,
+                                   int32_t index, const char *log_dir, bool internal)
 {
     assert(options->loop_count <= REPLICA_LOOPS_MAX);
     struct partition *p = mem_zalloc(sizeof *p + options->loop_count * sizeof p->watches[0]);
@@ -103,8 +103,8 @@ struct status partition_open(struct partition *p, const struct log_open_options 
 void partition__take_offline(struct partition *p, struct status why)
 {
     if (!atomic_exchange(&p->offline, true))
-        LOG(LOG_ERROR, "replica", "partition %s-%d goes offline: %s: %s; its data is left as it is", p->topic, (int)p->index,
-            why.what, strerror(why.error));
+        LOG(LOG_ERROR, "replica", "partition %s-%d goes offline: %s: %s; its data is left as it is", p->topic,
+            (int)p->index, why.what, strerror(why.error));
     partition_wake_all(p);
 }
 

@@ -27,24 +27,24 @@ enum { REPLICA_LOOPS_MAX = 256 }; // loops that may watch a partition: the react
 struct replica_options {
     bool flush_before_visible; // durability fsync
     int32_t node_id;
-    uint32_t loop_count;       // loops[i] is watched as number i
+    uint32_t loop_count; // loops[i] is watched as number i
     struct io_loop *loops[REPLICA_LOOPS_MAX];
-    struct io_loop *flusher;   // gets a partition's `dirty` mail
+    struct io_loop *flusher; // gets a partition's `dirty` mail
     uint32_t dirty_mail_kind, watch_mail_kind;
-    struct io_pool *pool;      // chores
+    struct io_pool *pool; // chores
 };
 
 /* ---- one append: a batch of one client, or of a coordinator. Lives in its request until `done`. */
 struct append {
-    struct append *next;          // the queue's
+    struct append *next; // the queue's
     struct log_batch batch;
-    uint32_t loop;                // whose watch is woken when another thread finished it
+    uint32_t loop;                 // whose watch is woken when another thread finished it
     int32_t expected_leader_epoch; // -1: any
-    bool waits_for_flush;         // somebody waits: the flusher starts at once
-    int64_t now_ms;               // wall clock, for the log
+    bool waits_for_flush;          // somebody waits: the flusher starts at once
+    int64_t now_ms;                // wall clock, for the log
 
-    int16_t error;                // Kafka error code, valid once done
-    _Atomic bool done;            // written and published, or refused
+    int16_t error;     // Kafka error code, valid once done
+    _Atomic bool done; // written and published, or refused
 };
 
 /* ---- chores */
@@ -57,10 +57,11 @@ struct chore {
 
 /* Who waits for a partition on one loop. */
 struct partition_watch {
-    struct io_mail mail; // first; kind is options->watch_mail_kind; each one received carries a reference to the partition
+    struct io_mail
+        mail; // first; kind is options->watch_mail_kind; each one received carries a reference to the partition
     struct partition *partition;
     _Atomic bool armed;
-    struct list waits;   // the loop's own
+    struct list waits; // the loop's own
 };
 
 struct partition_config {
@@ -73,8 +74,8 @@ struct partition_config {
 };
 
 /* ---- life. Counted; the table of the broker holds one reference, every watcher and chore its own. */
-struct partition *partition_create(const struct replica_options *options, const char *topic, struct uuid topic_id, int32_t index,
-                                   const char *log_dir, bool internal);
+struct partition *partition_create(const struct replica_options *options, const char *topic, struct uuid topic_id,
+                                   int32_t index, const char *log_dir, bool internal);
 void partition_ref(struct partition *p);
 void partition_unref(struct partition *p); // the last one frees log and memory
 /* Gives it its log, making the directory when it does not exist yet. `options->directory` is ignored: the partition knows.
@@ -146,6 +147,6 @@ int16_t partition_read(struct partition *p, enum read_as as, int64_t offset, uin
 
 /* ---- watching, by the loop's own thread. */
 struct partition_watch *partition_watch_get(struct partition *p, uint32_t loop); // made on first use
-void partition_watch_arm(struct partition_watch *watch);    // then look at the condition once more
+void partition_watch_arm(struct partition_watch *watch);                         // then look at the condition once more
 void partition_watch_disarm(struct partition_watch *watch);
 void partition_wake_all(struct partition *p);

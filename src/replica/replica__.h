@@ -14,14 +14,14 @@ struct partition {
 
     /* the turn, and what waits for it */
     _Atomic bool turn;
-    _Atomic(struct append *) queue;     // newest first
-    _Atomic(struct chore *) chores;     // newest first
+    _Atomic(struct append *) queue;         // newest first
+    _Atomic(struct chore *) chores;         // newest first
     struct append *pending, **pending_tail; // taken from the queue, in order; the turn's
-    struct chore *chores_taken;         // in order; the turn's
-    struct chore own_chore;             // roll, or first opening
+    struct chore *chores_taken;             // in order; the turn's
+    struct chore own_chore;                 // roll, or first opening
     bool own_chore_busy;
 
-    _Atomic(struct log *) log;          // NULL while it has none
+    _Atomic(struct log *) log; // NULL while it has none
     bool opens_later;
     struct log_open_options open_options;
 

@@ -12,8 +12,8 @@
 #include "replica/replica__.h"
 #include "wire/gen/errors.h"
 
-enum { GROUP_MAX = 128 };            // appends in one write
-enum { GROUP_SIZE_MAX = 64 << 20 };  // bytes in one write
+enum { GROUP_MAX = 128 };           // appends in one write
+enum { GROUP_SIZE_MAX = 64 << 20 }; // bytes in one write
 static const uint32_t NO_LOOP = UINT32_MAX;
 
 bool partition_turn_try(struct partition *p)
@@ -189,7 +189,8 @@ static void group_write(struct partition *p, struct log *log, struct group *grou
 {
     if (group->count == 0)
         return;
-    struct status s = log_append(log, group->batches, group->count, partition_leader_epoch(p), group->appends[0]->now_ms);
+    struct status s =
+        log_append(log, group->batches, group->count, partition_leader_epoch(p), group->appends[0]->now_ms);
     bool fsync = p->options->flush_before_visible;
     bool advanced = false;
     if (!status_is_ok(s))
@@ -218,7 +219,8 @@ static bool work(struct partition *p, uint32_t own_loop)
             return true;
         }
         if (!log) {
-            refuse_all(p, partition_is_retired(p) ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : KAFKA_KAFKA_STORAGE_ERROR, own_loop);
+            refuse_all(p, partition_is_retired(p) ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : KAFKA_KAFKA_STORAGE_ERROR,
+                       own_loop);
             break;
         }
         config_refresh(p, log);

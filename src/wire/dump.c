@@ -13,7 +13,8 @@ static void put_base64(struct buffer *out, struct slice s)
 {
     for (size_t i = 0; i < s.size; i += 3) {
         size_t left = s.size - i;
-        uint32_t bits = (uint32_t)s.data[i] << 16 | (left > 1 ? (uint32_t)s.data[i + 1] << 8 : 0) | (left > 2 ? s.data[i + 2] : 0u);
+        uint32_t bits =
+            (uint32_t)s.data[i] << 16 | (left > 1 ? (uint32_t)s.data[i + 1] << 8 : 0) | (left > 2 ? s.data[i + 2] : 0u);
         char text[4] = {BASE64[bits >> 18], BASE64[bits >> 12 & 63], left > 1 ? BASE64[bits >> 6 & 63] : '=',
                         left > 2 ? BASE64[bits & 63] : '='};
         buffer_append(out, text, sizeof text);
@@ -76,7 +77,8 @@ static void dump_value(struct buffer *out, const struct wire_field *field, int16
         buffer_printf(out, "%lld", (long long)*(const int64_t *)at);
         return;
     case WIRE_F64:
-        buffer_printf(out, *(const double *)at == (double)(int64_t)*(const double *)at ? "%.1f" : "%.17g", *(const double *)at);
+        buffer_printf(out, *(const double *)at == (double)(int64_t) * (const double *)at ? "%.1f" : "%.17g",
+                      *(const double *)at);
         return;
     case WIRE_UUID:
         uuid_to_text(*(const struct uuid *)at, text);
@@ -94,7 +96,8 @@ static void dump_value(struct buffer *out, const struct wire_field *field, int16
 
 static size_t value_size(const struct wire_field *field)
 {
-    static const size_t SIZES[] = {sizeof(bool), 1, 2, 2, 4, 4, 8, 8, sizeof(struct uuid), sizeof(struct slice), sizeof(struct slice)};
+    static const size_t SIZES[] = {sizeof(bool),        1, 2, 2, 4, 4, 8, 8, sizeof(struct uuid), sizeof(struct slice),
+                                   sizeof(struct slice)};
     return field->type == WIRE_STRUCT ? field->of->size : SIZES[field->type];
 }
 

@@ -22,7 +22,8 @@ void wire_read_tag(struct wire_reader *r, uint32_t *ret_tag, struct slice *ret_b
     *ret_bytes = bytes ? slice_of(bytes, size) : SLICE_NULL;
 }
 
-void wire_keep_tag(struct wire_reader *r, struct arena *arena, struct wire_tags *tags, int32_t count_max, uint32_t tag, struct slice bytes)
+void wire_keep_tag(struct wire_reader *r, struct arena *arena, struct wire_tags *tags, int32_t count_max, uint32_t tag,
+                   struct slice bytes)
 {
     if (r->failed)
         return;
@@ -54,5 +55,7 @@ int16_t wire_response_header_version(int16_t key, int16_t version)
 {
     const struct wire_api *api = wire_api_find(key);
     assert(api);
-    return key != API_API_VERSIONS && is_flexible(api->response, version) ? 1 : 0; // KIP-511: readable before versions are known
+    return key != API_API_VERSIONS && is_flexible(api->response, version)
+               ? 1
+               : 0; // KIP-511: readable before versions are known
 }

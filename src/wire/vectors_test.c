@@ -30,7 +30,8 @@ static bool json_says(const struct wire_message *message, int16_t version, const
     json_t *theirs = json_loads(stated, JSON_DECODE_ANY, NULL);
     bool equal = ours && theirs && json_equal(ours, theirs);
     if (!equal)
-        print_error("%s %d\nours   %.*s\ntheirs %s\n", message->name, version, (int)dump.size, (char *)dump.data, stated);
+        print_error("%s %d\nours   %.*s\ntheirs %s\n", message->name, version, (int)dump.size, (char *)dump.data,
+                    stated);
     json_decref(ours);
     json_decref(theirs);
     return equal;
@@ -61,8 +62,8 @@ static bool vector_holds(char *line)
         message->write(&writer, version, value);
     bool same = holds && !wire_writer_failed(&writer) && writer.size == size && memcmp(writer.data, bytes, size) == 0;
     if (!same)
-        print_error("vector %s %s %s %s: read %d, written %zu of %zu bytes\n", fields[0], fields[1], fields[2], fields[3], holds,
-                    writer.size, size);
+        print_error("vector %s %s %s %s: read %d, written %zu of %zu bytes\n", fields[0], fields[1], fields[2],
+                    fields[3], holds, writer.size, size);
     mem_free(bytes);
     return same;
 }
@@ -124,7 +125,8 @@ static void a_count_larger_than_its_frame_is_refused(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_vector_round_trips), cmocka_unit_test(no_cut_frame_is_taken_for_whole),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_vector_round_trips),
+                                       cmocka_unit_test(no_cut_frame_is_taken_for_whole),
                                        cmocka_unit_test(a_count_larger_than_its_frame_is_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -116,7 +116,7 @@ void wire_write_varint(struct wire_writer *w, int32_t value);
 void wire_write_varlong(struct wire_writer *w, int64_t value);
 void wire_write_string(struct wire_writer *w, bool flexible, struct slice value); // null as null
 void wire_write_bytes(struct wire_writer *w, bool flexible, struct slice value);
-void wire_write_bytes_size(struct wire_writer *w, bool flexible, size_t size); // the bytes follow some other way
+void wire_write_bytes_size(struct wire_writer *w, bool flexible, size_t size);    // the bytes follow some other way
 void wire_write_array_count(struct wire_writer *w, bool flexible, int32_t count); // -1: null
 size_t wire_uvarint_size(uint32_t value);
 /* Tagged fields at the end of a struct: how many, then each known one, then the kept ones; used by generated code. */
@@ -127,17 +127,30 @@ typedef void wire_init_fn(void *message);
 typedef void wire_read_fn(struct wire_reader *r, int16_t version, struct arena *arena, void *ret_message);
 typedef void wire_write_fn(struct wire_writer *w, int16_t version, const void *message);
 
-enum wire_type { WIRE_BOOL, WIRE_I8, WIRE_I16, WIRE_U16, WIRE_I32, WIRE_U32, WIRE_I64, WIRE_F64, WIRE_UUID, WIRE_STRING, WIRE_BYTES, WIRE_STRUCT };
+enum wire_type {
+    WIRE_BOOL,
+    WIRE_I8,
+    WIRE_I16,
+    WIRE_U16,
+    WIRE_I32,
+    WIRE_U32,
+    WIRE_I64,
+    WIRE_F64,
+    WIRE_UUID,
+    WIRE_STRING,
+    WIRE_BYTES,
+    WIRE_STRUCT
+};
 
 struct wire_field {
-    const char *name;            // as in the layout
-    enum wire_type type;         // of the element for an array
-    bool is_array, is_pointer;   // is_pointer: a nullable struct
-    uint32_t offset, count_offset; // in the struct
-    uint64_t versions;           // bit v: present in version v (tagged or not)
-    uint64_t tagged;             // bit v: a tagged field in version v
+    const char *name;                  // as in the layout
+    enum wire_type type;               // of the element for an array
+    bool is_array, is_pointer;         // is_pointer: a nullable struct
+    uint32_t offset, count_offset;     // in the struct
+    uint64_t versions;                 // bit v: present in version v (tagged or not)
+    uint64_t tagged;                   // bit v: a tagged field in version v
     bool (*is_unsent)(const void *of); // tagged: equals its default, so it is not sent; of: the struct it lies in
-    const struct wire_struct *of; // WIRE_STRUCT
+    const struct wire_struct *of;      // WIRE_STRUCT
 };
 
 struct wire_struct {
@@ -161,7 +174,7 @@ struct wire_message {
 struct wire_api {
     int16_t key;
     const char *name;
-    int16_t version_min, version_max;             // of the layouts
+    int16_t version_min, version_max; // of the layouts
     const struct wire_message *request, *response;
 };
 
@@ -173,7 +186,8 @@ const struct wire_message *wire_messages(int *ret_count);
 /* Header versions: 0 to 2 for requests, 0 or 1 for responses (ApiVersions: always 0). */
 int16_t wire_request_header_version(int16_t key, int16_t version);
 int16_t wire_response_header_version(int16_t key, int16_t version);
-const char *kafka_error_name(int16_t code); // "NOT_LEADER_OR_FOLLOWER"; "UNKNOWN_SERVER_ERROR" for codes that don't exist
+const char *
+kafka_error_name(int16_t code); // "NOT_LEADER_OR_FOLLOWER"; "UNKNOWN_SERVER_ERROR" for codes that don't exist
 /* JSON of a message, field names with a lower case first letter, bytes as base64, uuids as text. */
 void wire_message_dump(struct buffer *out, const struct wire_message *message, int16_t version, const void *value);
 
