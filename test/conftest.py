@@ -18,6 +18,7 @@ from harness.clients import PYTHON_CLIENTS, Client  # noqa: E402
 
 def pytest_addoption(parser):
     parser.addoption("--broker", choices=("ottla", "kafka"), default=os.environ.get("BROKER", "ottla"))
+    parser.addoption("--record", action="store_true", help="oracle: write down Kafka's answers (with --broker kafka)")
 
 
 def pytest_configure(config):
