@@ -25,18 +25,22 @@ struct ctrl_format_options {
     int log_dir_count;
     const char *metadata_dir;        // one of them, or another directory
     struct ctrl_listener controller; // the voter's endpoint
+    bool static_voters;              // controller.quorum.voters is given: kraft.version 0, no voters on the disk
     int64_t now_ms;                  // wall clock
 };
-/* meta.properties everywhere, bootstrap.checkpoint and the first snapshot with the voters in the metadata directory. */
+/* bootstrap.checkpoint everywhere, the first snapshot with the voters in the metadata directory, then meta.properties; the
+ * metadata directory first, so that after a crash the others are empty ones that may join it. */
 MUST_USE struct status ctrl_format(const struct ctrl_format_options *options);
-/* True when none of the directories has meta.properties nor anything else in it. */
+/* True when none of the directories has meta.properties nor anything else in it, but what a format that was cut short may
+ * leave (and .lock). */
 MUST_USE struct status ctrl_is_unformatted(const char *const *log_dirs, int log_dir_count, const char *metadata_dir,
                                            bool *ret_unformatted);
 
 /* ---- opening: latest snapshot + log tail -> image; new raft epoch in quorum-state (synced), LeaderChange; on a new log the
- * bootstrap records. Refused with a clear log line: newer records or levels, more than one voter, another node's voter. */
+ * bootstrap records; RegisterController; all of it flushed. ENOTSUP with a clear log line: newer records or levels, more
+ * than one voter, another node's voter, no voter. */
 struct ctrl_options {
-    const char *metadata_dir; // holds __cluster_metadata-0
+    const char *metadata_dir; // holds meta.properties and __cluster_metadata-0
     int32_t node_id;
     struct ctrl_listener controller; // endpoint in the voter set and controller registration
     const struct meta_settings *settings;
@@ -48,7 +52,7 @@ MUST_USE struct status ctrl_open(const struct ctrl_options *options, struct ctrl
 MUST_USE struct status ctrl_close(struct ctrl *ctrl);
 void ctrl_free(struct ctrl *ctrl); // NULL is fine; without ctrl_close: nothing is written
 
-const struct meta_image *ctrl_view(const struct ctrl *ctrl); // working state; may hold unflushed changes
+const struct meta_image *ctrl_view(const struct ctrl *ctrl); // working state; changes with the next command
 struct meta_image *ctrl_image(struct ctrl *ctrl);            // counted
 int32_t ctrl_leader_epoch(const struct ctrl *ctrl);
 int64_t ctrl_end_offset(const struct ctrl *ctrl);
@@ -76,18 +80,22 @@ struct ctrl_registration {
     struct slice rack;              // null: none
     const struct uuid *directories; // ids of its log directories (meta.properties)
     int32_t directory_count;
+    int64_t previous_epoch; // of dir_clean_mark_take; -1 when there was no mark
 };
-/* Registers fenced. Raises nothing yet. The broker epoch is the record's offset. */
+/* Registers fenced. Where the node is in an ISR still (it did not stop cleanly) it is taken out first, and with
+ * eligible.leader.replicas.version 1 out of the ELR too unless `previous_epoch` is the registered one (KIP-966). The broker
+ * epoch is the offset of the batch. */
 MUST_USE struct status ctrl_register_broker(struct ctrl *ctrl, const struct ctrl_registration *registration,
                                             int64_t now_ms, int64_t *ret_broker_epoch);
-/* Unfences and elects: every partition this node may lead gets it as leader with a new leader epoch (also where it was the
- * leader all along: an unclean start). */
+/* Unfences and elects (ISR, ELR, last known leader): every partition without a leader that this node may lead gets it, with a
+ * new leader epoch. Registering took away what it led. ENOENT: it is not registered. */
 MUST_USE struct status ctrl_unfence_broker(struct ctrl *ctrl, int32_t node_id, int64_t now_ms);
 /* What a clean stop leaves: in controlled shutdown, no leaders, ELR, fenced. */
 MUST_USE struct status ctrl_shutdown_broker(struct ctrl *ctrl, int32_t node_id, int64_t now_ms);
-/* Partitions of a lost directory get no leader. */
+/* Partitions of a lost directory get no leader on that node. */
 MUST_USE struct status ctrl_directory_offline(struct ctrl *ctrl, int32_t node_id, struct uuid directory,
                                               int64_t now_ms);
+/* The next block of 1000. ESTALE: not the node's epoch; ERANGE: none are left. */
 MUST_USE struct status ctrl_producer_ids_allocate(struct ctrl *ctrl, int32_t node_id, int64_t broker_epoch,
                                                   int64_t now_ms, int64_t *ret_first_id, int32_t *ret_count);
 
