@@ -30,6 +30,15 @@ static inline int64_t max_i64(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
+/* a - b, or the nearest that there is: times in data may be anything. */
+static inline int64_t sub_i64(int64_t a, int64_t b)
+{
+    int64_t result;
+    if (__builtin_sub_overflow(a, b, &result))
+        return b > 0 ? INT64_MIN : INT64_MAX;
+    return result;
+}
+
 /* ---- status: an operating failure, passed up by value. `error` is an errno value, 0 for success; `what` is static text
  * naming the step that failed. */
 struct status {

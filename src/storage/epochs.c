@@ -69,9 +69,11 @@ struct status epochs__save(struct log *log)
     return file__replace(path, bytes.data, bytes.size);
 }
 
-/* An epoch that wrote nothing gives way to the next one at the same offset. */
+/* An epoch that wrote nothing gives way to the next one at the same offset. A batch without an epoch (-1) says nothing. */
 bool epochs__note(struct log *log, int32_t epoch, int64_t start_offset)
 {
+    if (epoch < 0)
+        return false;
     io_lock_take(log->lock);
     bool is_new = log->epoch_count == 0 || log->epochs[log->epoch_count - 1].epoch < epoch;
     if (is_new) {

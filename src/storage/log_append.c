@@ -14,8 +14,8 @@ enum { PIECES_MAX = 256 }; // below IOV_MAX, and 4 KiB of stack
 static bool waited_long_enough(const struct log *log, const struct log_segment *active, int64_t next_max_timestamp_ms,
                                int64_t now_ms)
 {
-    int64_t waited_ms =
-        active->first_timestamp_ms >= 0 ? next_max_timestamp_ms - active->first_timestamp_ms : now_ms - active->made_ms;
+    int64_t waited_ms = active->first_timestamp_ms >= 0 ? sub_i64(next_max_timestamp_ms, active->first_timestamp_ms)
+                                                        : now_ms - active->made_ms;
     return waited_ms > log->config.segment_ms - log->jitter_ms;
 }
 

@@ -106,7 +106,8 @@ static void producer_restore(struct log *log, const struct producer_snapshot_pro
 
 static bool has_expired(const struct log *log, const struct producer_snapshot_producer_entry *entry, int64_t now_ms)
 {
-    return entry->current_txn_first_offset < 0 && now_ms - entry->timestamp >= log->config.producer_id_expiration_ms;
+    return entry->current_txn_first_offset < 0 &&
+           sub_i64(now_ms, entry->timestamp) >= log->config.producer_id_expiration_ms;
 }
 
 static bool is_sound(const struct producer_snapshot_producer_entry *entry)

@@ -164,7 +164,7 @@ void log_producers_expire(struct log *log, int64_t now_ms)
         next = hash_iterate(&log->producers, node);
         struct producer *producer = CONTAINER_OF(node, struct producer, in_producers);
         if (producer->txn_first_offset < 0 &&
-            now_ms - producer->last_timestamp_ms >= log->config.producer_id_expiration_ms)
+            sub_i64(now_ms, producer->last_timestamp_ms) >= log->config.producer_id_expiration_ms)
             drop(log, producer);
     }
 }

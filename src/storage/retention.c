@@ -31,7 +31,7 @@ static struct status age_of(struct log_segment *segment, int64_t now_ms, int64_t
             return STATUS(-error, "look at a segment");
         timestamp_ms = stat.modified_ms;
     }
-    *ret_age_ms = now_ms - timestamp_ms;
+    *ret_age_ms = sub_i64(now_ms, timestamp_ms);
     return STATUS_OK;
 }
 

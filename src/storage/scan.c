@@ -20,6 +20,10 @@ static struct status window(struct scan *scan, int64_t size, struct slice *ret_b
 {
     int64_t left = scan->file_size - scan->position, have = scan->chunk_at + (int64_t)scan->chunk.size - scan->position;
     int64_t wanted = min_i64(size, left);
+    if (wanted <= 0) {
+        *ret_bytes = SLICE_NULL;
+        return STATUS_OK;
+    }
     if (scan->position < scan->chunk_at || have < wanted) {
         int64_t read = min_i64(max_i64(wanted, CHUNK_BYTES), left);
         scan->chunk.size = 0;
@@ -33,8 +37,8 @@ static struct status window(struct scan *scan, int64_t size, struct slice *ret_b
     return STATUS_OK;
 }
 
-/* The batch at the position; found=false where there is no intact one that continues the log. */
-static struct status next_batch(struct scan *scan, struct slice *ret_batch, bool *ret_found)
+/* The batch at the position; found=false where there is no intact one. */
+static struct status intact_batch(struct scan *scan, struct slice *ret_batch, bool *ret_found)
 {
     *ret_found = false;
     TRY(window(scan, RECORD_BATCH_HEAD_BYTES, ret_batch));
@@ -45,9 +49,17 @@ static struct status next_batch(struct scan *scan, struct slice *ret_batch, bool
         return STATUS_OK;
     TRY(window(scan, size, ret_batch));
     const uint8_t *b = ret_batch->data;
-    *ret_found = record_batch_is_intact(*ret_batch) && record_batch_base_offset(b) >= scan->next_offset &&
+    *ret_found = record_batch_is_intact(*ret_batch) && record_batch_base_offset(b) >= scan->segment->base_offset &&
                  record_batch_last_delta(b) >= 0 &&
                  record_batch_next_offset(b) - 1 - scan->segment->base_offset <= INT32_MAX;
+    return STATUS_OK;
+}
+
+/* The same where it continues the log. */
+static struct status next_batch(struct scan *scan, struct slice *ret_batch, bool *ret_found)
+{
+    TRY(intact_batch(scan, ret_batch, ret_found));
+    *ret_found = *ret_found && record_batch_base_offset(ret_batch->data) >= scan->next_offset;
     return STATUS_OK;
 }
 
@@ -139,20 +151,21 @@ static struct status cut_tail(struct scan *scan)
 }
 
 /* ---- scanning */
-struct first_head {
-    int64_t expected_last_offset;
-    bool fits;
-};
-
-static bool check_head(void *context, const uint8_t *head, int64_t position)
+/* Whether the index is right about its last entry: an intact batch lies there and ends with that offset. */
+static struct status agrees(struct scan *scan, const struct index_entry *place, bool *ret_agrees)
 {
-    (void)position;
-    struct first_head *check = context;
-    check->fits = record_batch_next_offset(head) - 1 == check->expected_last_offset;
-    return false;
+    struct slice batch;
+    *ret_agrees = false;
+    if (place->value >= scan->file_size)
+        return STATUS_OK;
+    scan->position = place->value;
+    TRY(intact_batch(scan, &batch, ret_agrees));
+    int64_t expected = scan->segment->base_offset + (int64_t)place->key;
+    *ret_agrees = *ret_agrees && record_batch_next_offset(batch.data) - 1 == expected;
+    return STATUS_OK;
 }
 
-/* The index up to the recovery point was synced with it: the scan starts at its last entry, if a batch is there. */
+/* The index up to the recovery point was synced with it: the scan starts at its last entry, or else at the beginning. */
 struct status scan__start(struct scan *scan, int64_t recovery_point)
 {
     struct log_segment *segment = scan->segment;
@@ -160,15 +173,8 @@ struct status scan__start(struct scan *scan, int64_t recovery_point)
     struct index_entry place, time;
     bool placed, timed;
     TRY(index__last(segment, INDEX_OFFSET, &place, &placed));
-    if (placed) {
-        struct first_head check = {.expected_last_offset = segment->base_offset + (int64_t)place.key};
-        struct status s = place.value < scan->file_size
-                              ? segment__heads(segment, place.value, scan->file_size, check_head, &check, NULL)
-                              : STATUS_OK;
-        if (s.error != 0 && s.error != EBADMSG)
-            return s;
-        placed = check.fits;
-    }
+    if (placed)
+        TRY(agrees(scan, &place, &placed));
     if (!placed)
         TRY(index__truncate(segment, segment->base_offset, 0));
     TRY(index__last(segment, INDEX_TIME, &time, &timed));
