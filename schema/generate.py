@@ -260,8 +260,8 @@ def read_body(struct):
         lines += guarded(condition(field.versions - field.tagged, message), read_field(struct, field, False, flexible))
     if not struct.has_tags:
         return lines
-    tags = ["int32_t count = wire_read_tag_count(frame);", "for (int32_t n = 0; n < count && !frame->failed; n++) {",
-            "    uint32_t tag;", "    struct slice bytes;", "    wire_read_tag(frame, &tag, &bytes);"]
+    tags = ["int32_t count = wire__read_tag_count(frame);", "for (int32_t n = 0; n < count && !frame->failed; n++) {",
+            "    uint32_t tag;", "    struct slice bytes;", "    wire__read_tag(frame, &tag, &bytes);"]
     cases = []
     for field in sorted((f for f in struct.fields if f.tagged), key=lambda f: f.tag):
         cond = condition(field.tagged, message)
@@ -273,7 +273,7 @@ def read_body(struct):
                   "        wire_reader_init(r, bytes.data, bytes.size);"] + \
                  ["        " + line for line in read_field(struct, field, True, "true")] + \
                  ["        if (!wire_reader_finish(r))", "            wire_reader_fail(frame);"]
-    keep = "wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);"
+    keep = "wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);"
     tags += cases + (["    } else {", f"        {keep}", "    }"] if cases else [f"    {keep}"]) + ["}"]
     return lines + guarded(condition(message.flexible, message),
                            ["struct wire_reader *frame = r;"] + tags)

@@ -8,6 +8,7 @@
  */
 #include "broker/broker__.h"
 #include "wire/gen/api_versions.h"
+#include "wire/gen/headers.h"
 
 enum { ARENA_BLOCK_BYTES = 4096, REPLY_KEPT_BYTES = 64 << 10, REQUESTS_KEPT = 256 };
 

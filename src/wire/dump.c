@@ -2,6 +2,8 @@
 /* wire/dump.c - any message as JSON, by its table of fields: for tests, dumps and traces, never on a hot path. */
 #include "wire/wire.h"
 
+#include <math.h>
+
 static const char BASE64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 static void put(struct buffer *out, const char *text)
@@ -51,6 +53,20 @@ static void put_slice(struct buffer *out, enum wire_type type, struct slice s)
     }
 }
 
+/* As Java's JSON: whole numbers with one digit after the point, what is no number as text. */
+static void put_double(struct buffer *out, double value)
+{
+    static const double EXACT_MAX = 9007199254740992; // 2^53
+    if (isnan(value))
+        buffer_printf(out, "\"NaN\"");
+    else if (isinf(value))
+        buffer_printf(out, value > 0 ? "\"Infinity\"" : "\"-Infinity\"");
+    else if (fabs(value) <= EXACT_MAX && value == (double)(int64_t)value)
+        buffer_printf(out, "%.1f", value);
+    else
+        buffer_printf(out, "%.17g", value);
+}
+
 static void dump_value(struct buffer *out, const struct wire_field *field, int16_t version, const void *at)
 {
     char text[UUID_TEXT_SIZE];
@@ -77,8 +93,7 @@ static void dump_value(struct buffer *out, const struct wire_field *field, int16
         buffer_printf(out, "%lld", (long long)*(const int64_t *)at);
         return;
     case WIRE_F64:
-        buffer_printf(out, *(const double *)at == (double)(int64_t) * (const double *)at ? "%.1f" : "%.17g",
-                      *(const double *)at);
+        put_double(out, *(const double *)at);
         return;
     case WIRE_UUID:
         uuid_to_text(*(const struct uuid *)at, text);

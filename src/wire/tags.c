@@ -4,7 +4,7 @@
  */
 #include "wire/wire__.h"
 
-int32_t wire_read_tag_count(struct wire_reader *r)
+int32_t wire__read_tag_count(struct wire_reader *r)
 {
     uint32_t count = wire_read_uvarint(r);
     if (count > wire_reader_left(r)) {
@@ -14,7 +14,7 @@ int32_t wire_read_tag_count(struct wire_reader *r)
     return (int32_t)count;
 }
 
-void wire_read_tag(struct wire_reader *r, uint32_t *ret_tag, struct slice *ret_bytes)
+void wire__read_tag(struct wire_reader *r, uint32_t *ret_tag, struct slice *ret_bytes)
 {
     *ret_tag = wire_read_uvarint(r);
     uint32_t size = wire_read_uvarint(r);
@@ -22,8 +22,8 @@ void wire_read_tag(struct wire_reader *r, uint32_t *ret_tag, struct slice *ret_b
     *ret_bytes = bytes ? slice_of(bytes, size) : SLICE_NULL;
 }
 
-void wire_keep_tag(struct wire_reader *r, struct arena *arena, struct wire_tags *tags, int32_t count_max, uint32_t tag,
-                   struct slice bytes)
+void wire__keep_tag(struct wire_reader *r, struct arena *arena, struct wire_tags *tags, int32_t count_max, uint32_t tag,
+                    struct slice bytes)
 {
     if (r->failed)
         return;

@@ -190,5 +190,3 @@ const char *
 kafka_error_name(int16_t code); // "NOT_LEADER_OR_FOLLOWER"; "UNKNOWN_SERVER_ERROR" for codes that don't exist
 /* JSON of a message, field names with a lower case first letter, bytes as base64, uuids as text. */
 void wire_message_dump(struct buffer *out, const struct wire_message *message, int16_t version, const void *value);
-
-#include "wire/gen/headers.h"

@@ -23,12 +23,12 @@ void begin_quorum_epoch_request_partition_data_read(struct wire_reader *r, int16
     s->leader_epoch = wire_read_i32(r);
     if (version >= 1) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -78,12 +78,12 @@ void begin_quorum_epoch_request_topic_data_read(struct wire_reader *r, int16_t v
         s->partitions_count = 0;
     if (version >= 1) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -134,12 +134,12 @@ void begin_quorum_epoch_request_leader_endpoint_read(struct wire_reader *r, int1
     }
     if (version >= 1) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -211,12 +211,12 @@ void begin_quorum_epoch_request_read(struct wire_reader *r, int16_t version, str
     }
     if (version >= 1) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -286,12 +286,12 @@ void begin_quorum_epoch_response_partition_data_read(struct wire_reader *r, int1
     s->leader_epoch = wire_read_i32(r);
     if (version >= 1) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -339,12 +339,12 @@ void begin_quorum_epoch_response_topic_data_read(struct wire_reader *r, int16_t 
         s->partitions_count = 0;
     if (version >= 1) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -394,12 +394,12 @@ void begin_quorum_epoch_response_node_endpoint_read(struct wire_reader *r, int16
     }
     if (version >= 1) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -453,11 +453,11 @@ void begin_quorum_epoch_response_read(struct wire_reader *r, int16_t version, st
         s->topics_count = 0;
     if (version >= 1) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
+            wire__read_tag(frame, &tag, &bytes);
             if (tag == 0 && (version >= 1)) {
                 struct wire_reader inside, *r = &inside;
                 wire_reader_init(r, bytes.data, bytes.size);
@@ -474,7 +474,7 @@ void begin_quorum_epoch_response_read(struct wire_reader *r, int16_t version, st
                 if (!wire_reader_finish(r))
                     wire_reader_fail(frame);
             } else {
-                wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+                wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
             }
         }
     }

@@ -22,12 +22,12 @@ void controlled_shutdown_request_read(struct wire_reader *r, int16_t version, st
     }
     if (version >= 3) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -80,12 +80,12 @@ void controlled_shutdown_response_remaining_partition_read(struct wire_reader *r
     s->partition_index = wire_read_i32(r);
     if (version >= 3) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -131,12 +131,12 @@ void controlled_shutdown_response_read(struct wire_reader *r, int16_t version, s
         s->remaining_partitions_count = 0;
     if (version >= 3) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }

@@ -31,12 +31,12 @@ void create_acls_request_acl_creation_read(struct wire_reader *r, int16_t versio
     s->permission_type = wire_read_i8(r);
     if (version >= 2) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -99,12 +99,12 @@ void create_acls_request_read(struct wire_reader *r, int16_t version, struct are
         s->creations_count = 0;
     if (version >= 2) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -159,12 +159,12 @@ void create_acls_response_acl_creation_result_read(struct wire_reader *r, int16_
     s->error_message = wire_read_string(r, flexible, true);
     if (version >= 2) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -208,12 +208,12 @@ void create_acls_response_read(struct wire_reader *r, int16_t version, struct ar
         s->results_count = 0;
     if (version >= 2) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }

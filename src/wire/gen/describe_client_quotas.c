@@ -23,12 +23,12 @@ void describe_client_quotas_request_component_data_read(struct wire_reader *r, i
     s->match = wire_read_string(r, flexible, true);
     if (version >= 1) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -76,12 +76,12 @@ void describe_client_quotas_request_read(struct wire_reader *r, int16_t version,
     s->strict = wire_read_bool(r);
     if (version >= 1) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -139,12 +139,12 @@ void describe_client_quotas_response_entity_data_read(struct wire_reader *r, int
     s->entity_name = wire_read_string(r, flexible, true);
     if (version >= 1) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -182,12 +182,12 @@ void describe_client_quotas_response_value_data_read(struct wire_reader *r, int1
     s->value = wire_read_f64(r);
     if (version >= 1) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -242,12 +242,12 @@ void describe_client_quotas_response_entry_data_read(struct wire_reader *r, int1
         s->values_count = 0;
     if (version >= 1) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -304,12 +304,12 @@ void describe_client_quotas_response_read(struct wire_reader *r, int16_t version
         s->entries_count = 0;
     if (version >= 1) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }

@@ -17,12 +17,12 @@ void describe_quorum_request_partition_data_read(struct wire_reader *r, int16_t 
     describe_quorum_request_partition_data_init(s);
     s->partition_index = wire_read_i32(r);
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -60,12 +60,12 @@ void describe_quorum_request_topic_data_read(struct wire_reader *r, int16_t vers
     if (r->failed)
         s->partitions_count = 0;
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -109,12 +109,12 @@ void describe_quorum_request_read(struct wire_reader *r, int16_t version, struct
     if (r->failed)
         s->topics_count = 0;
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -173,12 +173,12 @@ void describe_quorum_response_replica_state_read(struct wire_reader *r, int16_t 
         s->last_caught_up_timestamp = wire_read_i64(r);
     }
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -248,12 +248,12 @@ void describe_quorum_response_partition_data_read(struct wire_reader *r, int16_t
     if (r->failed)
         s->observers_count = 0;
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -318,12 +318,12 @@ void describe_quorum_response_topic_data_read(struct wire_reader *r, int16_t ver
     if (r->failed)
         s->partitions_count = 0;
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -368,12 +368,12 @@ void describe_quorum_response_listener_read(struct wire_reader *r, int16_t versi
         s->port = (uint16_t)wire_read_i16(r);
     }
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -427,12 +427,12 @@ void describe_quorum_response_node_read(struct wire_reader *r, int16_t version, 
             s->listeners_count = 0;
     }
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -495,12 +495,12 @@ void describe_quorum_response_read(struct wire_reader *r, int16_t version, struc
             s->nodes_count = 0;
     }
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 

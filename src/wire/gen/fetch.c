@@ -32,12 +32,12 @@ void fetch_request_replica_state_read(struct wire_reader *r, int16_t version, st
     }
     if (version >= 12) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -88,11 +88,11 @@ void fetch_request_fetch_partition_read(struct wire_reader *r, int16_t version, 
     s->partition_max_bytes = wire_read_i32(r);
     if (version >= 12) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
+            wire__read_tag(frame, &tag, &bytes);
             if (tag == 0 && (version >= 17)) {
                 struct wire_reader inside, *r = &inside;
                 wire_reader_init(r, bytes.data, bytes.size);
@@ -106,7 +106,7 @@ void fetch_request_fetch_partition_read(struct wire_reader *r, int16_t version, 
                 if (!wire_reader_finish(r))
                     wire_reader_fail(frame);
             } else {
-                wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+                wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
             }
         }
     }
@@ -212,12 +212,12 @@ void fetch_request_fetch_topic_read(struct wire_reader *r, int16_t version, stru
         s->partitions_count = 0;
     if (version >= 12) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -282,12 +282,12 @@ void fetch_request_forgotten_topic_read(struct wire_reader *r, int16_t version, 
     }
     if (version >= 12) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -382,11 +382,11 @@ void fetch_request_read(struct wire_reader *r, int16_t version, struct arena *ar
     }
     if (version >= 12) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
+            wire__read_tag(frame, &tag, &bytes);
             if (tag == 0 && (version >= 12)) {
                 struct wire_reader inside, *r = &inside;
                 wire_reader_init(r, bytes.data, bytes.size);
@@ -400,7 +400,7 @@ void fetch_request_read(struct wire_reader *r, int16_t version, struct arena *ar
                 if (!wire_reader_finish(r))
                     wire_reader_fail(frame);
             } else {
-                wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+                wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
             }
         }
     }
@@ -554,12 +554,12 @@ void fetch_response_epoch_end_offset_read(struct wire_reader *r, int16_t version
     }
     if (version >= 12) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -609,12 +609,12 @@ void fetch_response_leader_id_and_epoch_read(struct wire_reader *r, int16_t vers
     }
     if (version >= 12) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -664,12 +664,12 @@ void fetch_response_snapshot_id_read(struct wire_reader *r, int16_t version, str
     }
     if (version >= 12) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -710,12 +710,12 @@ void fetch_response_aborted_transaction_read(struct wire_reader *r, int16_t vers
     }
     if (version >= 12) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -782,11 +782,11 @@ void fetch_response_partition_data_read(struct wire_reader *r, int16_t version, 
     s->records = wire_read_bytes(r, flexible, true);
     if (version >= 12) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
+            wire__read_tag(frame, &tag, &bytes);
             if (tag == 0 && (version >= 12)) {
                 struct wire_reader inside, *r = &inside;
                 wire_reader_init(r, bytes.data, bytes.size);
@@ -806,7 +806,7 @@ void fetch_response_partition_data_read(struct wire_reader *r, int16_t version, 
                 if (!wire_reader_finish(r))
                     wire_reader_fail(frame);
             } else {
-                wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+                wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
             }
         }
     }
@@ -950,12 +950,12 @@ void fetch_response_fetchable_topic_response_read(struct wire_reader *r, int16_t
         s->partitions_count = 0;
     if (version >= 12) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -1014,12 +1014,12 @@ void fetch_response_node_endpoint_read(struct wire_reader *r, int16_t version, s
     }
     if (version >= 12) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -1087,11 +1087,11 @@ void fetch_response_read(struct wire_reader *r, int16_t version, struct arena *a
         s->responses_count = 0;
     if (version >= 12) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
+            wire__read_tag(frame, &tag, &bytes);
             if (tag == 0 && (version >= 16)) {
                 struct wire_reader inside, *r = &inside;
                 wire_reader_init(r, bytes.data, bytes.size);
@@ -1108,7 +1108,7 @@ void fetch_response_read(struct wire_reader *r, int16_t version, struct arena *a
                 if (!wire_reader_finish(r))
                     wire_reader_fail(frame);
             } else {
-                wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+                wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
             }
         }
     }

@@ -18,12 +18,12 @@ void fetch_snapshot_request_snapshot_id_read(struct wire_reader *r, int16_t vers
     s->end_offset = wire_read_i64(r);
     s->epoch = wire_read_i32(r);
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -56,11 +56,11 @@ void fetch_snapshot_request_partition_snapshot_read(struct wire_reader *r, int16
     fetch_snapshot_request_snapshot_id_read(r, version, arena, &s->snapshot_id);
     s->position = wire_read_i64(r);
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
+        wire__read_tag(frame, &tag, &bytes);
         if (tag == 0 && (version >= 1)) {
             struct wire_reader inside, *r = &inside;
             wire_reader_init(r, bytes.data, bytes.size);
@@ -68,7 +68,7 @@ void fetch_snapshot_request_partition_snapshot_read(struct wire_reader *r, int16
             if (!wire_reader_finish(r))
                 wire_reader_fail(frame);
         } else {
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -132,12 +132,12 @@ void fetch_snapshot_request_topic_snapshot_read(struct wire_reader *r, int16_t v
     if (r->failed)
         s->partitions_count = 0;
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -185,11 +185,11 @@ void fetch_snapshot_request_read(struct wire_reader *r, int16_t version, struct 
     if (r->failed)
         s->topics_count = 0;
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
+        wire__read_tag(frame, &tag, &bytes);
         if (tag == 0) {
             struct wire_reader inside, *r = &inside;
             wire_reader_init(r, bytes.data, bytes.size);
@@ -197,7 +197,7 @@ void fetch_snapshot_request_read(struct wire_reader *r, int16_t version, struct 
             if (!wire_reader_finish(r))
                 wire_reader_fail(frame);
         } else {
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -270,12 +270,12 @@ void fetch_snapshot_response_snapshot_id_read(struct wire_reader *r, int16_t ver
     s->end_offset = wire_read_i64(r);
     s->epoch = wire_read_i32(r);
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -312,12 +312,12 @@ void fetch_snapshot_response_leader_id_and_epoch_read(struct wire_reader *r, int
     s->leader_id = wire_read_i32(r);
     s->leader_epoch = wire_read_i32(r);
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -353,11 +353,11 @@ void fetch_snapshot_response_partition_snapshot_read(struct wire_reader *r, int1
     s->position = wire_read_i64(r);
     s->unaligned_records = wire_read_bytes(r, true, false);
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
+        wire__read_tag(frame, &tag, &bytes);
         if (tag == 0) {
             struct wire_reader inside, *r = &inside;
             wire_reader_init(r, bytes.data, bytes.size);
@@ -365,7 +365,7 @@ void fetch_snapshot_response_partition_snapshot_read(struct wire_reader *r, int1
             if (!wire_reader_finish(r))
                 wire_reader_fail(frame);
         } else {
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -435,12 +435,12 @@ void fetch_snapshot_response_topic_snapshot_read(struct wire_reader *r, int16_t 
     if (r->failed)
         s->partitions_count = 0;
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -484,12 +484,12 @@ void fetch_snapshot_response_node_endpoint_read(struct wire_reader *r, int16_t v
         s->port = (uint16_t)wire_read_i16(r);
     }
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -538,11 +538,11 @@ void fetch_snapshot_response_read(struct wire_reader *r, int16_t version, struct
     if (r->failed)
         s->topics_count = 0;
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
+        wire__read_tag(frame, &tag, &bytes);
         if (tag == 0 && (version >= 1)) {
             struct wire_reader inside, *r = &inside;
             wire_reader_init(r, bytes.data, bytes.size);
@@ -559,7 +559,7 @@ void fetch_snapshot_response_read(struct wire_reader *r, int16_t version, struct
             if (!wire_reader_finish(r))
                 wire_reader_fail(frame);
         } else {
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }

@@ -77,12 +77,12 @@ void leader_and_isr_request_leader_and_isr_partition_state_read(struct wire_read
     }
     if (version >= 4) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -188,12 +188,12 @@ void leader_and_isr_request_leader_and_isr_topic_state_read(struct wire_reader *
     }
     if (version >= 4) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -245,12 +245,12 @@ void leader_and_isr_request_leader_and_isr_live_leader_read(struct wire_reader *
     s->port = wire_read_i32(r);
     if (version >= 4) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -333,12 +333,12 @@ void leader_and_isr_request_read(struct wire_reader *r, int16_t version, struct 
         s->live_leaders_count = 0;
     if (version >= 4) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -438,12 +438,12 @@ void leader_and_isr_response_leader_and_isr_partition_error_read(struct wire_rea
     s->error_code = wire_read_i16(r);
     if (version >= 4) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -497,12 +497,12 @@ void leader_and_isr_response_leader_and_isr_topic_error_read(struct wire_reader 
     }
     if (version >= 4) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -569,12 +569,12 @@ void leader_and_isr_response_read(struct wire_reader *r, int16_t version, struct
     }
     if (version >= 4) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }

@@ -42,12 +42,12 @@ void list_groups_request_read(struct wire_reader *r, int16_t version, struct are
     }
     if (version >= 3) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -130,12 +130,12 @@ void list_groups_response_listed_group_read(struct wire_reader *r, int16_t versi
     }
     if (version >= 3) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -198,12 +198,12 @@ void list_groups_response_read(struct wire_reader *r, int16_t version, struct ar
         s->groups_count = 0;
     if (version >= 3) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }

@@ -28,12 +28,12 @@ void list_partition_reassignments_request_list_partition_reassignments_topics_re
     if (r->failed)
         s->partition_indexes_count = 0;
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -81,12 +81,12 @@ void list_partition_reassignments_request_read(struct wire_reader *r, int16_t ve
     if (r->failed)
         s->topics_count = 0;
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -163,12 +163,12 @@ void list_partition_reassignments_response_ongoing_partition_reassignment_read(s
     if (r->failed)
         s->removing_replicas_count = 0;
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -227,12 +227,12 @@ void list_partition_reassignments_response_ongoing_topic_reassignment_read(struc
     if (r->failed)
         s->partitions_count = 0;
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -280,12 +280,12 @@ void list_partition_reassignments_response_read(struct wire_reader *r, int16_t v
     if (r->failed)
         s->topics_count = 0;
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 

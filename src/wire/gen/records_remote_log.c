@@ -20,12 +20,12 @@ void remote_log_segment_metadata_record_topic_id_partition_entry_read(struct wir
     s->id = wire_read_uuid(r);
     s->partition = wire_read_i32(r);
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -60,12 +60,12 @@ void remote_log_segment_metadata_record_remote_log_segment_id_entry_read(struct 
     remote_log_segment_metadata_record_topic_id_partition_entry_read(r, version, arena, &s->topic_id_partition);
     s->id = wire_read_uuid(r);
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -94,12 +94,12 @@ void remote_log_segment_metadata_record_segment_leader_epoch_entry_read(struct w
     s->leader_epoch = wire_read_i32(r);
     s->offset = wire_read_i64(r);
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -147,11 +147,11 @@ void remote_log_segment_metadata_record_read(struct wire_reader *r, int16_t vers
     s->custom_metadata = wire_read_bytes(r, true, true);
     s->remote_log_segment_state = wire_read_i8(r);
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
+        wire__read_tag(frame, &tag, &bytes);
         if (tag == 0) {
             struct wire_reader inside, *r = &inside;
             wire_reader_init(r, bytes.data, bytes.size);
@@ -159,7 +159,7 @@ void remote_log_segment_metadata_record_read(struct wire_reader *r, int16_t vers
             if (!wire_reader_finish(r))
                 wire_reader_fail(frame);
         } else {
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -248,12 +248,12 @@ void remote_log_segment_metadata_update_record_topic_id_partition_entry_read(str
     s->id = wire_read_uuid(r);
     s->partition = wire_read_i32(r);
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -288,12 +288,12 @@ void remote_log_segment_metadata_update_record_remote_log_segment_id_entry_read(
     remote_log_segment_metadata_update_record_topic_id_partition_entry_read(r, version, arena, &s->topic_id_partition);
     s->id = wire_read_uuid(r);
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -326,12 +326,12 @@ void remote_log_segment_metadata_update_record_read(struct wire_reader *r, int16
     s->custom_metadata = wire_read_bytes(r, true, true);
     s->remote_log_segment_state = wire_read_i8(r);
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -384,12 +384,12 @@ void remote_partition_delete_metadata_record_topic_id_partition_entry_read(struc
     s->id = wire_read_uuid(r);
     s->partition = wire_read_i32(r);
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -426,12 +426,12 @@ void remote_partition_delete_metadata_record_read(struct wire_reader *r, int16_t
     s->event_timestamp_ms = wire_read_i64(r);
     s->remote_partition_delete_state = wire_read_i8(r);
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -480,12 +480,12 @@ void remote_log_segment_metadata_snapshot_record_segment_leader_epoch_entry_read
     s->leader_epoch = wire_read_i32(r);
     s->offset = wire_read_i64(r);
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -532,11 +532,11 @@ void remote_log_segment_metadata_snapshot_record_read(struct wire_reader *r, int
     s->custom_metadata = wire_read_bytes(r, true, true);
     s->remote_log_segment_state = wire_read_i8(r);
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
+        wire__read_tag(frame, &tag, &bytes);
         if (tag == 0) {
             struct wire_reader inside, *r = &inside;
             wire_reader_init(r, bytes.data, bytes.size);
@@ -544,7 +544,7 @@ void remote_log_segment_metadata_snapshot_record_read(struct wire_reader *r, int
             if (!wire_reader_finish(r))
                 wire_reader_fail(frame);
         } else {
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }

@@ -67,12 +67,12 @@ void share_snapshot_value_state_batch_read(struct wire_reader *r, int16_t versio
     s->delivery_state = wire_read_i8(r);
     s->delivery_count = wire_read_i16(r);
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -121,11 +121,11 @@ void share_snapshot_value_read(struct wire_reader *r, int16_t version, struct ar
     if (r->failed)
         s->state_batches_count = 0;
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
+        wire__read_tag(frame, &tag, &bytes);
         if (tag == 0) {
             struct wire_reader inside, *r = &inside;
             wire_reader_init(r, bytes.data, bytes.size);
@@ -133,7 +133,7 @@ void share_snapshot_value_read(struct wire_reader *r, int16_t version, struct ar
             if (!wire_reader_finish(r))
                 wire_reader_fail(frame);
         } else {
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -263,12 +263,12 @@ void share_update_value_state_batch_read(struct wire_reader *r, int16_t version,
     s->delivery_state = wire_read_i8(r);
     s->delivery_count = wire_read_i16(r);
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -314,11 +314,11 @@ void share_update_value_read(struct wire_reader *r, int16_t version, struct aren
     if (r->failed)
         s->state_batches_count = 0;
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
+        wire__read_tag(frame, &tag, &bytes);
         if (tag == 0) {
             struct wire_reader inside, *r = &inside;
             wire_reader_init(r, bytes.data, bytes.size);
@@ -326,7 +326,7 @@ void share_update_value_read(struct wire_reader *r, int16_t version, struct aren
             if (!wire_reader_finish(r))
                 wire_reader_fail(frame);
         } else {
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }

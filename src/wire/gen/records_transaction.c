@@ -71,12 +71,12 @@ void transaction_log_value_partitions_schema_read(struct wire_reader *r, int16_t
         s->partition_ids_count = 0;
     if (version >= 1) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -135,11 +135,11 @@ void transaction_log_value_read(struct wire_reader *r, int16_t version, struct a
     s->transaction_start_timestamp_ms = wire_read_i64(r);
     if (version >= 1) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
+            wire__read_tag(frame, &tag, &bytes);
             if (tag == 0 && (version >= 1)) {
                 struct wire_reader inside, *r = &inside;
                 wire_reader_init(r, bytes.data, bytes.size);
@@ -165,7 +165,7 @@ void transaction_log_value_read(struct wire_reader *r, int16_t version, struct a
                 if (!wire_reader_finish(r))
                     wire_reader_fail(frame);
             } else {
-                wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+                wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
             }
         }
     }

@@ -20,12 +20,12 @@ void remove_raft_voter_request_read(struct wire_reader *r, int16_t version, stru
     s->voter_id = wire_read_i32(r);
     s->voter_directory_id = wire_read_uuid(r);
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -75,12 +75,12 @@ void remove_raft_voter_response_read(struct wire_reader *r, int16_t version, str
     s->error_code = wire_read_i16(r);
     s->error_message = wire_read_string(r, true, true);
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 

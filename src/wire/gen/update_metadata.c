@@ -59,12 +59,12 @@ void update_metadata_request_update_metadata_partition_state_read(struct wire_re
     }
     if (version >= 6) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -151,12 +151,12 @@ void update_metadata_request_update_metadata_topic_state_read(struct wire_reader
     }
     if (version >= 6) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -218,12 +218,12 @@ void update_metadata_request_update_metadata_endpoint_read(struct wire_reader *r
     }
     if (version >= 6) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -296,12 +296,12 @@ void update_metadata_request_update_metadata_broker_read(struct wire_reader *r, 
     }
     if (version >= 6) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
@@ -400,11 +400,11 @@ void update_metadata_request_read(struct wire_reader *r, int16_t version, struct
         s->live_brokers_count = 0;
     if (version >= 6) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
+            wire__read_tag(frame, &tag, &bytes);
             if (tag == 0 && (version >= 8)) {
                 struct wire_reader inside, *r = &inside;
                 wire_reader_init(r, bytes.data, bytes.size);
@@ -412,7 +412,7 @@ void update_metadata_request_read(struct wire_reader *r, int16_t version, struct
                 if (!wire_reader_finish(r))
                     wire_reader_fail(frame);
             } else {
-                wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+                wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
             }
         }
     }
@@ -523,12 +523,12 @@ void update_metadata_response_read(struct wire_reader *r, int16_t version, struc
     s->error_code = wire_read_i16(r);
     if (version >= 6) {
         struct wire_reader *frame = r;
-        int32_t count = wire_read_tag_count(frame);
+        int32_t count = wire__read_tag_count(frame);
         for (int32_t n = 0; n < count && !frame->failed; n++) {
             uint32_t tag;
             struct slice bytes;
-            wire_read_tag(frame, &tag, &bytes);
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__read_tag(frame, &tag, &bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }

@@ -21,12 +21,12 @@ void update_raft_voter_request_listener_read(struct wire_reader *r, int16_t vers
     s->host = wire_read_string(r, true, false);
     s->port = (uint16_t)wire_read_i16(r);
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -62,12 +62,12 @@ void update_raft_voter_request_k_raft_version_feature_read(struct wire_reader *r
     s->min_supported_version = wire_read_i16(r);
     s->max_supported_version = wire_read_i16(r);
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -112,12 +112,12 @@ void update_raft_voter_request_read(struct wire_reader *r, int16_t version, stru
         s->listeners_count = 0;
     update_raft_voter_request_k_raft_version_feature_read(r, version, arena, &s->k_raft_version_feature);
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -189,12 +189,12 @@ void update_raft_voter_response_current_leader_read(struct wire_reader *r, int16
     s->host = wire_read_string(r, true, false);
     s->port = wire_read_i32(r);
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -231,11 +231,11 @@ void update_raft_voter_response_read(struct wire_reader *r, int16_t version, str
     s->throttle_time_ms = wire_read_i32(r);
     s->error_code = wire_read_i16(r);
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
+        wire__read_tag(frame, &tag, &bytes);
         if (tag == 0) {
             struct wire_reader inside, *r = &inside;
             wire_reader_init(r, bytes.data, bytes.size);
@@ -243,7 +243,7 @@ void update_raft_voter_response_read(struct wire_reader *r, int16_t version, str
             if (!wire_reader_finish(r))
                 wire_reader_fail(frame);
         } else {
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }

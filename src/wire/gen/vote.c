@@ -30,12 +30,12 @@ void vote_request_partition_data_read(struct wire_reader *r, int16_t version, st
         s->pre_vote = wire_read_bool(r);
     }
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -94,12 +94,12 @@ void vote_request_topic_data_read(struct wire_reader *r, int16_t version, struct
     if (r->failed)
         s->partitions_count = 0;
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -148,12 +148,12 @@ void vote_request_read(struct wire_reader *r, int16_t version, struct arena *are
     if (r->failed)
         s->topics_count = 0;
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -210,12 +210,12 @@ void vote_response_partition_data_read(struct wire_reader *r, int16_t version, s
     s->leader_epoch = wire_read_i32(r);
     s->vote_granted = wire_read_bool(r);
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -261,12 +261,12 @@ void vote_response_topic_data_read(struct wire_reader *r, int16_t version, struc
     if (r->failed)
         s->partitions_count = 0;
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -310,12 +310,12 @@ void vote_response_node_endpoint_read(struct wire_reader *r, int16_t version, st
         s->port = (uint16_t)wire_read_i16(r);
     }
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
-        wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+        wire__read_tag(frame, &tag, &bytes);
+        wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
     }
 }
 
@@ -363,11 +363,11 @@ void vote_response_read(struct wire_reader *r, int16_t version, struct arena *ar
     if (r->failed)
         s->topics_count = 0;
     struct wire_reader *frame = r;
-    int32_t count = wire_read_tag_count(frame);
+    int32_t count = wire__read_tag_count(frame);
     for (int32_t n = 0; n < count && !frame->failed; n++) {
         uint32_t tag;
         struct slice bytes;
-        wire_read_tag(frame, &tag, &bytes);
+        wire__read_tag(frame, &tag, &bytes);
         if (tag == 0 && (version >= 1)) {
             struct wire_reader inside, *r = &inside;
             wire_reader_init(r, bytes.data, bytes.size);
@@ -384,7 +384,7 @@ void vote_response_read(struct wire_reader *r, int16_t version, struct arena *ar
             if (!wire_reader_finish(r))
                 wire_reader_fail(frame);
         } else {
-            wire_keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
+            wire__keep_tag(frame, arena, &s->unknown_tags, count, tag, bytes);
         }
     }
 }
