@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* base/buffer.c - growable bytes. */
+/* base/buffer.c - bytes that grow by doubling and clean themselves up; one that holds nothing owns no memory. */
 #include "base/base.h"
 
 void buffer_reserve(struct buffer *b, size_t more)

@@ -50,14 +50,14 @@ void io_thread_join(struct io_thread *thread)
 /* Cores that the cgroup lets us use, rounded up; 0 when it sets no limit. */
 static int cgroup_cpus(void)
 {
+    char line[64] = "", *end;
     FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
-    long long quota = 0, period = 0;
-    int fields = file ? fscanf(file, "%lld %lld", &quota, &period) : 0;
+    bool got = file && fgets(line, sizeof line, file);
     if (file)
         fclose(file);
-    if (fields != 2 || quota <= 0 || period <= 0)
-        return 0;
-    return (int)((quota + period - 1) / period);
+    long long quota = got ? strtoll(line, &end, 10) : 0; // "max 100000" has none
+    long long period = quota > 0 ? strtoll(end, NULL, 10) : 0;
+    return period > 0 ? (int)((quota + period - 1) / period) : 0;
 }
 
 int io_cpu_count(void)
