@@ -166,7 +166,7 @@ struct api_row {
     void (*start)(struct request *request);   // completes the request or leaves it waiting
     void (*resume)(struct request *request);  // something it waited for may have happened
     void (*shard)(struct request *request);   // at the reactor that owns its coordinator shard
-    void (*control)(struct request *request); // in the control thread
+    void (*control)(struct request *request); // in the control thread, which sends it home once what it did is flushed
 };
 
 /* For net/: a request from the free list; then fill connection, block, frame, listener, client; then begin. */

@@ -14,6 +14,11 @@ struct fetch_sessions;
 struct flusher;
 struct control;
 
+/* What is left of this broker's block. The control thread's. */
+struct producer_ids {
+    int64_t next, end;
+};
+
 struct broker {
     struct broker_options options;
     struct reactor *reactors; // options.reactor_count of them
@@ -23,6 +28,7 @@ struct broker {
     struct io_lock *image_lock, *partitions_lock;
     struct hash partitions; // struct partition_entry by topic id and index, under partitions_lock
     struct control *control;
+    struct producer_ids producer_ids;
     struct flusher *flushers;
     struct fetch_sessions *sessions;
     uint16_t listener_ports[LISTENERS_MAX];
@@ -49,7 +55,10 @@ const struct api_row *const *request__rows(void);
 
 /* ---- api_*.c: the row of each, for the table in dispatch.c */
 extern const struct api_row api__api_versions;
+extern const struct api_row api__describe_cluster;
 extern const struct api_row api__fetch;
+extern const struct api_row api__init_producer_id;
+extern const struct api_row api__list_offsets;
 extern const struct api_row api__produce;
 
 /* ---- partitions.c */
@@ -66,6 +75,10 @@ struct partition *broker__partition_get(struct broker *broker, struct uuid topic
 /* Calls `each` for a snapshot of all partitions, each counted during its call. */
 void broker__partitions_each(struct broker *broker, void (*each)(void *context, struct partition *p), void *context);
 void broker__partition_uses_free(struct reactor *reactor);
+/* A partition of a topic of the image (NULL: there is none) that lies on this broker; KAFKA_NONE, or why there is no use:
+ * UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER. */
+int16_t request__partition(const struct request *request, const struct meta_topic *topic, int32_t index,
+                           struct partition_use **ret_use);
 /* The settings of a topic, as the image has them now. */
 struct partition_config broker__partition_config(const struct broker *broker, const struct meta_image *image,
                                                  struct slice topic);

@@ -10,7 +10,10 @@
 static const struct api_row *const rows[API_KEY_COUNT] = {
     [API_PRODUCE] = &api__produce,
     [API_FETCH] = &api__fetch,
+    [API_LIST_OFFSETS] = &api__list_offsets,
     [API_API_VERSIONS] = &api__api_versions,
+    [API_INIT_PRODUCER_ID] = &api__init_producer_id,
+    [API_DESCRIBE_CLUSTER] = &api__describe_cluster,
 };
 
 static_assert(API_KEY_COUNT <= COUNT_OF(((struct reactor *)0)->counters), "every key has its counters");

@@ -151,6 +151,18 @@ struct partition_use *reactor_partition(struct reactor *reactor, struct uuid top
     return use;
 }
 
+int16_t request__partition(const struct request *request, const struct meta_topic *topic, int32_t index,
+                           struct partition_use **ret_use)
+{
+    if (!topic || index < 0 || index >= topic->partition_count)
+        return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+    struct partition_use *use = reactor_partition(request->home, topic->id, index);
+    if (!use)
+        return KAFKA_NOT_LEADER_OR_FOLLOWER;
+    *ret_use = use;
+    return KAFKA_NONE;
+}
+
 void reactor_append(struct reactor *reactor, struct partition_use *use, struct append *append)
 {
     append->loop = reactor->number;
