@@ -181,6 +181,7 @@ struct hash_node *hash_iterate(const struct hash *h, const struct hash_node *aft
 /* SipHash-1-3 keyed by a process seed (hash_seed_set, once at start; tests use the default): safe for keys of clients. */
 void hash_seed_set(uint64_t k0, uint64_t k1);
 uint64_t hash_bytes(struct slice s);
+void hash_bytes_128(struct slice s, uint64_t ret_hash[2]); // where the hash stands for the key
 uint64_t hash_u64(uint64_t value);
 
 /* ---- heap: intrusive binary min-heap by an int64 key (deadlines). */

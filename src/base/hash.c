@@ -114,25 +114,55 @@ static uint64_t word_at(const uint8_t *p, size_t size)
     return word;
 }
 
-uint64_t hash_bytes(struct slice s)
+static void sip_begin(uint64_t v[4])
 {
-    uint64_t v[4] = {seed0 ^ 0x736f6d6570736575, seed1 ^ 0x646f72616e646f6d, seed0 ^ 0x6c7967656e657261,
-                     seed1 ^ 0x7465646279746573};
-    size_t at = 0;
-    for (; at + 8 <= s.size; at += 8) {
-        uint64_t word = word_at(s.data + at, 8);
-        v[3] ^= word;
-        sip_round(v);
-        v[0] ^= word;
-    }
-    uint64_t last = (uint64_t)s.size << 56 | (at < s.size ? word_at(s.data + at, s.size - at) : 0);
-    v[3] ^= last;
+    v[0] = seed0 ^ 0x736f6d6570736575;
+    v[1] = seed1 ^ 0x646f72616e646f6d;
+    v[2] = seed0 ^ 0x6c7967656e657261;
+    v[3] = seed1 ^ 0x7465646279746573;
+}
+
+static void sip_word(uint64_t v[4], uint64_t word)
+{
+    v[3] ^= word;
     sip_round(v);
-    v[0] ^= last;
-    v[2] ^= 0xff;
+    v[0] ^= word;
+}
+
+static void sip_all(uint64_t v[4], struct slice s)
+{
+    size_t at = 0;
+    for (; at + 8 <= s.size; at += 8)
+        sip_word(v, word_at(s.data + at, 8));
+    sip_word(v, (uint64_t)s.size << 56 | (at < s.size ? word_at(s.data + at, s.size - at) : 0));
+}
+
+static uint64_t sip_end(uint64_t v[4])
+{
     for (int i = 0; i < 3; i++)
         sip_round(v);
     return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+uint64_t hash_bytes(struct slice s)
+{
+    uint64_t v[4];
+    sip_begin(v);
+    sip_all(v, s);
+    v[2] ^= 0xff;
+    return sip_end(v);
+}
+
+void hash_bytes_128(struct slice s, uint64_t ret_hash[2])
+{
+    uint64_t v[4];
+    sip_begin(v);
+    v[1] ^= 0xee;
+    sip_all(v, s);
+    v[2] ^= 0xee;
+    ret_hash[0] = sip_end(v);
+    v[1] ^= 0xdd;
+    ret_hash[1] = sip_end(v);
 }
 
 uint64_t hash_u64(uint64_t value)

@@ -9,13 +9,13 @@
 
 #include <errno.h>
 
-static void put_be(uint8_t *p, uint64_t value, int size)
+void record__put_be(uint8_t *p, uint64_t value, int size)
 {
     for (int i = 0; i < size; i++)
         p[i] = (uint8_t)(value >> (8 * (size - 1 - i)));
 }
 
-static size_t put_varlong(uint8_t *p, int64_t value)
+size_t record__put_varlong(uint8_t *p, int64_t value)
 {
     uint64_t zigzag = (uint64_t)value << 1 ^ (uint64_t)(value >> 63);
     size_t size = 0;
@@ -42,12 +42,12 @@ void record_builder_add(struct record_builder *b, int64_t timestamp_ms, struct s
     uint8_t head[40], value_size[10], size_bytes[10];
     size_t head_size = 0;
     head[head_size++] = 0; // attributes
-    head_size += put_varlong(head + head_size, timestamp_ms - b->base_timestamp_ms);
-    head_size += put_varlong(head + head_size, b->count);
-    head_size += put_varlong(head + head_size, slice_is_null(key) ? -1 : (int64_t)key.size);
-    size_t value_size_size = put_varlong(value_size, slice_is_null(value) ? -1 : (int64_t)value.size);
+    head_size += record__put_varlong(head + head_size, timestamp_ms - b->base_timestamp_ms);
+    head_size += record__put_varlong(head + head_size, b->count);
+    head_size += record__put_varlong(head + head_size, slice_is_null(key) ? -1 : (int64_t)key.size);
+    size_t value_size_size = record__put_varlong(value_size, slice_is_null(value) ? -1 : (int64_t)value.size);
     size_t body = head_size + key.size + value_size_size + value.size + 1;
-    buffer_append(&b->bytes, size_bytes, put_varlong(size_bytes, (int64_t)body));
+    buffer_append(&b->bytes, size_bytes, record__put_varlong(size_bytes, (int64_t)body));
     buffer_append(&b->bytes, head, head_size);
     buffer_append(&b->bytes, key.data, key.size);
     buffer_append(&b->bytes, value_size, value_size_size);
@@ -58,11 +58,12 @@ void record_builder_add(struct record_builder *b, int64_t timestamp_ms, struct s
 }
 
 /* Size and CRC of a batch whose other fields are there. */
-static void seal(uint8_t *h, size_t size)
+void record__seal(uint8_t *h, size_t size)
 {
     assert(size >= RECORD_BATCH_HEAD_BYTES && size <= INT32_MAX);
-    put_be(h + RECORD_BATCH_SIZE_AT, size - RECORD_BATCH_LOG_OVERHEAD, 4);
-    put_be(h + RECORD_BATCH_CRC_AT, crc32c(h + RECORD_BATCH_ATTRIBUTES_AT, size - RECORD_BATCH_ATTRIBUTES_AT), 4);
+    record__put_be(h + RECORD_BATCH_SIZE_AT, size - RECORD_BATCH_LOG_OVERHEAD, 4);
+    record__put_be(h + RECORD_BATCH_CRC_AT, crc32c(h + RECORD_BATCH_ATTRIBUTES_AT, size - RECORD_BATCH_ATTRIBUTES_AT),
+                   4);
 }
 
 struct slice record_builder_finish(struct record_builder *b, int16_t attributes, int64_t producer_id,
@@ -71,17 +72,17 @@ struct slice record_builder_finish(struct record_builder *b, int16_t attributes,
     assert(b->count > 0);
     assert((attributes & RECORD_ATTRIBUTE_CODEC) == RECORD_NONE);
     uint8_t *h = b->bytes.data;
-    put_be(h + RECORD_BATCH_EPOCH_AT, (uint32_t)-1, 4);
+    record__put_be(h + RECORD_BATCH_EPOCH_AT, (uint32_t)-1, 4);
     h[RECORD_BATCH_MAGIC_AT] = 2;
-    put_be(h + RECORD_BATCH_ATTRIBUTES_AT, (uint16_t)attributes, 2);
-    put_be(h + RECORD_BATCH_LAST_DELTA_AT, (uint32_t)(b->count - 1), 4);
-    put_be(h + RECORD_BATCH_BASE_TIMESTAMP_AT, (uint64_t)b->base_timestamp_ms, 8);
-    put_be(h + RECORD_BATCH_MAX_TIMESTAMP_AT, (uint64_t)b->max_timestamp_ms, 8);
-    put_be(h + RECORD_BATCH_PRODUCER_ID_AT, (uint64_t)producer_id, 8);
-    put_be(h + RECORD_BATCH_PRODUCER_EPOCH_AT, (uint16_t)producer_epoch, 2);
-    put_be(h + RECORD_BATCH_BASE_SEQUENCE_AT, (uint32_t)base_sequence, 4);
-    put_be(h + RECORD_BATCH_COUNT_AT, (uint32_t)b->count, 4);
-    seal(h, b->bytes.size);
+    record__put_be(h + RECORD_BATCH_ATTRIBUTES_AT, (uint16_t)attributes, 2);
+    record__put_be(h + RECORD_BATCH_LAST_DELTA_AT, (uint32_t)(b->count - 1), 4);
+    record__put_be(h + RECORD_BATCH_BASE_TIMESTAMP_AT, (uint64_t)b->base_timestamp_ms, 8);
+    record__put_be(h + RECORD_BATCH_MAX_TIMESTAMP_AT, (uint64_t)b->max_timestamp_ms, 8);
+    record__put_be(h + RECORD_BATCH_PRODUCER_ID_AT, (uint64_t)producer_id, 8);
+    record__put_be(h + RECORD_BATCH_PRODUCER_EPOCH_AT, (uint16_t)producer_epoch, 2);
+    record__put_be(h + RECORD_BATCH_BASE_SEQUENCE_AT, (uint32_t)base_sequence, 4);
+    record__put_be(h + RECORD_BATCH_COUNT_AT, (uint32_t)b->count, 4);
+    record__seal(h, b->bytes.size);
     return slice_of(h, b->bytes.size);
 }
 
@@ -94,8 +95,8 @@ static struct status pack(const uint8_t *head, struct slice records, enum record
     TRY(deflate_all(codec, level, records, out));
     uint8_t *h = out->data;
     int attributes = (record_batch_attributes(h) & ~RECORD_ATTRIBUTE_CODEC) | (int)codec;
-    put_be(h + RECORD_BATCH_ATTRIBUTES_AT, (uint16_t)attributes, 2);
-    seal(h, out->size);
+    record__put_be(h + RECORD_BATCH_ATTRIBUTES_AT, (uint16_t)attributes, 2);
+    record__seal(h, out->size);
     return STATUS_OK;
 }
 

@@ -30,3 +30,8 @@ bool inflate_refill(struct inflate *s);
 void record__set_timestamp(uint8_t *b, size_t size, bool append_time, int64_t max_timestamp_ms);
 /* compress `in` into `out` as producers do. */
 MUST_USE struct status deflate_all(enum record_codec codec, int level, struct slice in, struct buffer *out);
+
+/* ---- build.c */
+void record__put_be(uint8_t *p, uint64_t value, int size);
+size_t record__put_varlong(uint8_t *p, int64_t value); // at most 10 bytes
+void record__seal(uint8_t *h, size_t size);            // size and CRC of a batch whose other fields are there

@@ -169,6 +169,7 @@ struct record {
     struct slice key, value; // null possible
     struct slice headers;    // varint count, then pairs, as in the batch
     int32_t header_count;
+    uint8_t attributes; // unused by Kafka so far
 };
 
 struct record_walk {
@@ -206,3 +207,13 @@ void record_builder_free(struct record_builder *b);
  * records cannot be inflated, or expand beyond RECORD_INFLATED_MAX_BYTES; ENOTSUP for a codec that is not there. */
 MUST_USE struct status record_batch_recompress(struct slice batch, enum record_codec codec, int level,
                                                struct buffer *ret_batch);
+/* The batch once more with only those records whose keep[i] is true (compaction): offsets, producer, epoch, sequence and
+ * codec stay. `delete_horizon_ms` >= 0 becomes its base timestamp, marked by attribute 6 (KIP-534); -1: as the batch has it.
+ * With no record kept it is a head alone. `keep` has as many elements as the batch's count says. */
+enum { RECORD_ATTRIBUTE_DELETE_HORIZON = 64 };
+static inline int64_t record_batch_delete_horizon(const uint8_t *b) // -1: none
+{
+    return record_batch_attributes(b) & RECORD_ATTRIBUTE_DELETE_HORIZON ? record_batch_base_timestamp(b) : -1;
+}
+MUST_USE struct status record_batch_keep(struct slice batch, const bool *keep, int64_t delete_horizon_ms,
+                                         struct buffer *ret_batch);

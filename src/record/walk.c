@@ -78,6 +78,7 @@ bool record_walk_next(struct record_walk *walk, struct record *ret_record)
     const uint8_t *whole_end = walk->end, *end = walk->at + size;
     walk->end = end;
     bool has_attributes = walk->at < end;
+    ret_record->attributes = has_attributes ? *walk->at : 0;
     walk->at += has_attributes;
     const uint8_t *b = walk->batch.data;
     int64_t timestamp_delta = take_varlong(walk);

@@ -131,6 +131,15 @@ struct status index__sync(struct log_segment *segment)
     return STATUS_OK;
 }
 
+struct status index__entries(struct log_segment *segment, enum index_kind kind, int64_t *ret_count)
+{
+    TRY(prepare(segment, kind, false));
+    io_lock_take(segment->lock);
+    *ret_count = (int64_t)segment->indexes[kind].file_count + segment->indexes[kind].tail_count;
+    io_lock_release(segment->lock);
+    return STATUS_OK;
+}
+
 struct status index__last(struct log_segment *segment, enum index_kind kind, struct index_entry *ret_entry,
                           bool *ret_found)
 {

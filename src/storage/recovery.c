@@ -11,6 +11,8 @@
  */
 #include "storage/scan.h"
 
+#include <stdlib.h>
+
 /* Segments behind a cut: their bytes follow a hole, so they are kept aside whole. */
 static struct status set_aside(struct log *log, int first)
 {
@@ -197,22 +199,42 @@ static struct status believe(struct log *log, const struct log_open_options *opt
 }
 
 /* ---- what lies in the directory */
+struct bases {
+    int64_t *items;
+    int count, capacity;
+};
+
 struct listing {
     struct log *log;
-    int64_t *bases;
-    int count, capacity;
-    bool has_swap;
+    struct bases segments, swaps; // <base>.log, <base>.log.swap
+    bool has_swap;                // any file with that suffix
 };
 
 static void listing_free(struct listing *listing)
 {
-    mem_free(listing->bases);
+    mem_free(listing->segments.items);
+    mem_free(listing->swaps.items);
 }
 
 static bool ends_with(const char *name, const char *suffix)
 {
     size_t size = strlen(name), suffix_size = strlen(suffix);
     return size >= suffix_size && strcmp(name + size - suffix_size, suffix) == 0;
+}
+
+/* Adds the base when the name is <20 digits><suffix>. */
+static void note_base(struct bases *bases, const char *name, const char *suffix)
+{
+    if (strspn(name, "0123456789") != 20 || strcmp(name + 20, suffix) != 0)
+        return;
+    int64_t base = 0;
+    for (int i = 0; i < 20 && base <= INT64_MAX / 10 - 1; i++)
+        base = base * 10 + (name[i] - '0');
+    if (bases->count == bases->capacity) {
+        bases->capacity = bases->capacity ? bases->capacity * 2 : 8;
+        bases->items = mem_realloc(bases->items, (size_t)bases->capacity * sizeof *bases->items);
+    }
+    bases->items[bases->count++] = base;
 }
 
 static void list_file(void *context, const char *name)
@@ -225,42 +247,57 @@ static void list_file(void *context, const char *name)
         return;
     }
     listing->has_swap |= ends_with(name, ".swap");
-    if (strlen(name) != 24 || !ends_with(name, ".log") || strspn(name, "0123456789") != 20)
-        return;
-    int64_t base = 0;
-    for (int i = 0; i < 20 && base <= INT64_MAX / 10 - 1; i++)
-        base = base * 10 + (name[i] - '0');
-    if (listing->count == listing->capacity) {
-        listing->capacity = listing->capacity ? listing->capacity * 2 : 8;
-        listing->bases = mem_realloc(listing->bases, (size_t)listing->capacity * sizeof *listing->bases);
-    }
-    listing->bases[listing->count++] = base;
+    note_base(&listing->segments, name, ".log");
+    note_base(&listing->swaps, name, ".log.swap");
 }
 
-static void sort(struct listing *listing)
+static int by_value(const void *a, const void *b)
 {
-    for (int i = 1; i < listing->count; i++) {
-        int64_t base = listing->bases[i];
-        int at = i;
-        for (; at > 0 && listing->bases[at - 1] > base; at--)
-            listing->bases[at] = listing->bases[at - 1];
-        listing->bases[at] = base;
-    }
+    int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
+    return (left > right) - (left < right);
+}
+
+static struct status list(struct log *log, struct listing *listing)
+{
+    listing->log = log;
+    listing->segments.count = listing->swaps.count = 0;
+    listing->has_swap = false;
+    int error = io_list_dir(log->directory, list_file, listing);
+    if (listing->segments.count > 1)
+        qsort(listing->segments.items, (size_t)listing->segments.count, sizeof(int64_t), by_value);
+    if (listing->swaps.count > 1)
+        qsort(listing->swaps.items, (size_t)listing->swaps.count, sizeof(int64_t), by_value);
+    return error < 0 ? STATUS(-error, "list a partition's directory") : STATUS_OK;
+}
+
+/* A .swap file whose log has its name already, or never got it: it takes its place where that is empty. */
+static void settle_swap(void *context, const char *name)
+{
+    const struct log *log = context;
+    char from[SEGMENT_PATH_BYTES], to[SEGMENT_PATH_BYTES];
+    struct io_stat stat;
+    if (!ends_with(name, ".swap"))
+        return;
+    snprintf(from, sizeof from, "%s/%s", log->directory, name);
+    snprintf(to, sizeof to, "%.*s", (int)(strlen(from) - strlen(".swap")), from);
+    if (io_stat(to, &stat) == 0 && stat.exists)
+        io_unlink(from);
+    else
+        io_rename(from, to);
 }
 
 static struct status open_segments(struct log *log, const struct log_open_options *options)
 {
-    struct listing listing CLEANUP(listing_free) = {.log = log};
-    int error = io_list_dir(log->directory, list_file, &listing);
-    if (error < 0)
-        return STATUS(-error, "list a partition's directory");
-    if (listing.has_swap)
-        return STATUS(ENOTSUP,
-                      "open a log: a compaction was cut short (.swap files); start Apache Kafka once to finish it");
-    sort(&listing);
-    for (int i = 0; i < listing.count; i++) {
+    struct listing listing CLEANUP(listing_free) = {0};
+    TRY(list(log, &listing));
+    if (listing.has_swap) {
+        TRY(compact__finish_swaps(log, listing.swaps.items, listing.swaps.count));
+        io_list_dir(log->directory, settle_swap, log);
+        TRY(list(log, &listing));
+    }
+    for (int i = 0; i < listing.segments.count; i++) {
         struct log_segment *segment;
-        TRY(segment__open(log, listing.bases[i], options->now_ms, &segment));
+        TRY(segment__open(log, listing.segments.items[i], options->now_ms, &segment));
         log__segment_add(log, segment);
     }
     return STATUS_OK;

@@ -71,6 +71,14 @@ static struct status count_old(struct rules *rules, int *ret_count)
     return STATUS_OK;
 }
 
+struct status log__doom(struct log *log, struct log_segment *segment, bool with_snapshot, int64_t now_ms)
+{
+    struct doomed *doomed = mem_alloc(sizeof *doomed);
+    *doomed = (struct doomed){log->doomed, segment, now_ms};
+    log->doomed = doomed;
+    return segment__rename_deleted(segment, with_snapshot);
+}
+
 static struct status doom(struct log *log, int first, int count, int64_t now_ms)
 {
     struct status s = STATUS_OK;
@@ -83,10 +91,7 @@ static struct status doom(struct log *log, int first, int count, int64_t now_ms)
         log->directory_dirty = true;
         io_lock_release(log->lock);
         atomic_fetch_sub(&log->size_bytes, segment__size(segment));
-        struct doomed *doomed = mem_alloc(sizeof *doomed);
-        *doomed = (struct doomed){log->doomed, segment, now_ms};
-        log->doomed = doomed;
-        struct status renamed = segment__rename_deleted(segment);
+        struct status renamed = log__doom(log, segment, true, now_ms);
         s = status_is_ok(s) ? renamed : s;
     }
     return s;

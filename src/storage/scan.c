@@ -6,48 +6,22 @@
  */
 #include "storage/scan.h"
 
-enum { CHUNK_BYTES = 1 << 20 };
-
-/* ---- a window over the file that is scanned */
-
 void scan__free(struct scan *scan)
 {
-    buffer_free(&scan->chunk);
-}
-
-/* At least `size` bytes at the scan's position, fewer at the end of the file. */
-static struct status window(struct scan *scan, int64_t size, struct slice *ret_bytes)
-{
-    int64_t left = scan->file_size - scan->position, have = scan->chunk_at + (int64_t)scan->chunk.size - scan->position;
-    int64_t wanted = min_i64(size, left);
-    if (wanted <= 0) {
-        *ret_bytes = SLICE_NULL;
-        return STATUS_OK;
-    }
-    if (scan->position < scan->chunk_at || have < wanted) {
-        int64_t read = min_i64(max_i64(wanted, CHUNK_BYTES), left);
-        scan->chunk.size = 0;
-        buffer_reserve(&scan->chunk, (size_t)read + 1);
-        TRY(file__read_exactly(scan->segment->file, scan->chunk.data, (size_t)read, scan->position));
-        scan->chunk.size = (size_t)read;
-        scan->chunk_at = scan->position;
-        have = read;
-    }
-    *ret_bytes = slice_of(scan->chunk.data + (scan->position - scan->chunk_at), (size_t)min_i64(have, wanted));
-    return STATUS_OK;
+    window__free(&scan->window);
 }
 
 /* The batch at the position; found=false where there is no intact one. */
 static struct status intact_batch(struct scan *scan, struct slice *ret_batch, bool *ret_found)
 {
     *ret_found = false;
-    TRY(window(scan, RECORD_BATCH_HEAD_BYTES, ret_batch));
+    TRY(window__peek(&scan->window, RECORD_BATCH_HEAD_BYTES, ret_batch));
     if (ret_batch->size < RECORD_BATCH_HEAD_BYTES)
         return STATUS_OK;
     int64_t size = record_batch_size(ret_batch->data);
-    if (size < RECORD_BATCH_HEAD_BYTES || size > scan->file_size - scan->position)
+    if (size < RECORD_BATCH_HEAD_BYTES || size > scan->window.limit - scan->window.position)
         return STATUS_OK;
-    TRY(window(scan, size, ret_batch));
+    TRY(window__peek(&scan->window, size, ret_batch));
     const uint8_t *b = ret_batch->data;
     *ret_found = record_batch_is_intact(*ret_batch) && record_batch_base_offset(b) >= scan->segment->base_offset &&
                  record_batch_last_delta(b) >= 0 &&
@@ -70,7 +44,7 @@ static struct status rewrite(struct scan *scan, struct slice batch, int64_t base
 {
     if (!scan->rewrites || base_offset + record_batch_last_delta(batch.data) < scan->promised)
         return STATUS_OK;
-    return file__write_all(scan->segment->file, batch.data, batch.size, scan->position);
+    return file__write_all(scan->segment->file, batch.data, batch.size, scan->window.position);
 }
 
 static struct status take(struct scan *scan, struct slice batch)
@@ -80,11 +54,11 @@ static struct status take(struct scan *scan, struct slice batch)
     int64_t base = record_batch_base_offset(batch.data);
     TRY(rewrite(scan, batch, base));
     scan->new_epoch |= epochs__note(scan->log, record_batch_leader_epoch(batch.data), base);
-    TRY(index__note(scan->segment, &scan->log->config, base + facts.last_delta, scan->position, (int64_t)batch.size,
-                    facts.max_timestamp_ms));
+    TRY(index__note(scan->segment, &scan->log->config, base + facts.last_delta, scan->window.position,
+                    (int64_t)batch.size, facts.max_timestamp_ms));
     if (base >= scan->replay_from)
         TRY(producers__note(scan->log, batch, &facts, base, true));
-    scan->position += (int64_t)batch.size;
+    scan->window.position += (int64_t)batch.size;
     scan->next_offset = base + facts.last_delta + 1;
     return STATUS_OK;
 }
@@ -92,43 +66,43 @@ static struct status take(struct scan *scan, struct slice batch)
 /* ---- cutting */
 static struct status only_zeros(struct scan *scan, bool *ret_only_zeros)
 {
-    int64_t back = scan->position;
+    int64_t back = scan->window.position;
     *ret_only_zeros = true;
-    while (*ret_only_zeros && scan->position < scan->file_size) {
+    while (*ret_only_zeros && scan->window.position < scan->window.limit) {
         struct slice bytes;
-        TRY(window(scan, CHUNK_BYTES, &bytes));
+        TRY(window__peek(&scan->window, WINDOW_CHUNK_BYTES, &bytes));
         for (size_t i = 0; i < bytes.size && *ret_only_zeros; i++)
             *ret_only_zeros = bytes.data[i] == 0;
-        scan->position += (int64_t)bytes.size;
+        scan->window.position += (int64_t)bytes.size;
     }
-    scan->position = back;
+    scan->window.position = back;
     return STATUS_OK;
 }
 
 static struct status keep_aside(struct scan *scan)
 {
     char path[SEGMENT_PATH_BYTES], suffix[32];
-    snprintf(suffix, sizeof suffix, ".%lld.cut", (long long)scan->position);
+    snprintf(suffix, sizeof suffix, ".%lld.cut", (long long)scan->window.position);
     segment__path(scan->segment, suffix, path);
     int file = io_open(path, IO_WRITE | IO_CREATE | IO_TRUNCATE);
     if (file < 0)
         return STATUS(-file, "keep a cut tail aside");
     struct status s = STATUS_OK;
-    int64_t cut_at = scan->position;
-    while (status_is_ok(s) && scan->position < scan->file_size) {
+    int64_t cut_at = scan->window.position;
+    while (status_is_ok(s) && scan->window.position < scan->window.limit) {
         struct slice bytes;
-        s = window(scan, CHUNK_BYTES, &bytes);
+        s = window__peek(&scan->window, WINDOW_CHUNK_BYTES, &bytes);
         if (status_is_ok(s))
-            s = file__write_all(file, bytes.data, bytes.size, scan->position - cut_at);
-        scan->position += status_is_ok(s) ? (int64_t)bytes.size : 0;
+            s = file__write_all(file, bytes.data, bytes.size, scan->window.position - cut_at);
+        scan->window.position += status_is_ok(s) ? (int64_t)bytes.size : 0;
     }
-    scan->position = cut_at;
+    scan->window.position = cut_at;
     if (status_is_ok(s) && io_fdatasync(file) < 0)
         s = STATUS(EIO, "keep a cut tail aside");
     io_close(file);
     TRY(s);
     LOG(LOG_WARN, "storage", "cut %lld bytes off %s.log at %lld (offset %lld): no intact batch there; kept as %s",
-        (long long)(scan->file_size - cut_at), scan->segment->stem, (long long)cut_at, (long long)scan->next_offset,
+        (long long)(scan->window.limit - cut_at), scan->segment->stem, (long long)cut_at, (long long)scan->next_offset,
         path);
     return file__sync_dir_of(path);
 }
@@ -140,13 +114,14 @@ static struct status cut_tail(struct scan *scan)
         LOG(LOG_ERROR, "storage",
             "%s.log is corrupt at position %lld, offset %lld, but was flushed up to %lld: the partition goes offline, "
             "nothing is deleted",
-            scan->segment->stem, (long long)scan->position, (long long)scan->next_offset, (long long)scan->promised);
+            scan->segment->stem, (long long)scan->window.position, (long long)scan->next_offset,
+            (long long)scan->promised);
         return STATUS(EIO, "recover a segment: corrupt below the flushed mark");
     }
     TRY(only_zeros(scan, &is_preallocated));
     if (!is_preallocated)
         TRY(keep_aside(scan));
-    int error = io_truncate(scan->segment->file, scan->position);
+    int error = io_truncate(scan->segment->file, scan->window.position);
     return error < 0 ? STATUS(-error, "cut a segment") : STATUS_OK;
 }
 
@@ -173,8 +148,15 @@ struct status scan__start(struct scan *scan, int64_t recovery_point)
     struct index_entry place, time;
     bool placed, timed;
     TRY(index__last(segment, INDEX_OFFSET, &place, &placed));
-    if (placed)
-        TRY(agrees(scan, &place, &placed));
+    if (placed) {
+        struct first_head check = {.expected_last_offset = segment->base_offset + (int64_t)place.key};
+        struct status s = place.value < scan->window.limit
+                              ? segment__heads(segment, place.value, scan->window.limit, check_head, &check, NULL)
+                              : STATUS_OK;
+        if (s.error != 0 && s.error != EBADMSG)
+            return s;
+        placed = check.fits;
+    }
     if (!placed)
         TRY(index__truncate(segment, segment->base_offset, 0));
     TRY(index__last(segment, INDEX_TIME, &time, &timed));
@@ -184,7 +166,7 @@ struct status scan__start(struct scan *scan, int64_t recovery_point)
     segment->max_timestamp_known = true;
     io_lock_release(segment->lock);
     segment->bytes_since_index = 0;
-    scan->position = placed ? place.value : 0;
+    scan->window.position = placed ? place.value : 0;
     return STATUS_OK;
 }
 
@@ -192,8 +174,8 @@ struct status scan__start(struct scan *scan, int64_t recovery_point)
 struct status scan__first_offset(struct scan *scan, int64_t *ret_offset)
 {
     struct slice head;
-    TRY(window(scan, RECORD_BATCH_HEAD_BYTES, &head));
-    bool whole = head.size == RECORD_BATCH_HEAD_BYTES && scan->position > 0;
+    TRY(window__peek(&scan->window, RECORD_BATCH_HEAD_BYTES, &head));
+    bool whole = head.size == RECORD_BATCH_HEAD_BYTES && scan->window.position > 0;
     *ret_offset = whole ? record_batch_base_offset(head.data) : scan->segment->base_offset;
     return STATUS_OK;
 }
@@ -205,7 +187,7 @@ static bool is_cancelled(const struct log_open_options *options)
 
 struct status scan__to_end(struct scan *scan, const struct log_open_options *options, bool *ret_was_cut)
 {
-    while (scan->position < scan->file_size) {
+    while (scan->window.position < scan->window.limit) {
         struct slice batch;
         bool found;
         if (is_cancelled(options))
@@ -215,19 +197,17 @@ struct status scan__to_end(struct scan *scan, const struct log_open_options *opt
             break;
         TRY(take(scan, batch));
     }
-    *ret_was_cut = scan->position < scan->file_size;
+    *ret_was_cut = scan->window.position < scan->window.limit;
     if (*ret_was_cut)
         TRY(cut_tail(scan));
-    atomic_store(&scan->segment->size_bytes, scan->position);
+    atomic_store(&scan->segment->size_bytes, scan->window.position);
     return index__last_time(scan->segment);
 }
 
 void scan__enter(struct scan *scan, struct log_segment *segment)
 {
     scan->segment = segment;
-    scan->file_size = segment__size(segment);
-    scan->position = scan->chunk_at = 0;
-    scan->chunk.size = 0;
+    window__begin(&scan->window, segment->file, 0, segment__size(segment));
     scan->next_offset = max_i64(scan->next_offset, segment->base_offset);
     io_fadvise_cold(segment->file, 0, 0); // after a failed sync the page cache may hold what the disk does not
 }

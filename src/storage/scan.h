@@ -7,9 +7,8 @@
 struct scan {
     struct log *log;
     struct log_segment *segment;
-    int64_t file_size, position, next_offset, replay_from, promised; // replay_from: producers know what is below
-    struct buffer chunk;
-    int64_t chunk_at;
+    struct window window;                       // over the segment's file
+    int64_t next_offset, replay_from, promised; // replay_from: producers know what is below
     bool new_epoch, rewrites; // rewrites: the flushed mark is known, what is above it is written again
 };
 

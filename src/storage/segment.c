@@ -7,14 +7,14 @@
 #include "storage/storage__.h"
 
 enum { HEADS_BUFFER_BYTES = 4096 };
-static const char *const SUFFIXES[] = {".log", ".index", ".timeindex", ".txnindex", ".snapshot"};
+static const char *const SUFFIXES[] = {".log", ".index", ".timeindex", ".txnindex", ".snapshot"}; // the snapshot last
 
 void segment__path(const struct log_segment *segment, const char *suffix, char ret_path[SEGMENT_PATH_BYTES])
 {
-    snprintf(ret_path, SEGMENT_PATH_BYTES, "%s%s", segment->stem, suffix);
+    snprintf(ret_path, SEGMENT_PATH_BYTES, "%s%s%s", segment->stem, suffix, segment->stage);
 }
 
-static struct status open_log(const struct log *log, int64_t base_offset, int64_t now_ms, int flags,
+static struct status open_log(const struct log *log, int64_t base_offset, int64_t now_ms, int flags, const char *stage,
                               struct log_segment **ret_segment)
 {
     struct log_segment *segment = mem_alloc(sizeof *segment);
@@ -24,6 +24,7 @@ static struct status open_log(const struct log *log, int64_t base_offset, int64_
     *segment = (struct log_segment){.references = 1,
                                     .base_offset = base_offset,
                                     .stem = (char *)stem.data,
+                                    .stage = stage,
                                     .made_ms = now_ms,
                                     .max_timestamp_ms = -1,
                                     .max_timestamp_offset = -1,
@@ -42,15 +43,15 @@ static struct status open_log(const struct log *log, int64_t base_offset, int64_
     return STATUS_OK;
 }
 
-struct status segment__create(const struct log *log, int64_t base_offset, int64_t now_ms,
-                              struct log_segment **ret_segment)
+static struct status create(const struct log *log, int64_t base_offset, int64_t now_ms, const char *stage,
+                            struct log_segment **ret_segment)
 {
     struct log_segment *segment;
-    TRY(open_log(log, base_offset, now_ms, IO_CREATE | IO_TRUNCATE, &segment));
-    segment->max_timestamp_known = true;
+    TRY(open_log(log, base_offset, now_ms, IO_CREATE | IO_TRUNCATE, stage, &segment));
     struct status s = index__truncate(segment, base_offset, 0); // makes the files, or empties what a crash left
     segment->max_timestamp_known = true;
-    if (status_is_ok(s) && log->config.preallocate && io_allocate(segment->file, log->config.segment_bytes) < 0)
+    if (status_is_ok(s) && *stage == 0 && log->config.preallocate &&
+        io_allocate(segment->file, log->config.segment_bytes) < 0)
         s = STATUS(ENOSPC, "preallocate a segment");
     if (!status_is_ok(s)) {
         segment__unref(segment);
@@ -60,11 +61,23 @@ struct status segment__create(const struct log *log, int64_t base_offset, int64_
     return STATUS_OK;
 }
 
+struct status segment__create(const struct log *log, int64_t base_offset, int64_t now_ms,
+                              struct log_segment **ret_segment)
+{
+    return create(log, base_offset, now_ms, "", ret_segment);
+}
+
+struct status segment__create_cleaned(const struct log *log, int64_t base_offset, int64_t now_ms,
+                                      struct log_segment **ret_segment)
+{
+    return create(log, base_offset, now_ms, ".cleaned", ret_segment);
+}
+
 struct status segment__open(const struct log *log, int64_t base_offset, int64_t now_ms,
                             struct log_segment **ret_segment)
 {
     struct log_segment *segment;
-    TRY(open_log(log, base_offset, now_ms, 0, &segment));
+    TRY(open_log(log, base_offset, now_ms, 0, "", &segment));
     int64_t size = io_file_size(segment->file);
     if (size < 0) {
         segment__unref(segment);
@@ -213,9 +226,39 @@ struct status segment__max_timestamp(struct log_segment *segment, int64_t *ret_t
     return STATUS_OK;
 }
 
-struct status segment__rename_deleted(struct log_segment *segment)
+static struct status rename_one(struct log_segment *segment, const char *suffix, const char *stage)
+{
+    char from[SEGMENT_PATH_BYTES], to[SEGMENT_PATH_BYTES];
+    segment__path(segment, suffix, from);
+    snprintf(to, sizeof to, "%s%s%s", segment->stem, suffix, stage);
+    int error = io_rename(from, to);
+    return error < 0 ? STATUS(-error, "rename a compacted segment's file") : STATUS_OK;
+}
+
+/* The log's own file last, once the other names are sure: while it has its old name, the change has not happened. */
+struct status segment__restage(struct log_segment *segment, const char *stage)
+{
+    TRY(rename_one(segment, ".index", stage));
+    TRY(rename_one(segment, ".timeindex", stage));
+    TRY(rename_one(segment, ".txnindex", stage));
+    TRY(file__sync_dir_of(segment->stem));
+    TRY(rename_one(segment, ".log", stage));
+    segment->stage = stage;
+    return file__sync_dir_of(segment->stem);
+}
+
+void segment__unlink(struct log_segment *segment)
 {
     for (size_t i = 0; i < COUNT_OF(SUFFIXES); i++) {
+        char path[SEGMENT_PATH_BYTES];
+        segment__path(segment, SUFFIXES[i], path);
+        io_unlink(path); // may not exist
+    }
+}
+
+struct status segment__rename_deleted(struct log_segment *segment, bool with_snapshot)
+{
+    for (size_t i = 0; i < COUNT_OF(SUFFIXES) - !with_snapshot; i++) {
         char from[SEGMENT_PATH_BYTES], to[SEGMENT_PATH_BYTES + 16];
         segment__path(segment, SUFFIXES[i], from);
         snprintf(to, sizeof to, "%s.deleted", from);

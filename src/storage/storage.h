@@ -22,7 +22,9 @@ struct log_config {
     int64_t segment_bytes, segment_ms, segment_jitter_ms, segment_index_bytes, index_interval_bytes;
     int64_t retention_ms, retention_bytes; // -1: no limit
     int64_t file_delete_delay_ms, delete_retention_ms;
+    int64_t min_compaction_lag_ms, max_compaction_lag_ms;
     int64_t producer_id_expiration_ms; // broker setting
+    double min_cleanable_dirty_ratio;
     bool preallocate, cleanup_delete, cleanup_compact;
 };
 
@@ -93,6 +95,37 @@ MUST_USE struct status log_checkpoint(struct log *log);
 MUST_USE struct status log_rename_for_delete(struct log *log);
 MUST_USE struct status log_delete_files(struct log *log);
 const char *log_directory(const struct log *log);
+
+/* ---- compaction: of each key only the newest record stays, below the offset that was cleaned last (KIP-58, 354, 534).
+ * Three acts, so that cleaning holds up no append: begin (writer) picks sealed segments, step (pool, without the turn) reads
+ * them and writes new ones beside them in pieces, end (writer, pool) swaps those in. */
+struct log_dirt {
+    int64_t first_dirty_offset;           // what was given, moved into the log
+    int64_t clean_bytes, cleanable_bytes; // below it; from it on, up to what may be cleaned now
+    bool is_due;                          // min.cleanable.dirty.ratio or max.compaction.lag.ms say so
+};
+/* Writer. `first_dirty_offset` from cleaner-offset-checkpoint, 0 without; `limit_offset`: the last stable offset. */
+MUST_USE struct status log_dirt(struct log *log, int64_t first_dirty_offset, int64_t limit_offset, int64_t now_ms,
+                                struct log_dirt *ret_dirt);
+
+struct log_compaction;
+struct log_compaction_options {
+    int64_t first_dirty_offset, limit_offset, now_ms;
+    size_t map_bytes_max;   // log.cleaner.dedupe.buffer.size of this cleaner
+    double map_load_factor; // log.cleaner.io.buffer.load.factor
+};
+/* Writer. NULL when there is nothing to clean. */
+MUST_USE struct status log_compaction_begin(struct log *log, const struct log_compaction_options *options,
+                                            struct log_compaction **ret_compaction);
+/* Goes on for about `bytes_max` of reading and writing. EBADMSG: a batch that cannot be read; the log is uncleanable. */
+MUST_USE struct status log_compaction_step(struct log_compaction *compaction, int64_t bytes_max, int64_t *ret_bytes,
+                                           bool *ret_done);
+/* Writer, once all steps are done. Where the next cleaning begins; the old one when the segments were changed meanwhile
+ * (retention), then nothing was swapped. */
+MUST_USE struct status log_compaction_end(struct log_compaction *compaction, int64_t now_ms,
+                                          int64_t *ret_first_dirty_offset);
+void log_compaction_free(
+    struct log_compaction *compaction); // also after a fault or instead of the end; removes its files
 
 /* ---- flusher. Syncs what was written when it started: rolled files first, then the directory when its entries changed,
  * then the active file; then publishes and returns the flushed offset. A failure takes the log offline for good. */

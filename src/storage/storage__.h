@@ -44,7 +44,8 @@ struct index_entry {
 struct log_segment {
     _Atomic int64_t references;
     int64_t base_offset, made_ms;
-    char *stem; // path without suffix
+    char *stem;        // path without suffix
+    const char *stage; // behind the suffixes: "", or ".cleaned", ".swap" until compaction has put it in place
     int file;
     _Atomic int64_t size_bytes; // published
     struct io_lock *lock;       // indexes, and the largest timestamp
@@ -133,6 +134,12 @@ struct log {
 /* segment.c */
 MUST_USE struct status segment__create(const struct log *log, int64_t base_offset, int64_t now_ms,
                                        struct log_segment **ret_segment);
+/* With stage .cleaned: compaction's output, on no list yet. */
+MUST_USE struct status segment__create_cleaned(const struct log *log, int64_t base_offset, int64_t now_ms,
+                                               struct log_segment **ret_segment);
+MUST_USE struct status segment__restage(struct log_segment *segment,
+                                        const char *stage); // renames its files, synced, the log last
+void segment__unlink(struct log_segment *segment);          // all files of its stage
 MUST_USE struct status segment__open(const struct log *log, int64_t base_offset, int64_t now_ms,
                                      struct log_segment **ret_segment);
 void segment__ref(struct log_segment *segment);
@@ -156,7 +163,7 @@ MUST_USE struct status segment__read_batch(struct log_segment *segment, int64_t 
 /* Largest timestamp and the last offset of its batch; -1 when there is none. */
 MUST_USE struct status segment__max_timestamp(struct log_segment *segment, int64_t *ret_timestamp_ms,
                                               int64_t *ret_offset);
-MUST_USE struct status segment__rename_deleted(struct log_segment *segment);
+MUST_USE struct status segment__rename_deleted(struct log_segment *segment, bool with_snapshot);
 void segment__delete_renamed(struct log_segment *segment);
 
 /* index.c */
@@ -177,6 +184,7 @@ MUST_USE struct status index__position(struct log_segment *segment, int64_t offs
 MUST_USE struct status index__position_below(struct log_segment *segment, int64_t position, int64_t *ret_position);
 /* An offset at or before the first record with that time. */
 MUST_USE struct status index__offset_by_time(struct log_segment *segment, int64_t timestamp_ms, int64_t *ret_offset);
+MUST_USE struct status index__entries(struct log_segment *segment, enum index_kind kind, int64_t *ret_count);
 MUST_USE struct status index__last(struct log_segment *segment, enum index_kind kind, struct index_entry *ret_entry,
                                    bool *ret_found);
 
@@ -196,6 +204,20 @@ void log__mark(struct log *log, int64_t offset, int64_t segment_base, int64_t po
 void log__take_offline(struct log *log, struct status why);
 int64_t log__jitter(const struct log_config *config, const char *directory, int64_t base_offset);
 
+/* window.c: a file read once from front to back, in chunks. */
+enum { WINDOW_CHUNK_BYTES = 1 << 20 };
+struct window {
+    int file;
+    int64_t position, limit; // the reader's place; the end
+    struct buffer chunk;
+    int64_t chunk_at;
+};
+void window__begin(struct window *window, int file, int64_t position,
+                   int64_t limit); // keeps the memory of an earlier one
+void window__free(struct window *window);
+/* At least `size` bytes at the position, fewer where the file ends; valid until the next call. */
+MUST_USE struct status window__peek(struct window *window, int64_t size, struct slice *ret_bytes);
+
 /* producers.c */
 MUST_USE struct status producers__check(struct log *log, struct log_batch *batch); // sets error, or duplicate
 /* Takes in a batch that is (about to be) in the log. `batch` may be the head alone unless it is a control batch. */
@@ -213,6 +235,20 @@ void transactions__update(struct log *log);
 MUST_USE struct status transactions__end(struct log *log, struct producer *producer, struct slice batch, int64_t offset,
                                          bool write_index);
 MUST_USE struct status transactions__index_truncate(struct log_segment *segment, int64_t offset);
+struct aborted_transaction {
+    int64_t producer_id, first_offset, marker_offset, last_stable_offset;
+};
+/* All entries of a segment's transaction index, behind those that `list` has. */
+struct aborted_list {
+    struct aborted_transaction *items;
+    size_t count, capacity;
+};
+void transactions__list_add(struct aborted_list *list, const struct aborted_transaction *aborted);
+MUST_USE struct status transactions__index_read(struct log_segment *segment, struct aborted_list *list);
+MUST_USE struct status transactions__index_write(struct log_segment *segment,
+                                                 const struct aborted_list *list); // behind what it has; synced
+enum marker_type { MARKER_NONE = -1, MARKER_ABORT = 0, MARKER_COMMIT = 1 };
+enum marker_type transactions__marker_type(struct slice batch); // NONE: a control batch that compaction has emptied
 /* producer_snapshot.c */
 MUST_USE struct status producers__snapshot_write(struct log *log, int64_t offset);
 /* The newest sound one at or below; *ret_offset 0 when there is none. Later ones are removed. */
@@ -232,6 +268,13 @@ bool epochs__truncate_start(struct log *log, int64_t start_offset);
 MUST_USE struct status recovery__run(struct log *log, const struct log_open_options *options);
 /* Snapshot and tail into the producers, up to the end. */
 MUST_USE struct status recovery__producers(struct log *log, int64_t end_offset, int64_t now_ms);
+
+/* retention.c */
+/* Takes the list's reference; renames the files to .deleted, to go after file.delete.delay.ms. The producer snapshot at the
+ * segment's base stays when another segment takes its place. */
+MUST_USE struct status log__doom(struct log *log, struct log_segment *segment, bool with_snapshot, int64_t now_ms);
+/* compact_swap.c: finishes what a stop has interrupted; `bases` of the .swap files, ascending. */
+MUST_USE struct status compact__finish_swaps(struct log *log, const int64_t *bases, int count);
 
 /* file helpers, checkpoint.c */
 MUST_USE struct status file__read_all(const char *path, struct buffer *ret_bytes, bool *ret_exists);

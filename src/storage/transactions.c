@@ -9,7 +9,7 @@
  */
 #include "storage/storage__.h"
 
-enum { ENTRY_BYTES = 34, DECIDED_MAX = 4096, MARKER_ABORT = 0, MARKER_COMMIT = 1 };
+enum { ENTRY_BYTES = 34, DECIDED_MAX = 4096 };
 
 void transactions__update(struct log *log)
 {
@@ -66,55 +66,103 @@ int64_t log_last_stable_offset(struct log *log, int64_t high_watermark)
     return stable;
 }
 
-static struct status index_append(struct log_segment *segment, int64_t producer_id, int64_t first_offset,
-                                  int64_t marker_offset, int64_t last_stable_offset)
+static void entry_put(uint8_t entry[ENTRY_BYTES], const struct aborted_transaction *aborted)
 {
-    uint8_t entry[ENTRY_BYTES] = {0};
-    storage__put_be(entry + 2, (uint64_t)producer_id, 8);
-    storage__put_be(entry + 10, (uint64_t)first_offset, 8);
-    storage__put_be(entry + 18, (uint64_t)marker_offset, 8);
-    storage__put_be(entry + 26, (uint64_t)last_stable_offset, 8);
+    storage__put_be(entry, 0, 2); // version
+    storage__put_be(entry + 2, (uint64_t)aborted->producer_id, 8);
+    storage__put_be(entry + 10, (uint64_t)aborted->first_offset, 8);
+    storage__put_be(entry + 18, (uint64_t)aborted->marker_offset, 8);
+    storage__put_be(entry + 26, (uint64_t)aborted->last_stable_offset, 8);
+}
+
+static struct aborted_transaction entry_get(const uint8_t *entry)
+{
+    return (struct aborted_transaction){
+        .producer_id = (int64_t)storage__be(entry + 2, 8),
+        .first_offset = (int64_t)storage__be(entry + 10, 8),
+        .marker_offset = (int64_t)storage__be(entry + 18, 8),
+        .last_stable_offset = (int64_t)storage__be(entry + 26, 8),
+    };
+}
+
+/* Behind what the index has; synced, since a reader of committed records relies on it. */
+struct status transactions__index_write(struct log_segment *segment, const struct aborted_list *list)
+{
+    struct buffer bytes CLEANUP(buffer_free) = {0};
+    for (size_t i = 0; i < list->count; i++) {
+        uint8_t entry[ENTRY_BYTES];
+        entry_put(entry, &list->items[i]);
+        buffer_append(&bytes, entry, sizeof entry);
+    }
     char path[SEGMENT_PATH_BYTES];
     segment__path(segment, ".txnindex", path);
     int file = io_open(path, IO_WRITE | IO_CREATE);
     if (file < 0)
         return STATUS(-file, "open a transaction index");
     int64_t size = io_file_size(file);
-    struct status s =
-        size < 0 ? STATUS((int)-size, "look at a transaction index") : file__write_all(file, entry, sizeof entry, size);
+    struct status s = size < 0 ? STATUS((int)-size, "look at a transaction index")
+                               : file__write_all(file, bytes.data, bytes.size, size);
     if (status_is_ok(s) && io_fdatasync(file) < 0)
         s = STATUS(EIO, "sync a transaction index");
     io_close(file);
     return s;
 }
 
+void transactions__list_add(struct aborted_list *list, const struct aborted_transaction *aborted)
+{
+    if (list->count == list->capacity) {
+        list->capacity = list->capacity ? list->capacity * 2 : 16;
+        list->items = mem_realloc(list->items, list->capacity * sizeof *list->items);
+    }
+    list->items[list->count++] = *aborted;
+}
+
+struct status transactions__index_read(struct log_segment *segment, struct aborted_list *list)
+{
+    char path[SEGMENT_PATH_BYTES];
+    segment__path(segment, ".txnindex", path);
+    struct buffer bytes CLEANUP(buffer_free) = {0};
+    bool exists;
+    TRY(file__read_all(path, &bytes, &exists));
+    for (size_t at = 0; at + ENTRY_BYTES <= bytes.size; at += ENTRY_BYTES) {
+        struct aborted_transaction aborted = entry_get(bytes.data + at);
+        transactions__list_add(list, &aborted);
+    }
+    return STATUS_OK;
+}
+
 struct marker {
-    int type;
+    enum marker_type type;
     int32_t coordinator_epoch;
-    bool is_there;
 };
 
 /* Key: version i16, type i16. Value: version i16, coordinator epoch i32. A compacted batch may be empty. */
 static struct marker marker_of(struct slice batch)
 {
-    struct marker marker = {0};
+    struct marker marker = {.type = MARKER_NONE};
     struct record_walk walk;
     struct record record;
     record_walk_begin(&walk, batch);
     if (record_walk_next(&walk, &record) && record.key.size >= 4 && record.value.size >= 6) {
-        marker.type = (int)storage__be(record.key.data + 2, 2);
+        uint64_t type = storage__be(record.key.data + 2, 2);
+        if (type == MARKER_ABORT || type == MARKER_COMMIT)
+            marker.type = (enum marker_type)type;
         marker.coordinator_epoch = (int32_t)storage__be(record.value.data + 2, 4);
-        marker.is_there = marker.type == MARKER_ABORT || marker.type == MARKER_COMMIT;
     }
     record_walk_end(&walk);
     return marker;
+}
+
+enum marker_type transactions__marker_type(struct slice batch)
+{
+    return marker_of(batch).type;
 }
 
 struct status transactions__end(struct log *log, struct producer *producer, struct slice batch, int64_t offset,
                                 bool write_index)
 {
     struct marker marker = marker_of(batch);
-    if (!marker.is_there)
+    if (marker.type == MARKER_NONE)
         return STATUS_OK;
     producer->coordinator_epoch = marker.coordinator_epoch;
     int64_t first = producer->txn_first_offset;
@@ -127,7 +175,8 @@ struct status transactions__end(struct log *log, struct producer *producer, stru
     if (marker.type != MARKER_ABORT || !write_index)
         return STATUS_OK;
     int64_t unstable = log_first_unstable_offset(log);
-    return index_append(log__active(log), producer->id, first, offset, unstable >= 0 ? unstable : offset + 1);
+    struct aborted_transaction aborted = {producer->id, first, offset, unstable >= 0 ? unstable : offset + 1};
+    return transactions__index_write(log__active(log), &(struct aborted_list){&aborted, 1, 1});
 }
 
 /* Drops entries whose marker is at or past `offset`: recovery and truncation write them again. */
@@ -176,21 +225,16 @@ static struct status collect_add(struct collect *collect, struct log_aborted abo
 
 static struct status collect_segment(struct log_segment *segment, struct collect *collect)
 {
-    char path[SEGMENT_PATH_BYTES];
-    segment__path(segment, ".txnindex", path);
-    struct buffer bytes CLEANUP(buffer_free) = {0};
-    bool exists;
-    TRY(file__read_all(path, &bytes, &exists));
-    for (size_t at = 0; at + ENTRY_BYTES <= bytes.size && !collect->complete; at += ENTRY_BYTES) {
-        int64_t id = (int64_t)storage__be(bytes.data + at + 2, 8),
-                first = (int64_t)storage__be(bytes.data + at + 10, 8);
-        int64_t marker = (int64_t)storage__be(bytes.data + at + 18, 8),
-                stable = (int64_t)storage__be(bytes.data + at + 26, 8);
-        if (marker >= collect->offset && first < collect->limit_offset)
-            TRY(collect_add(collect, (struct log_aborted){id, first}));
-        collect->complete = stable >= collect->limit_offset; // later ones began later
+    struct aborted_list list = {0};
+    struct status s = transactions__index_read(segment, &list);
+    for (size_t i = 0; i < list.count && status_is_ok(s) && !collect->complete; i++) {
+        const struct aborted_transaction *aborted = &list.items[i];
+        if (aborted->marker_offset >= collect->offset && aborted->first_offset < collect->limit_offset)
+            s = collect_add(collect, (struct log_aborted){aborted->producer_id, aborted->first_offset});
+        collect->complete = aborted->last_stable_offset >= collect->limit_offset; // later ones began later
     }
-    return STATUS_OK;
+    mem_free(list.items);
+    return s;
 }
 
 struct status log_aborted_transactions(struct log *log, int64_t offset, int64_t limit_offset, struct arena *arena,

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+/* storage/window.c - a file read from front to back: recovery and compaction look at all of a segment's bytes once.
+ *
+ * The window holds one chunk of the file, larger only when one batch is. Its reader moves the position itself.
+ */
+#include "storage/storage__.h"
+
+void window__begin(struct window *window, int file, int64_t position, int64_t limit)
+{
+    assert(position <= limit);
+    window->file = file;
+    window->position = window->chunk_at = position;
+    window->limit = limit;
+    window->chunk.size = 0;
+}
+
+void window__free(struct window *window)
+{
+    buffer_free(&window->chunk);
+}
+
+struct status window__peek(struct window *window, int64_t size, struct slice *ret_bytes)
+{
+    int64_t left = window->limit - window->position;
+    int64_t have = window->chunk_at + (int64_t)window->chunk.size - window->position, wanted = min_i64(size, left);
+    if (wanted <= 0) {
+        *ret_bytes = SLICE_NULL;
+        return STATUS_OK;
+    }
+    if (window->position < window->chunk_at || have < wanted) {
+        int64_t read = min_i64(max_i64(wanted, WINDOW_CHUNK_BYTES), left);
+        window->chunk.size = 0;
+        buffer_reserve(&window->chunk, (size_t)read + 1);
+        TRY(file__read_exactly(window->file, window->chunk.data, (size_t)read, window->position));
+        window->chunk.size = (size_t)read;
+        window->chunk_at = window->position;
+        have = read;
+    }
+    *ret_bytes = slice_of(window->chunk.data + (window->position - window->chunk_at), (size_t)min_i64(have, wanted));
+    return STATUS_OK;
+}
