@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes src/wire/gen from schema/protocol and schema/errors.txt, and src/meta/gen from schema/configs (settings.py).
+"""Writes src/wire/gen from schema/protocol and schema/errors.txt, src/meta/gen from schema/configs (settings.py), and
+src/http/gen and docs/metrics.md from schema/metrics.txt (metrics.py).
 
     generate.py            writes what differs
     generate.py --check    fails, naming the files, if anything would differ
@@ -13,6 +14,7 @@ import re
 import sys
 
 import layout
+import metrics
 import settings
 
 HERE = layout.HERE
@@ -520,7 +522,8 @@ def bring_up_to_date(folder, out, only_check):
 
 def main():
     only_check = "--check" in sys.argv
-    stale = bring_up_to_date("src/wire/gen", files(), only_check) + bring_up_to_date("src/meta/gen", settings.files(), only_check)
+    folders = {"src/wire/gen": files(), "src/meta/gen": settings.files(), "src/http/gen": metrics.files(), "docs": metrics.docs()}
+    stale = [name for folder, out in folders.items() for name in bring_up_to_date(folder, out, only_check)]
     if only_check and stale:
         sys.exit("not current: " + ", ".join(stale) + "; run schema/generate.py")
 

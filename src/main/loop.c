@@ -10,7 +10,7 @@
  *
  * Drain starts requests and requests complete at the end of the tick, so both repeat until nothing is left to do.
  */
-#include "main/main.h"
+#include "main/settings.h"
 
 enum { EVENTS_PER_TICK = 512, STALL_NS = 10000000, STOP_GRACE_MS = 5000 };
 
@@ -83,6 +83,7 @@ static void reactor_run(void *context)
 
 struct status ottla_start(const struct serve_options *options, struct ottla **ret_ottla)
 {
+    TRY(directories__make(&options->broker));
     struct ottla *ottla = mem_zalloc(sizeof *ottla);
     ottla->broker = broker_create(&options->broker);
     ottla->reactor_count = options->broker.reactor_count;

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+/* http/metrics.c - the broker's numbers as Prometheus reads them.
+ *
+ * Names, types and meanings come from the table (schema/metrics.txt); this file joins each to its number. One number may be
+ * a moment older than another: they are counted by several threads, and nobody is stopped for a scrape.
+ */
+#include "http/gen/metrics.h"
+
+#include "http/http__.h"
+
+struct numbers {
+    struct broker_numbers broker;
+    struct process_numbers process;
+    uint64_t stalls;
+    const char *version;
+    bool ready, fsync;
+};
+
+static uint64_t count_stalls(struct broker *broker)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < broker_options(broker)->reactor_count; i++)
+        sum += atomic_load(&broker_reactor(broker, i)->stalls);
+    return sum;
+}
+
+static void gather(struct broker *broker, const char *version, struct numbers *ret_numbers)
+{
+    broker_numbers(broker, &ret_numbers->broker);
+    process__numbers(&ret_numbers->process);
+    ret_numbers->stalls = count_stalls(broker);
+    ret_numbers->version = version;
+    ret_numbers->ready = broker_is_ready(broker);
+    ret_numbers->fsync = broker_options(broker)->fsync;
+}
+
+static void write_apis(struct buffer *out, const char *name, const struct numbers *numbers)
+{
+    for (size_t key = 0; key < COUNT_OF(numbers->broker.api_requests); key++) {
+        const struct wire_api *api = wire_api_find((int16_t)key);
+        if (api && numbers->broker.api_requests[key] > 0)
+            buffer_printf(out, "%s{api=\"%s\"} %llu\n", name, api->name,
+                          (unsigned long long)numbers->broker.api_requests[key]);
+    }
+}
+
+static void write_flushes(struct buffer *out, const char *name, const struct broker_numbers *broker)
+{
+    buffer_printf(out, "%s{quantile=\"0.5\"} %.6f\n", name, (double)broker->flush_p50_us / 1e6);
+    buffer_printf(out, "%s{quantile=\"0.99\"} %.6f\n", name, (double)broker->flush_p99_us / 1e6);
+}
+
+/* The metrics that are one whole number without labels. */
+static uint64_t number_of(enum metric metric, const struct numbers *numbers)
+{
+    switch (metric) {
+    case METRIC_READY:
+        return numbers->ready;
+    case METRIC_DURABILITY_FSYNC:
+        return numbers->fsync;
+    case METRIC_REQUEST_ERRORS_TOTAL:
+        return numbers->broker.request_errors;
+    case METRIC_RECEIVED_BYTES_TOTAL:
+        return numbers->broker.bytes_in;
+    case METRIC_SENT_BYTES_TOTAL:
+        return numbers->broker.bytes_out;
+    case METRIC_CONNECTIONS:
+        return numbers->broker.connections;
+    case METRIC_FLUSH_ROUNDS_TOTAL:
+        return numbers->broker.flush_rounds;
+    case METRIC_FLUSH_FAILURES_TOTAL:
+        return numbers->broker.flush_failures;
+    case METRIC_TOPICS:
+        return numbers->broker.topics;
+    case METRIC_PARTITIONS:
+        return numbers->broker.partitions;
+    case METRIC_PARTITIONS_OFFLINE:
+        return numbers->broker.partitions_offline;
+    case METRIC_REACTOR_STALLS_TOTAL:
+        return numbers->stalls;
+    case METRIC_PROCESS_RESIDENT_MEMORY_BYTES:
+        return numbers->process.resident_bytes;
+    case METRIC_PROCESS_OPEN_FDS:
+        return numbers->process.open_descriptors;
+    case METRIC_PROCESS_MAX_FDS:
+        return numbers->process.max_descriptors;
+    case METRIC_INFO:
+    case METRIC_REQUESTS_TOTAL:
+    case METRIC_FLUSH_SECONDS:
+    case METRIC_PROCESS_START_TIME_SECONDS:
+    case METRIC_COUNT:
+        break;
+    }
+    assert(!"a metric with a form of its own");
+    return 0;
+}
+
+static void write_samples(struct buffer *out, enum metric metric, const struct numbers *numbers)
+{
+    const char *name = http_metric_defs[metric].name;
+    if (metric == METRIC_INFO)
+        buffer_printf(out, "%s{version=\"%s\",durability=\"%s\"} 1\n", name, numbers->version,
+                      numbers->fsync ? "fsync" : "page-cache");
+    else if (metric == METRIC_REQUESTS_TOTAL)
+        write_apis(out, name, numbers);
+    else if (metric == METRIC_FLUSH_SECONDS)
+        write_flushes(out, name, &numbers->broker);
+    else if (metric == METRIC_PROCESS_START_TIME_SECONDS)
+        buffer_printf(out, "%s %.2f\n", name, numbers->process.start_seconds);
+    else
+        buffer_printf(out, "%s %llu\n", name, (unsigned long long)number_of(metric, numbers));
+}
+
+void metrics__write(struct buffer *out, struct broker *broker, const char *version)
+{
+    struct numbers numbers = {0};
+    gather(broker, version, &numbers);
+    for (int i = 0; i < METRIC_COUNT; i++) {
+        const struct metric_def *def = &http_metric_defs[i];
+        buffer_printf(out, "# HELP %s %s\n# TYPE %s %s\n", def->name, def->said, def->name, def->type);
+        write_samples(out, (enum metric)i, &numbers);
+    }
+}
