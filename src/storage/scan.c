@@ -131,9 +131,9 @@ static struct status agrees(struct scan *scan, const struct index_entry *place, 
 {
     struct slice batch;
     *ret_agrees = false;
-    if (place->value >= scan->file_size)
+    if (place->value >= scan->window.limit)
         return STATUS_OK;
-    scan->position = place->value;
+    scan->window.position = place->value;
     TRY(intact_batch(scan, &batch, ret_agrees));
     int64_t expected = scan->segment->base_offset + (int64_t)place->key;
     *ret_agrees = *ret_agrees && record_batch_next_offset(batch.data) - 1 == expected;
@@ -148,15 +148,8 @@ struct status scan__start(struct scan *scan, int64_t recovery_point)
     struct index_entry place, time;
     bool placed, timed;
     TRY(index__last(segment, INDEX_OFFSET, &place, &placed));
-    if (placed) {
-        struct first_head check = {.expected_last_offset = segment->base_offset + (int64_t)place.key};
-        struct status s = place.value < scan->window.limit
-                              ? segment__heads(segment, place.value, scan->window.limit, check_head, &check, NULL)
-                              : STATUS_OK;
-        if (s.error != 0 && s.error != EBADMSG)
-            return s;
-        placed = check.fits;
-    }
+    if (placed)
+        TRY(agrees(scan, &place, &placed));
     if (!placed)
         TRY(index__truncate(segment, segment->base_offset, 0));
     TRY(index__last(segment, INDEX_TIME, &time, &timed));
