@@ -259,7 +259,9 @@ struct meta_settings;
 struct meta_settings *meta_settings_create(void);
 void meta_settings_free(struct meta_settings *settings);
 void meta_settings_set(struct meta_settings *settings, const char *name,
-                       const char *value); // copies; NULL value removes
+                       const char *value);                     // copies; NULL value removes
+int meta_settings_count(const struct meta_settings *settings); // given ones, ordered by name
+void meta_settings_at(const struct meta_settings *settings, int index, const char **ret_name, const char **ret_value);
 /* As given; NULL when it was not given. */
 const char *meta_settings_given(const struct meta_settings *settings, const char *name);
 /* Given, or the table's default; NULL when there is neither. */
@@ -274,9 +276,12 @@ enum { META_MESSAGE_SIZE = 512 };
 bool meta_config_validate(const struct meta_config_def *def, struct slice value, char ret_message[META_MESSAGE_SIZE]);
 /* NULL for an unknown name. Tables: meta_topic_configs, meta_broker_configs, ... of gen/configs.h */
 const struct meta_config_def *meta_config_find(const struct meta_config_table *table, struct slice name);
-/* All of a topic's settings together (unknown names, each value, and what must fit together). */
-bool meta_topic_configs_validate(const struct meta_config_entry *entries, int32_t count,
-                                 char ret_message[META_MESSAGE_SIZE]);
+/* What is done with that value of a setting: META_SERVED for the default and what is accepted, else def->serving. */
+enum meta_config_serving meta_config_treatment(const struct meta_config_def *def, struct slice value);
+/* All of a topic's settings together, over the defaults that `settings` supply (NULL: the table's): unknown names, each
+ * value, and what must fit together. */
+bool meta_topic_configs_validate(const struct meta_settings *settings, const struct meta_config_entry *entries,
+                                 int32_t count, char ret_message[META_MESSAGE_SIZE]);
 
 /* ---- a topic's settings in effect: topic -> broker -> cluster-wide default -> server.properties -> default */
 enum meta_config_source {
@@ -287,11 +292,12 @@ enum meta_config_source {
     META_SOURCE_DEFAULT = 5
 }; // DescribeConfigs' numbers
 
+enum { META_VALUE_TEXT_SIZE = 32 };
 /* The value of one topic setting in effect, and where it comes from; null when none. Values converted from another unit
  * (log.retention.hours) lie in `ret_text`. */
 struct slice meta_topic_setting(const struct meta_image *image, const struct meta_settings *settings, int32_t node_id,
-                                struct slice topic, const struct meta_config_def *def, char ret_text[32],
-                                enum meta_config_source *ret_source);
+                                struct slice topic, const struct meta_config_def *def,
+                                char ret_text[META_VALUE_TEXT_SIZE], enum meta_config_source *ret_source);
 /* Another number whenever the outcome of meta_topic_config may be another. */
 uint64_t meta_topic_config_version(const struct meta_image *image, int32_t node_id, struct slice topic);
 
