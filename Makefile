@@ -9,11 +9,10 @@ CC = gcc
 endif
 CCACHE := $(shell command -v ccache)
 MESON_CC = $(strip $(CCACHE) $(1))
-VENV_REQUIREMENTS := $(wildcard test/requirements.txt examples/*/requirements.txt)
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: format help run build test unit check check-all long demo install clean deps deps-test build-dev
+.PHONY: help run build build-dev unit test check check-all long demo bench format install clean deps deps-test venv
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | awk -F'\t' '{ printf "make %-10s %s\n", $$1, $$2 }'
@@ -41,31 +40,31 @@ format:  ## rewrite the sources as the formatter wants them
 unit: build-dev  ## the unit tests alone
 	@meson test -C build --print-errorlogs --num-processes $(JOBS)
 
-test: deps-test unit .venv/stamp  ## unit tests, then black-box tests with real clients
+test: deps-test unit  ## unit tests, then black-box tests with real clients
 	test/run.sh
 
 check: deps-test build-dev  ## house checks and unit tests, under a minute
 	@$(PYTHON) tools/check.py build
 	@meson test -C build --quiet --print-errorlogs --num-processes $(JOBS)
 
-check-all: deps-test .venv/stamp  ## check, both compilers, sanitizers, clang-tidy, short fuzz, simulator
+check-all: deps-test  ## check, both compilers, sanitizers, clang-tidy, short fuzz, simulator
 	@JOBS=$(JOBS) tools/check_all.sh
 
-long: deps-test build-dev .venv/stamp  ## hours: simulator, fuzz drivers and kill loop in their long forms
+long: deps-test build-dev  ## hours: simulator, fuzz drivers and kill loop in their long forms
 	@JOBS=$(JOBS) tools/long.sh
 
-demo: build .venv/stamp  ## the event log example: 50 MiB of events, two consumers, kills half way
-	.venv/bin/python examples/event_log/demo.py
+bench: build  ## figures beside Apache Kafka's in a few minutes; make bench ARGS=full takes hours
+	@bench/run.sh $(or $(ARGS),short)
+
+demo: build venv  ## the event log example: 50 MiB of events, two consumers, kills half way
+	@.venv/bin/python examples/event_log/demo.py $(ARGS)
 
 install: build  ## PREFIX=/usr/local/bin/ottla
 	install -D -m 755 build/ottla $(DESTDIR)$(PREFIX)/bin/ottla
 
-# One environment for the programs in Python: tests and examples.
-.venv/stamp: $(VENV_REQUIREMENTS)
-	@tools/deps.sh run
-	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet $(VENV_REQUIREMENTS:%=-r %)
-	touch $@
+# One environment, .venv, for the programs in Python: tests and examples.
+venv:
+	@PYTHON=$(PYTHON) test/setup.sh python
 
 clean:  ## remove every build directory
 	rm -rf build build-*

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 test/setup.sh all || exit 1
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
-.cache/venv/bin/python -m pytest -c test/pytest.ini --rootdir test -q "$@" 2>&1 | tee "$out"
+.venv/bin/python -m pytest -c test/pytest.ini --rootdir test -q "$@" 2>&1 | tee "$out"
 status=${PIPESTATUS[0]}
 # The same runs again as one plain line; pytest's own summary has words that differ with the outcome.
 count() { sed -n "s/.*[^0-9]*\b\([0-9][0-9]*\) $1.* in [0-9.]*s.*/\1/p" "$out" | tail -1; }

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One broker under test, on a directory of its own: started, stopped, killed and started again.
 
-`Broker("ottla", folder)` and `Broker("kafka", folder)` behave alike, so every test can be run against Apache Kafka and a
-test that Kafka fails is known to be wrong. A broker keeps its port over restarts, listens on 127.0.0.1 only, and is
+`Broker("ottla", folder)` and `Broker("kafka", folder)` behave alike, so every test can be run against Apache Kafka and
+a test that Kafka fails is known to be wrong. A broker keeps its port over restarts, listens on 127.0.0.1 only, and is
 always ended by the id of the process that we started.
 """
 import os
@@ -11,6 +11,7 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 from harness import raw
@@ -76,8 +77,10 @@ class Broker:
         command = [str(RUN_KAFKA), "start", str(self.folder), "-p", str(self.port), "-c", str(self.controller_port)]
         for key, value in self.settings.items():
             command += ["-o", f"{key}={value}"]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True)
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                              text=True)
         if done.returncode:
+            (self.folder / "kafka.pid").unlink(missing_ok=True)
             raise BrokerDied(done.stdout)
         self.pid = int((self.folder / "kafka.pid").read_text())
 
@@ -95,7 +98,7 @@ class Broker:
         deadline = time.monotonic() + READY_TIMEOUT_S
         while time.monotonic() < deadline:
             if not self.alive():
-                self.pid = self.process = None
+                self._await_end()
                 raise BrokerDied(f"{self.kind} ended while starting\n{self.log()[-4000:]}")
             try:
                 if raw.brokers_of(self.address):
@@ -136,6 +139,34 @@ class Broker:
         """kill -9: nothing that the process held in memory survives."""
         os.kill(self.pid, signal.SIGKILL)
         self._await_end()
+
+    def kill_while_starting(self, after_s):
+        """Starts it and kills it so many seconds later, ready or not."""
+        def start():
+            try:
+                self.start()
+            except BrokerDied:
+                pass
+        starting = threading.Thread(target=start)
+        starting.start()
+        time.sleep(after_s)
+        while starting.is_alive():
+            pid = self._starting_pid()
+            if pid is not None:
+                os.kill(pid, signal.SIGKILL)
+                break
+            time.sleep(0.001)
+        starting.join()
+        self.close()
+
+    def _starting_pid(self):
+        """Of a process that `start`, in another thread, may still wait for."""
+        if self.pid is not None or self.kind == "ottla":
+            return self.pid
+        try:
+            return int((self.folder / "kafka.pid").read_text())
+        except (OSError, ValueError):
+            return None
 
     def restart(self, clean=True):
         if clean:
