@@ -59,7 +59,8 @@ struct broker_options {
 enum mail_kind {
     MAIL_WATCH = 1,  // struct partition_watch
     MAIL_RESUME,     // a request comes home
-    MAIL_SHARD,      // a request comes to the owner of a coordinator's shard
+    MAIL_SHARD,      // a call comes to the owner of a coordinator's shard
+    MAIL_SHARD_DONE, // and home, answered
     MAIL_CONTROL,    // a request comes to the control thread
     MAIL_IMAGE,      // struct reactor.image_mail: a newer metadata image is there
     MAIL_SHARD_LOAD, // a shard's load made progress
@@ -165,7 +166,6 @@ struct api_row {
     bool on_controller;                       // served on controller listeners too
     void (*start)(struct request *request);   // completes the request or leaves it waiting
     void (*resume)(struct request *request);  // something it waited for may have happened
-    void (*shard)(struct request *request);   // at the reactor that owns its coordinator shard
     void (*control)(struct request *request); // in the control thread, which sends it home once what it did is flushed
 };
 
@@ -195,9 +195,8 @@ void request_wait_until(struct request *request, int64_t deadline_ms); // monoto
 void request_wait_until_end(struct request *request);
 bool request_deadline_passed(const struct request *request);
 /* Travel. */
-void request_send_home(struct request *request);                    // MAIL_RESUME
-void request_send_to_shard(struct request *request, int32_t shard); // MAIL_SHARD
-void request_send_to_control(struct request *request);              // MAIL_CONTROL
+void request_send_home(struct request *request);       // MAIL_RESUME
+void request_send_to_control(struct request *request); // MAIL_CONTROL
 /* In the pool, then home. */
 void request_send_to_pool(struct request *request, void (*run)(struct io_job *job));
 
@@ -213,6 +212,8 @@ void broker_timers(struct reactor *reactor);
 void broker_tick_end(struct reactor *reactor);                  // drains touched partitions, coordinators' outboxes
 int64_t broker_next_deadline_ms(const struct reactor *reactor); // INT64_MAX: none
 void reactor_clock(struct reactor *reactor);                    // refreshes now_ms and wall_ms
+/* The reactor is about to stop: requests that wait for a coordinator are answered, later ones refused. Once. */
+void broker_reactor_stop(struct reactor *reactor);
 /* The reactor is about to stop: fetches that wait are answered now. Then, when no request is in use any more, its thread
  * may end. Mail that comes later is dropped after that. */
 void broker_reactor_stop(struct reactor *reactor);

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 
-struct coordinator;
 struct fetch_sessions;
 struct flusher;
 struct control;
@@ -18,6 +17,8 @@ struct control;
 struct producer_ids {
     int64_t next, end;
 };
+
+enum coordinator_kind { COORDINATOR_GROUPS, COORDINATOR_KINDS };
 
 struct broker {
     struct broker_options options;
@@ -32,6 +33,7 @@ struct broker {
     struct flusher *flushers;
     struct fetch_sessions *sessions;
     uint16_t listener_ports[LISTENERS_MAX];
+    _Atomic int32_t shard_counts[COORDINATOR_KINDS]; // 0 until the topic was seen
     _Atomic bool ready, stopping;
 };
 
@@ -101,7 +103,9 @@ struct ctrl *control__ctrl(struct control *control); // for the control thread's
 
 /* ---- coordinator.c: the runtime of coordinator shards */
 void coordinator__init(struct reactor *reactor);
-void coordinator__free(struct reactor *reactor);
+/* The broker stops: whoever waits is answered, later calls are refused. On the reactor's own thread. */
+void coordinator__stop(struct reactor *reactor);
+void coordinator__free(struct reactor *reactor); // after all threads have ended
 void coordinator__mail(struct reactor *reactor, struct io_mail *mail);
 void coordinator__tick_end(struct reactor *reactor);
 int64_t coordinator__next_deadline_ms(const struct reactor *reactor);

@@ -39,6 +39,7 @@ void broker_mail(struct reactor *reactor, struct io_mail *mail)
         return;
     }
     case MAIL_SHARD:
+    case MAIL_SHARD_DONE:
     case MAIL_SHARD_LOAD:
         coordinator__mail(reactor, mail);
         return;
@@ -87,4 +88,10 @@ int64_t broker_next_deadline_ms(const struct reactor *reactor)
 {
     const struct heap_node *first = heap_first(&reactor->timers);
     return min_i64(first ? first->key : INT64_MAX, coordinator__next_deadline_ms(reactor));
+}
+
+void broker_reactor_stop(struct reactor *reactor)
+{
+    atomic_store(&reactor->broker->stopping, true);
+    coordinator__stop(reactor);
 }

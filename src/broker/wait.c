@@ -25,7 +25,7 @@ void request_wait_partition_end(struct wait *wait)
         return;
     wait->watch = NULL;
     list_remove(&wait->in_watch);
-    if (list_is_empty(&watch->waits))
+    if (list_is_empty(&watch->waits) && !watch->owner)
         partition_watch_disarm(watch);
     partition_unref(watch->partition);
 }
@@ -62,13 +62,6 @@ void request_send_home(struct request *request)
 {
     request->mail.kind = MAIL_RESUME;
     io_loop_send(request->home->loop, &request->mail);
-}
-
-void request_send_to_shard(struct request *request, int32_t shard)
-{
-    struct broker *broker = request->home->broker;
-    request->mail.kind = MAIL_SHARD;
-    io_loop_send(broker->reactors[shard % broker->options.reactor_count].loop, &request->mail);
 }
 
 void request_send_to_control(struct request *request)

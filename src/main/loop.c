@@ -71,8 +71,10 @@ static void reactor_run(void *context)
         reactor_clock(reactor);
         for (int i = 0; i < count; i++)
             net_event(reactor, &events[i]);
-        if (take_mail(reactor) && stop_at_ms == INT64_MAX)
+        if (take_mail(reactor) && stop_at_ms == INT64_MAX) {
             stop_at_ms = reactor->now_ms + STOP_GRACE_MS;
+            broker_reactor_stop(reactor);
+        }
         broker_timers(reactor);
         finish_tick(reactor);
         count_stall(reactor, began_ns);

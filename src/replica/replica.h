@@ -62,6 +62,7 @@ struct partition_watch {
     struct partition *partition;
     _Atomic bool armed;
     struct list waits; // the loop's own
+    void *owner;       // the loop's own: who hears of everything; NULL: nobody
 };
 
 struct partition_config {
