@@ -47,6 +47,7 @@ class Message:
         marks = dict(t.partition("=")[::2] for t in tokens[3:])
         self.kind, self.name, self.source, self.api = tokens[0], tokens[1], source, api
         self.versions = versions(tokens[2])
+        self.id = int(marks["id"]) if "id" in marks else None  # of a stored record
         self.highest = max(self.versions, default=0)
         self.flexible = versions(marks.get("flex", "none"), self.highest)
         self.fields, self.shared = [], {}

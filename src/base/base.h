@@ -210,6 +210,7 @@ struct buffer {
 void buffer_reserve(struct buffer *b, size_t more);
 void buffer_append(struct buffer *b, const void *data, size_t size);
 void buffer_printf(struct buffer *b, const char *format, ...) PRINTF_LIKE(2, 3);
+void buffer_base64(struct buffer *b, struct slice s); // appends it, with padding
 void buffer_free(struct buffer *b);
 
 /* ---- crc32c (Castagnoli, as in record batches): the CRC of `data`, or continued from `crc` of what came before. */

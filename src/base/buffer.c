@@ -36,6 +36,19 @@ void buffer_printf(struct buffer *b, const char *format, ...)
     b->size += (size_t)size;
 }
 
+void buffer_base64(struct buffer *b, struct slice s)
+{
+    static const char DIGITS[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < s.size; i += 3) {
+        size_t left = s.size - i;
+        uint32_t bits =
+            (uint32_t)s.data[i] << 16 | (left > 1 ? (uint32_t)s.data[i + 1] << 8 : 0) | (left > 2 ? s.data[i + 2] : 0u);
+        char text[4] = {DIGITS[bits >> 18], DIGITS[bits >> 12 & 63], left > 1 ? DIGITS[bits >> 6 & 63] : '=',
+                        left > 2 ? DIGITS[bits & 63] : '='};
+        buffer_append(b, text, sizeof text);
+    }
+}
+
 void buffer_free(struct buffer *b)
 {
     mem_free(b->data);

@@ -8,7 +8,7 @@
 #include <argp.h>
 #include <stdlib.h>
 
-enum option_key { OPTION_DATA = 'd', OPTION_LISTEN = 'l', OPTION_HTTP = 'w', OPTION_SET = 's' };
+enum option_key { OPTION_DATA = 'd', OPTION_LISTEN = 'l', OPTION_HTTP = 'w', OPTION_SET = 's', OPTION_JSON = 'j' };
 
 const char *cli_version(void)
 {
@@ -117,6 +117,58 @@ static const struct argp CONFIG = {
            "Exit status: 0; 2 when the command line or a setting is wrong.",
 };
 
+/* ---- ottla dump FILE..., ottla verify DIR */
+static const struct argp_option FILES_OPTIONS[] = {
+    {"json", OPTION_JSON, NULL, 0, "Print JSON, an object a line", 0},
+    {0},
+};
+
+static error_t parse_files(int key, char *text, struct argp_state *state)
+{
+    struct cli_arguments *arguments = state->input;
+    (void)text;
+    switch (key) {
+    case OPTION_JSON:
+        arguments->as_json = true;
+        return 0;
+    case ARGP_KEY_ARGS:
+        arguments->files = (const char *const *)state->argv + state->next;
+        arguments->file_count = state->argc - state->next;
+        if (arguments->verb == CLI_VERIFY && arguments->file_count != 1)
+            argp_error(state, "one directory at a time");
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        argp_usage(state);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp DUMP = {
+    .options = FILES_OPTIONS,
+    .parser = parse_files,
+    .args_doc = "FILE...",
+    .doc = "Show what is in files of a data directory: batches and records of segments (.log) and metadata snapshots "
+           "(.checkpoint), entries of indexes, producer snapshots, checkpoints. Records of Kafka's own topics are "
+           "decoded.\v"
+           "Every CRC is checked, and every index entry against the segment beside it; what is wrong is told as WRONG. "
+           "Nothing is changed.\n\n"
+           "Exit status: 0; 1 when something is wrong; 2 when the command line is.",
+};
+
+static const struct argp VERIFY = {
+    .options = FILES_OPTIONS,
+    .parser = parse_files,
+    .args_doc = "DIR",
+    .doc =
+        "Check a stopped broker's log directory whole: CRCs, offsets, leader epochs, indexes, snapshots, checkpoints. "
+        "Nothing is changed.\v"
+        "Exit status: 0 when all is well; 1 when something is wrong, or a broker is using the directory; 2 when it is "
+        "no "
+        "data directory, or the command line is wrong.",
+};
+
 /* ---- ottla VERB */
 struct verb {
     const char *name;
@@ -127,6 +179,8 @@ struct verb {
 static const struct verb VERBS[] = {
     {"serve", CLI_SERVE, &SERVE},
     {"config", CLI_CONFIG, &CONFIG},
+    {"dump", CLI_DUMP, &DUMP},
+    {"verify", CLI_VERIFY, &VERIFY},
 };
 
 /* The rest of the line belongs to the verb. Its messages begin with `ottla serve`. */
@@ -155,18 +209,22 @@ static error_t parse_program(int key, char *text, struct argp_state *state)
             return 0;
         }
     }
-    argp_error(state, "there is no command `%s`; the commands are serve and config", text);
+    argp_error(state, "there is no command `%s`; the commands are serve, config, dump and verify", text);
     return ARGP_ERR_UNKNOWN;
 }
 
 static const struct argp PROGRAM = {
     .parser = parse_program,
     .args_doc = "serve [FILE] [--data DIR] [--listen HOST:PORT] [--http HOST:PORT|off] [--set KEY=VALUE]...\n"
-                "config [export] [FILE] [--set KEY=VALUE]...",
+                "config [export] [FILE] [--set KEY=VALUE]...\n"
+                "dump [--json] FILE...\n"
+                "verify [--json] DIR",
     .doc = "Ottla, an Apache Kafka broker in one small program.\v"
            "Commands:\n"
            "  serve   start a broker; without more words: durable, on 127.0.0.1:9092\n"
-           "  config  show every setting; `config export` writes them for Apache Kafka\n\n"
+           "  config  show every setting; `config export` writes them for Apache Kafka\n"
+           "  dump    show what is in the files of a data directory\n"
+           "  verify  check a data directory whole\n\n"
            "`ottla serve --help` and `ottla config --help` tell the rest. A first message, with kcat:\n"
            "  echo hello | kcat -b 127.0.0.1:9092 -t greetings -P\n"
            "  kcat -b 127.0.0.1:9092 -t greetings -C -e",

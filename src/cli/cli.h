@@ -10,13 +10,16 @@
 
 enum { EXIT_FAILED = 1, EXIT_WRONG = 2, EXIT_SIGNAL = 128 };
 
-enum cli_verb { CLI_SERVE, CLI_CONFIG, CLI_CONFIG_EXPORT };
+enum cli_verb { CLI_SERVE, CLI_CONFIG, CLI_CONFIG_EXPORT, CLI_DUMP, CLI_VERIFY };
 
 struct cli_arguments {
     enum cli_verb verb;
     const char *file, *data, *listen, *http; // NULL: not given
     const char **sets;                       // KEY=VALUE
     int set_count;
+    const char *const *files; // of dump
+    int file_count;
+    bool as_json;
 };
 
 const char *cli_version(void); // "0.1.0"
@@ -31,3 +34,7 @@ uint64_t cli_limits_raise(void);
 void cli_crash_trace(void);
 /* Ends the process at once: nothing is flushed, no destructor runs. */
 _Noreturn void cli_exit_now(int status);
+
+/* ---- files of a data directory, read and never changed. Each returns the exit status: EXIT_FAILED when something is wrong. */
+int cli_dump(const char *const *files, int count, bool as_json);
+int cli_verify(const char *directory, bool as_json);

@@ -4,23 +4,9 @@
 
 #include <math.h>
 
-static const char BASE64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
 static void put(struct buffer *out, const char *text)
 {
     buffer_append(out, text, strlen(text));
-}
-
-static void put_base64(struct buffer *out, struct slice s)
-{
-    for (size_t i = 0; i < s.size; i += 3) {
-        size_t left = s.size - i;
-        uint32_t bits =
-            (uint32_t)s.data[i] << 16 | (left > 1 ? (uint32_t)s.data[i + 1] << 8 : 0) | (left > 2 ? s.data[i + 2] : 0u);
-        char text[4] = {BASE64[bits >> 18], BASE64[bits >> 12 & 63], left > 1 ? BASE64[bits >> 6 & 63] : '=',
-                        left > 2 ? BASE64[bits & 63] : '='};
-        buffer_append(out, text, sizeof text);
-    }
 }
 
 static void put_string(struct buffer *out, struct slice s)
@@ -48,7 +34,7 @@ static void put_slice(struct buffer *out, enum wire_type type, struct slice s)
         put_string(out, s);
     } else {
         put(out, "\"");
-        put_base64(out, s);
+        buffer_base64(out, s);
         put(out, "\"");
     }
 }

@@ -178,6 +178,21 @@ struct wire_api {
     const struct wire_message *request, *response;
 };
 
+/* Stored records. Their ids: in the key of a record of an internal topic, in the frame of a metadata record. */
+enum wire_records {
+    WIRE_RECORDS_GROUP,
+    WIRE_RECORDS_TRANSACTION,
+    WIRE_RECORDS_SHARE,
+    WIRE_RECORDS_METADATA,
+    WIRE_RECORDS_REMOTE_LOG
+};
+struct wire_record {
+    enum wire_records family;
+    int32_t id;
+    const struct wire_message *key, *value; // key NULL: records of this family have none
+};
+const struct wire_record *wire_record_find(enum wire_records family, int32_t id); // NULL when there is none
+
 /* NULL for an unknown key. */
 const struct wire_api *wire_api_find(int16_t key);
 /* Any message by its layout's name (ProduceRequest, OffsetCommitValue, ...); NULL when there is none. */

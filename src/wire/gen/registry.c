@@ -486,6 +486,72 @@ static const struct wire_api APIS[] = {
     [92] = {92, "DeleteShareGroupOffsets", 0, 0, &wire_message_delete_share_group_offsets_request, &wire_message_delete_share_group_offsets_response},
 };
 
+static const struct wire_record RECORDS[] = {
+    {WIRE_RECORDS_GROUP, 0, &wire_message_legacy_offset_commit_key, &wire_message_legacy_offset_commit_value},
+    {WIRE_RECORDS_GROUP, 1, &wire_message_offset_commit_key, &wire_message_offset_commit_value},
+    {WIRE_RECORDS_GROUP, 2, &wire_message_group_metadata_key, &wire_message_group_metadata_value},
+    {WIRE_RECORDS_GROUP, 3, &wire_message_consumer_group_metadata_key, &wire_message_consumer_group_metadata_value},
+    {WIRE_RECORDS_GROUP, 4, &wire_message_consumer_group_partition_metadata_key, &wire_message_consumer_group_partition_metadata_value},
+    {WIRE_RECORDS_GROUP, 5, &wire_message_consumer_group_member_metadata_key, &wire_message_consumer_group_member_metadata_value},
+    {WIRE_RECORDS_GROUP, 6, &wire_message_consumer_group_target_assignment_metadata_key, &wire_message_consumer_group_target_assignment_metadata_value},
+    {WIRE_RECORDS_GROUP, 7, &wire_message_consumer_group_target_assignment_member_key, &wire_message_consumer_group_target_assignment_member_value},
+    {WIRE_RECORDS_GROUP, 8, &wire_message_consumer_group_current_member_assignment_key, &wire_message_consumer_group_current_member_assignment_value},
+    {WIRE_RECORDS_GROUP, 10, &wire_message_share_group_member_metadata_key, &wire_message_share_group_member_metadata_value},
+    {WIRE_RECORDS_GROUP, 11, &wire_message_share_group_metadata_key, &wire_message_share_group_metadata_value},
+    {WIRE_RECORDS_GROUP, 12, &wire_message_share_group_target_assignment_metadata_key, &wire_message_share_group_target_assignment_metadata_value},
+    {WIRE_RECORDS_GROUP, 13, &wire_message_share_group_target_assignment_member_key, &wire_message_share_group_target_assignment_member_value},
+    {WIRE_RECORDS_GROUP, 14, &wire_message_share_group_current_member_assignment_key, &wire_message_share_group_current_member_assignment_value},
+    {WIRE_RECORDS_GROUP, 15, &wire_message_share_group_state_partition_metadata_key, &wire_message_share_group_state_partition_metadata_value},
+    {WIRE_RECORDS_GROUP, 16, &wire_message_consumer_group_regular_expression_key, &wire_message_consumer_group_regular_expression_value},
+    {WIRE_RECORDS_GROUP, 17, &wire_message_streams_group_metadata_key, &wire_message_streams_group_metadata_value},
+    {WIRE_RECORDS_GROUP, 19, &wire_message_streams_group_member_metadata_key, &wire_message_streams_group_member_metadata_value},
+    {WIRE_RECORDS_GROUP, 20, &wire_message_streams_group_target_assignment_metadata_key, &wire_message_streams_group_target_assignment_metadata_value},
+    {WIRE_RECORDS_GROUP, 21, &wire_message_streams_group_target_assignment_member_key, &wire_message_streams_group_target_assignment_member_value},
+    {WIRE_RECORDS_GROUP, 22, &wire_message_streams_group_current_member_assignment_key, &wire_message_streams_group_current_member_assignment_value},
+    {WIRE_RECORDS_GROUP, 23, &wire_message_streams_group_topology_key, &wire_message_streams_group_topology_value},
+    {WIRE_RECORDS_METADATA, 0, NULL, &wire_message_register_broker_record},
+    {WIRE_RECORDS_METADATA, 1, NULL, &wire_message_unregister_broker_record},
+    {WIRE_RECORDS_METADATA, 2, NULL, &wire_message_topic_record},
+    {WIRE_RECORDS_METADATA, 3, NULL, &wire_message_partition_record},
+    {WIRE_RECORDS_METADATA, 4, NULL, &wire_message_config_record},
+    {WIRE_RECORDS_METADATA, 5, NULL, &wire_message_partition_change_record},
+    {WIRE_RECORDS_METADATA, 7, NULL, &wire_message_fence_broker_record},
+    {WIRE_RECORDS_METADATA, 8, NULL, &wire_message_unfence_broker_record},
+    {WIRE_RECORDS_METADATA, 9, NULL, &wire_message_remove_topic_record},
+    {WIRE_RECORDS_METADATA, 10, NULL, &wire_message_delegation_token_record},
+    {WIRE_RECORDS_METADATA, 11, NULL, &wire_message_user_scram_credential_record},
+    {WIRE_RECORDS_METADATA, 12, NULL, &wire_message_feature_level_record},
+    {WIRE_RECORDS_METADATA, 14, NULL, &wire_message_client_quota_record},
+    {WIRE_RECORDS_METADATA, 15, NULL, &wire_message_producer_ids_record},
+    {WIRE_RECORDS_METADATA, 17, NULL, &wire_message_broker_registration_change_record},
+    {WIRE_RECORDS_METADATA, 18, NULL, &wire_message_access_control_entry_record},
+    {WIRE_RECORDS_METADATA, 19, NULL, &wire_message_remove_access_control_entry_record},
+    {WIRE_RECORDS_METADATA, 20, NULL, &wire_message_no_op_record},
+    {WIRE_RECORDS_METADATA, 21, NULL, &wire_message_zk_migration_state_record},
+    {WIRE_RECORDS_METADATA, 22, NULL, &wire_message_remove_user_scram_credential_record},
+    {WIRE_RECORDS_METADATA, 23, NULL, &wire_message_begin_transaction_record},
+    {WIRE_RECORDS_METADATA, 24, NULL, &wire_message_end_transaction_record},
+    {WIRE_RECORDS_METADATA, 25, NULL, &wire_message_abort_transaction_record},
+    {WIRE_RECORDS_METADATA, 26, NULL, &wire_message_remove_delegation_token_record},
+    {WIRE_RECORDS_METADATA, 27, NULL, &wire_message_register_controller_record},
+    {WIRE_RECORDS_METADATA, 28, NULL, &wire_message_clear_elr_record},
+    {WIRE_RECORDS_REMOTE_LOG, 0, NULL, &wire_message_remote_log_segment_metadata_record},
+    {WIRE_RECORDS_REMOTE_LOG, 1, NULL, &wire_message_remote_log_segment_metadata_update_record},
+    {WIRE_RECORDS_REMOTE_LOG, 2, NULL, &wire_message_remote_partition_delete_metadata_record},
+    {WIRE_RECORDS_REMOTE_LOG, 3, NULL, &wire_message_remote_log_segment_metadata_snapshot_record},
+    {WIRE_RECORDS_SHARE, 0, &wire_message_share_snapshot_key, &wire_message_share_snapshot_value},
+    {WIRE_RECORDS_SHARE, 1, &wire_message_share_update_key, &wire_message_share_update_value},
+    {WIRE_RECORDS_TRANSACTION, 0, &wire_message_transaction_log_key, &wire_message_transaction_log_value},
+};
+
+const struct wire_record *wire_record_find(enum wire_records family, int32_t id)
+{
+    for (size_t i = 0; i < COUNT_OF(RECORDS); i++)
+        if (RECORDS[i].family == family && RECORDS[i].id == id)
+            return &RECORDS[i];
+    return NULL;
+}
+
 const struct wire_message *wire_message_find(const char *name)
 {
     for (size_t i = 0; i < COUNT_OF(MESSAGES); i++)
