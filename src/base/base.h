@@ -47,7 +47,7 @@ struct status {
 };
 
 #define STATUS_OK                 ((struct status){0})
-#define STATUS(errno_value, text) ((struct status){.error = (errno_value), .what = (text)})
+#define STATUS(errno_value, text) status_failure(errno_value, text)
 /* Returns from the calling function on failure. */
 #define TRY(expression)                                                                                                \
     do {                                                                                                               \
@@ -55,6 +55,12 @@ struct status {
         if (try_status_.error != 0)                                                                                    \
             return try_status_;                                                                                        \
     } while (0)
+
+static inline struct status status_failure(int error, const char *what)
+{
+    assert(error != 0);
+    return (struct status){.error = error, .what = what};
+}
 
 static inline bool status_is_ok(struct status s)
 {

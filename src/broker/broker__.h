@@ -3,6 +3,7 @@
 #pragma once
 
 #include "broker/broker.h"
+#include "broker/fetch_session.h"
 
 #include "ctrl/ctrl.h"
 #include "wire/gen/errors.h"
@@ -112,10 +113,6 @@ int64_t coordinator__next_deadline_ms(const struct reactor *reactor);
 void coordinator__watch(struct reactor *reactor, struct partition_watch *watch); // something about its partition moved
 /* The shard of a group (or transactional id), as Kafka computes it: the hash code of the text modulo the partitions. */
 int32_t coordinator__shard_of(struct slice id, int32_t shard_count);
-
-/* ---- fetch_session.c */
-struct fetch_sessions *fetch_sessions__create(int32_t slots);
-void fetch_sessions__free(struct fetch_sessions *sessions);
 
 /* ---- wait.c */
 void request__wake(struct partition_watch *watch);

@@ -53,7 +53,7 @@ void broker_mail(struct reactor *reactor, struct io_mail *mail)
     case MAIL_STOP:
         break;
     }
-    assert(!"mail that is not for the broker");
+    assert(false && "mail that is not for the broker");
 }
 
 void broker_timers(struct reactor *reactor)

@@ -99,7 +99,8 @@ bool coord__apply_offset(struct coord_shard *shard, struct wire_reader *reader, 
     struct offset_commit_key key;
     struct offset_commit_value value;
     offset_commit_key_read(reader, 0, &shard->scratch, &key);
-    if (wire_reader_failed(reader) || (!slice_is_null(bytes) && !read_value(bytes, &shard->scratch, &value)))
+    bool is_tombstone = slice_is_null(bytes);
+    if (wire_reader_failed(reader) || (!is_tombstone && !read_value(bytes, &shard->scratch, &value)))
         return false;
     struct group *group = coord__group_place(shard, key.group);
     struct offset *offset = group ? coord__offset_find(group, key.topic, key.partition) : NULL;
@@ -107,7 +108,7 @@ bool coord__apply_offset(struct coord_shard *shard, struct wire_reader *reader, 
         assert(offset && offset->in_flight > 0);
         offset->in_flight--;
     }
-    if (!slice_is_null(bytes)) {
+    if (!is_tombstone) {
         group = coord__group_get(shard, key.group);
         if (!is_live && group->state == GROUP_DEAD)
             coord__group_revive(group); // offsets without members: a group all the same

@@ -84,7 +84,7 @@ int io_listen(const char *host, uint16_t port, int backlog, struct io_address *r
 
 int io_accept(int listener, struct io_address *ret_peer, struct io_address *ret_local)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t size = sizeof address;
     int handle = accept4(listener, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (handle < 0)

@@ -59,6 +59,12 @@ static void damage_some(const struct story *story, struct random *random)
     }
 }
 
+/* Success or failure: both are answers. */
+static void answered(struct status s)
+{
+    (void)s;
+}
+
 static void use(struct log *log)
 {
     int64_t offset = log_start_offset(log), found, found_ms;
@@ -73,11 +79,10 @@ static void use(struct log *log)
         log_slice_release(&slice);
     }
     int32_t epoch;
-    struct status ignored = log_find_by_time(log, STORY_MS + 7, log_end_offset(log), &found, &found_ms, &epoch);
-    ignored = log_find_max_timestamp(log, log_end_offset(log), &found, &found_ms, &epoch);
-    ignored = log_retain(log, log_end_offset(log), STORY_MS);
-    ignored = log_close_clean(log);
-    (void)ignored;
+    answered(log_find_by_time(log, STORY_MS + 7, log_end_offset(log), &found, &found_ms, &epoch));
+    answered(log_find_max_timestamp(log, log_end_offset(log), &found, &found_ms, &epoch));
+    answered(log_retain(log, log_end_offset(log), STORY_MS));
+    answered(log_close_clean(log));
 }
 
 static void quiet(void *context, const char *line, size_t size)
@@ -95,7 +100,10 @@ static void damaged_files_are_answered(void **state)
         struct random random;
         random_seed(&random, seed);
         void *own = NULL;
-        assert_int_equal(story_begin(&own), 0);
+        if (story_begin(&own) != 0) {
+            fail();
+            return;
+        }
         struct story *story = own;
         story->config.index_interval_bytes = 100;
         struct log *log = story_open(&own);

@@ -69,6 +69,7 @@ static struct status round_sync(struct log *log, const struct round *round)
 
 static void round_publish(struct log *log, const struct round *round)
 {
+    assert(round->count > 0);
     io_lock_take(log->lock);
     if (log->truncations == round->truncations && round->end_offset > log_flushed_offset(log)) {
         log__mark(log, round->end_offset, round->segments[round->count - 1]->base_offset, round->position);

@@ -45,7 +45,7 @@ static struct status may_go(struct rules *rules, int at, bool *ret_may_go)
         return STATUS_OK;
     if (config->retention_bytes >= 0 && rules->surplus_bytes - segment__size(segment) >= 0)
         *ret_may_go = true;
-    int64_t age_ms;
+    int64_t age_ms = 0;
     if (!*ret_may_go && config->retention_ms >= 0) {
         TRY(age_of(segment, rules->now_ms, &age_ms));
         *ret_may_go = age_ms > config->retention_ms;
