@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DescribeConfigs, IncrementalAlterConfigs, AlterConfigs, ListConfigResources: settings of topics, brokers and the rest."""
+from oracle.session import served, story
+
+TOPIC, BROKER, LOGGER, METRICS, GROUP = 2, 4, 8, 16, 32
+# Settings of a broker that say where it runs or how it was started: the two brokers are not started alike.
+OF_THE_PLACE = {"log.dirs", "log.dir", "metadata.log.dir", "listeners", "advertised.listeners", "controller.quorum.voters",
+                "controller.quorum.bootstrap.servers", "listener.security.protocol.map", "inter.broker.listener.name",
+                "controller.listener.names", "process.roles", "node.id", "broker.id"}
+
+
+def describe(s, version, resources, note, **more):
+    """Entries come out of a map in Kafka, so here they are put in order; documentation is in our own words."""
+    asked = [{"resourceType": kind, "resourceName": name, "configurationKeys": keys} for kind, name, keys in resources]
+    answer = s.ask("DescribeConfigs", version, {"resources": asked, **more}, note)
+    for result in (answer or {}).get("results", ()):
+        result["configs"].sort(key=lambda c: c["name"])
+        for one in result["configs"]:
+            if "documentation" in one:
+                one["documentation"] = "some" if one["documentation"] else one["documentation"]
+    return answer
+
+
+@story
+def of_a_topic(s):
+    topic = s.topic(retention_ms=12345, cleanup_policy="compact,delete", min_insync_replicas=1)
+    for version in served("DescribeConfigs"):
+        for synonyms in (False, True):
+            describe(s, version, [(TOPIC, topic, None)], f"all, synonyms {synonyms}", includeSynonyms=synonyms)
+        keys = ["retention.ms", "no.such.config", "segment.bytes", "retention.ms"]
+        describe(s, version, [(TOPIC, topic, keys)], "some keys")
+        describe(s, version, [(TOPIC, topic, [])], "an empty list of keys")
+        describe(s, version, [(TOPIC, "oracle-no-such-topic", None), (TOPIC, topic, ["retention.ms"])], "no such topic, and one")
+        describe(s, version, [(TOPIC, "bad name", None)], "a bad name")
+        describe(s, version, [(TOPIC, "", None)], "no name")
+        if version >= 3:
+            describe(s, version, [(TOPIC, topic, None)], "with documentation", includeDocumentation=True)
+
+
+def place_is_apart(answer):
+    for result in answer["results"]:
+        result["configs"] = [c for c in result["configs"] if c["name"] not in OF_THE_PLACE]
+
+
+@story
+def of_a_broker(s):
+    for version in served("DescribeConfigs"):
+        for synonyms in (False, True):
+            place_is_apart(describe(s, version, [(BROKER, "1", None)], f"all, synonyms {synonyms}", includeSynonyms=synonyms))
+        describe(s, version, [(BROKER, "", None)], "the cluster's defaults", includeSynonyms=True)
+        for name in ("2", "x", "1x", "-1", " 1", "+1"):
+            describe(s, version, [(BROKER, name, ["num.io.threads"])], f"broker {name!r}")
+    place_is_apart(describe(s, 4, [(BROKER, "1", None)], "with documentation", includeDocumentation=True))
+
+
+@story
+def of_others(s):
+    for version in served("DescribeConfigs"):
+        for kind in (0, 1, 3, 64, -1):
+            link = s.link()
+            link.ask("DescribeConfigs", version, {"resources": [{"resourceType": kind, "resourceName": "x", "configurationKeys": None}]}, f"type {kind}")
+            s.links.pop().close()
+        for name in ("", "2", "x"):
+            describe(s, version, [(LOGGER, name, None)], f"loggers of {name!r}")
+        describe(s, version, [(METRICS, "", None)], "client metrics without a name")
+        describe(s, version, [(METRICS, "nobody", None)], "client metrics of nobody")
+        describe(s, version, [(GROUP, "", None)], "a group without a name")
+        for synonyms in (False, True):
+            describe(s, version, [(GROUP, "nobody", None)], f"a group, synonyms {synonyms}", includeSynonyms=synonyms)
+        s.ask("DescribeConfigs", version, {"resources": []}, "nothing")
+
+
+SET, DELETE, APPEND, SUBTRACT = range(4)
+
+
+def alter(s, version, note, *resources, validate=False):
+    s.ask("IncrementalAlterConfigs", version, {"validateOnly": validate, "resources": [{
+        "resourceType": kind, "resourceName": name, "configs": [{"name": k, "configOperation": op, "value": v} for k, op, v in changes]}
+        for kind, name, changes in resources]}, note)
+
+
+def settled(s, kind, name, keys, note):
+    """A change is in the metadata when its answer comes; until it is in effect takes a moment: asked until it shows."""
+    describe(s, 4, [(kind, name, keys)], note, includeSynonyms=True)
+
+
+@story
+def changed_in_parts(s):
+    for version in served("IncrementalAlterConfigs"):
+        topic = s.topic(f"configs-changed-{version}")
+        alter(s, version, "set", (TOPIC, topic, [("retention.ms", SET, "1000")]))
+        alter(s, version, "only looked at", (TOPIC, topic, [("retention.ms", SET, "2000")]), validate=True)
+        alter(s, version, "appended", (TOPIC, topic, [("cleanup.policy", APPEND, "compact")]))
+        alter(s, version, "appended again", (TOPIC, topic, [("cleanup.policy", APPEND, "compact")]))
+        alter(s, version, "subtracted", (TOPIC, topic, [("cleanup.policy", SUBTRACT, "delete")]))
+        alter(s, version, "subtracted what is not there", (TOPIC, topic, [("cleanup.policy", SUBTRACT, "delete")]))
+        alter(s, version, "appended to what is no list", (TOPIC, topic, [("retention.ms", APPEND, "5")]))
+        alter(s, version, "subtracted from what is no list", (TOPIC, topic, [("retention.ms", SUBTRACT, "5")]))
+        alter(s, version, "deleted what is not set", (TOPIC, topic, [("segment.bytes", DELETE, None)]))
+        alter(s, version, "twice the same key", (TOPIC, topic, [("retention.ms", SET, "1"), ("retention.ms", SET, "2")]))
+        alter(s, version, "twice the same topic", (TOPIC, topic, [("retention.ms", SET, "1")]), (TOPIC, topic, [("retention.ms", SET, "2")]))
+        alter(s, version, "unknown key", (TOPIC, topic, [("no.such.config", SET, "1")]))
+        alter(s, version, "bad value", (TOPIC, topic, [("retention.ms", SET, "soon")]))
+        alter(s, version, "null", (TOPIC, topic, [("retention.ms", SET, None)]))
+        alter(s, version, "empty key", (TOPIC, topic, [("", SET, "1")]))
+        alter(s, version, "no changes", (TOPIC, topic, []))
+        alter(s, version, "unknown operation", (TOPIC, topic, [("retention.ms", 7, "1")]))
+        alter(s, version, "no such topic", (TOPIC, "oracle-no-such-topic", [("retention.ms", SET, "1")]))
+        alter(s, version, "one good, one bad", (TOPIC, topic, [("retention.ms", SET, "77")]), (TOPIC, "bad name", [("retention.ms", SET, "1")]))
+        alter(s, version, "an unknown type", (3, "x", [("a", SET, "1")]))
+        alter(s, version, "nothing")
+        settled(s, TOPIC, topic, ["retention.ms", "cleanup.policy"], "what is set now")
+
+
+@story
+def changed_as_a_whole(s):
+    for version in served("AlterConfigs"):
+        topic = s.topic(f"configs-whole-{version}", segment_ms=9999999)
+
+        def ask(note, *resources, validate=False):
+            s.ask("AlterConfigs", version, {"validateOnly": validate, "resources": [{
+                "resourceType": kind, "resourceName": name, "configs": [{"name": k, "value": v} for k, v in changes]}
+                for kind, name, changes in resources]}, note)
+        ask("set", (TOPIC, topic, [("retention.ms", "1000")]))
+        settled(s, TOPIC, topic, ["retention.ms", "segment.ms"], "what was set before is gone")
+        ask("only looked at", (TOPIC, topic, []), validate=True)
+        ask("bad value", (TOPIC, topic, [("retention.ms", "soon")]))
+        ask("null", (TOPIC, topic, [("retention.ms", None)]))
+        ask("unknown key", (TOPIC, topic, [("no.such.config", "1")]))
+        ask("no such topic", (TOPIC, "oracle-no-such-topic", [("retention.ms", "1")]))
+        ask("all taken back", (TOPIC, topic, []))
+        settled(s, TOPIC, topic, ["retention.ms", "segment.ms"], "nothing is set")
+
+
+@story
+def of_brokers_changed(s):
+    version = 1
+    alter(s, version, "the cluster's default", (BROKER, "", [("log.retention.ms", SET, "7777777")]))
+    alter(s, version, "this broker", (BROKER, "1", [("log.cleaner.threads", SET, "2")]))
+    alter(s, version, "another broker", (BROKER, "2", [("log.cleaner.threads", SET, "2")]))
+    alter(s, version, "no broker", (BROKER, "x", [("log.cleaner.threads", SET, "2")]))
+    alter(s, version, "read only", (BROKER, "1", [("broker.rack", SET, "r")]))
+    alter(s, version, "a setting for one broker as default", (BROKER, "", [("listeners", SET, "PLAINTEXT://:1")]))
+    alter(s, version, "unknown key", (BROKER, "1", [("no.such.config", SET, "2")]))
+    alter(s, version, "bad value", (BROKER, "", [("log.retention.ms", SET, "soon")]))
+    topic = s.topic()
+    settled(s, TOPIC, topic, ["retention.ms"], "a topic's default is the cluster's now")
+    settled(s, BROKER, "1", ["log.retention.ms", "log.cleaner.threads"], "at the broker")
+    settled(s, BROKER, "", None, "the cluster's defaults")
+    alter(s, version, "taken back", (BROKER, "", [("log.retention.ms", DELETE, None)]), (BROKER, "1", [("log.cleaner.threads", DELETE, None)]))
+    settled(s, BROKER, "", None, "the cluster's defaults after that")
+
+
+@story
+def resources(s):
+    for version in served("ListConfigResources"):
+        alter(s, 1, "a group", (GROUP, "configs-group", [("consumer.session.timeout.ms", SET, "50000")]))
+        alter(s, 1, "client metrics", (METRICS, "configs-metrics", [("interval.ms", SET, "60000")]))
+        for kinds in ([], [METRICS], [GROUP], [BROKER], [3], [TOPIC]) if version else ([],):
+            answer = s.ask("ListConfigResources", version, {"resourceTypes": kinds} if version else {}, f"types {kinds}")
+            for one in answer["configResources"] if answer else []:
+                pass
+            answer["configResources"] = [r for r in answer["configResources"]
+                                         if r.get("resourceType") != TOPIC or r["resourceName"].startswith("configs.resources")]
+            answer["configResources"].sort(key=lambda r: (r.get("resourceType", 0), r["resourceName"]))
