@@ -20,24 +20,39 @@ void settings__tell_to(struct buffer *buffer)
     told_to = buffer;
 }
 
-static void tell(const struct settings *settings, const char *name, const char *kind, const char *format, va_list args)
+static void tell(const char *where, const char *kind, const char *format, va_list args)
 {
-    const struct given *given = name ? settings__given(settings, name) : NULL;
     char message[4096];
     vsnprintf(message, sizeof message, format, args);
     struct buffer line CLEANUP(buffer_free) = {0};
-    buffer_printf(&line, "%s: %s: %s\n", given ? given->where : "ottla", kind, message);
+    buffer_printf(&line, "%s: %s: %s\n", where, kind, message);
     if (told_to)
         buffer_append(told_to, line.data, line.size);
     else
         fwrite(line.data, 1, line.size, stderr);
 }
 
+static const char *where_of(const struct settings *settings, const char *name)
+{
+    const struct given *given = name ? settings__given(settings, name) : NULL;
+    return given ? given->where : "ottla";
+}
+
+static void error_at(struct settings *settings, const char *where, const char *format, ...) PRINTF_LIKE(3, 4);
+static void error_at(struct settings *settings, const char *where, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    tell(where, "error", format, args);
+    va_end(args);
+    settings->error_count++;
+}
+
 void settings__error(struct settings *settings, const char *name, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    tell(settings, name, "error", format, args);
+    tell(where_of(settings, name), "error", format, args);
     va_end(args);
     settings->error_count++;
 }
@@ -46,7 +61,7 @@ void settings__warn(struct settings *settings, const char *name, const char *for
 {
     va_list args;
     va_start(args, format);
-    tell(settings, name, "warning", format, args);
+    tell(where_of(settings, name), "warning", format, args);
     va_end(args);
 }
 
@@ -173,10 +188,13 @@ static void load_file(struct settings *settings)
     }
     struct properties properties CLEANUP(properties__free) = {0};
     struct properties_fault fault;
-    if (properties__parse(slice_of(text.data, text.size), &properties, &fault))
+    if (properties__parse(slice_of(text.data, text.size), &properties, &fault)) {
         give_from_file(settings, &properties);
-    else
-        settings__error(settings, NULL, "%s:%d: %s", settings->file, fault.line, fault.what);
+        return;
+    }
+    char where[WHERE_SIZE];
+    snprintf(where, sizeof where, "%s:%d", settings->file, fault.line);
+    error_at(settings, where, "%s", fault.what);
 }
 
 /* ---- the command line */
