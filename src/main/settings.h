@@ -52,6 +52,11 @@ void settings__tell_to(struct buffer *buffer);
 /* Elements of a list value: the next one without blanks around it, false at the end. `rest` starts as the value. */
 bool settings__next(const char **rest, struct slice *ret_element);
 bool settings__list_has(const char *list, struct slice element);
+struct slice settings__trimmed(const char *at, const char *end);
+
+/* ---- check.c */
+/* Tells what is wrong or ignored; puts what is right into `values`. */
+void settings__check(struct settings *settings);
 
 /* ---- listeners.c */
 enum { ADDRESS_FAULT_SIZE = 512 };
