@@ -8,7 +8,7 @@
 #include <argp.h>
 #include <stdlib.h>
 
-enum option_key { OPTION_DATA = 'd', OPTION_LISTEN = 'l', OPTION_HTTP = 'w', OPTION_SET = 's', OPTION_JSON = 'j' };
+enum option_key { OPTION_DATA = 256, OPTION_LISTEN, OPTION_HTTP, OPTION_SET, OPTION_JSON }; // no letters: long names alone
 
 const char *cli_version(void)
 {
@@ -215,10 +215,7 @@ static error_t parse_program(int key, char *text, struct argp_state *state)
 
 static const struct argp PROGRAM = {
     .parser = parse_program,
-    .args_doc = "serve [FILE] [--data DIR] [--listen HOST:PORT] [--http HOST:PORT|off] [--set KEY=VALUE]...\n"
-                "config [export] [FILE] [--set KEY=VALUE]...\n"
-                "dump [--json] FILE...\n"
-                "verify [--json] DIR",
+    .args_doc = "serve [FILE]\nconfig [export] [FILE]\ndump FILE...\nverify DIR",
     .doc = "Ottla, an Apache Kafka broker in one small program.\v"
            "Commands:\n"
            "  serve   start a broker; without more words: durable, on 127.0.0.1:9092\n"
