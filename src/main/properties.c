@@ -76,8 +76,9 @@ static bool next_logical(struct scanner *s, struct buffer *to, int *ret_line)
         }
         if (to->size == 0)
             *ret_line = s->line;
-        if (!copy_line(s, to) && to->size > 0)
-            return true;
+        bool joined = copy_line(s, to);
+        if (joined ? s->at == s->end : to->size > 0)
+            return true; // Java too takes a backslash that ends the text for a setting without a name
     }
     return to->size > 0;
 }

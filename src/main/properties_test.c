@@ -74,6 +74,7 @@ static void a_backslash_at_the_end_joins_the_next_line_without_its_blanks(void *
     READS_AS("a=1\\\\\\\n2", "1|a|1\\2;");
     READS_AS("a=1\\", "1|a|1;");
     READS_AS("\\\na=1", "2|a|1;");
+    READS_AS("a=1\n\\\n", "1|a|1;2||;"); // as Java
     READS_AS("\\\n#a=1\nb=2", "3|b|2;");
 }
 
