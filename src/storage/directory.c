@@ -147,3 +147,57 @@ struct status dir_partition_create(const char *log_dir, const char *topic, int32
     int size = snprintf(text, sizeof text, "version: 0\ntopic_id: %s", id);
     return file__replace(file, text, (size_t)size);
 }
+
+/* ---- the end of a partition: <topic>-<partition>.<32 hexadecimal digits>-<what> */
+struct status dir_partition_rename(const char *partition_dir, const char *what, char **ret_path)
+{
+    enum { KAFKA_NAME_MAX = 255 };
+    uint8_t id[16];
+    io_random(id, sizeof id);
+    struct buffer path CLEANUP(buffer_free) = {0};
+    size_t size = strlen(partition_dir), tail = 1 + 2 * sizeof id + 1 + strlen(what);
+    const char *slash = strrchr(partition_dir, '/');
+    size_t name_at = slash ? (size_t)(slash - partition_dir) + 1 : 0;
+    const char *dash = strrchr(partition_dir + name_at, '-');
+    size_t topic_end = dash ? (size_t)(dash - partition_dir) : size, partition_size = size - topic_end;
+    if (topic_end - name_at + partition_size + tail > KAFKA_NAME_MAX) // the topic's name gives way
+        topic_end = name_at + KAFKA_NAME_MAX - tail - partition_size;
+    buffer_append(&path, partition_dir, topic_end);
+    buffer_append(&path, partition_dir + (size - partition_size), partition_size);
+    buffer_append(&path, ".", 1);
+    for (size_t i = 0; i < sizeof id; i++)
+        buffer_printf(&path, "%02x", id[i]);
+    buffer_printf(&path, "-%s", what);
+    buffer_append(&path, "", 1);
+    int error = io_rename(partition_dir, (const char *)path.data);
+    if (error < 0)
+        return STATUS(-error, "rename a partition's directory");
+    TRY(file__sync_dir_of(partition_dir));
+    *ret_path = mem_strdup((const char *)path.data);
+    return STATUS_OK;
+}
+
+struct removal {
+    const char *directory;
+    int error;
+};
+
+static void remove_file(void *context, const char *name)
+{
+    struct removal *removal = context;
+    char path[SEGMENT_PATH_BYTES];
+    snprintf(path, sizeof path, "%s/%s", removal->directory, name);
+    int error = io_unlink(path);
+    if (error < 0 && error != -ENOENT)
+        removal->error = -error;
+}
+
+struct status dir_partition_delete(const char *partition_dir)
+{
+    struct removal removal = {.directory = partition_dir};
+    int error = io_list_dir(partition_dir, remove_file, &removal);
+    if (error < 0 || removal.error != 0)
+        return STATUS(error < 0 ? -error : removal.error, "delete a partition's files");
+    error = io_rmdir(partition_dir);
+    return error < 0 ? STATUS(-error, "delete a partition's directory") : file__sync_dir_of(partition_dir);
+}

@@ -234,56 +234,26 @@ void log_free(struct log *log)
     mem_free(log);
 }
 
-/* ---- the end of a partition: <topic>-<partition>.<uuid>-delete, as Kafka names it (32 hexadecimal digits) */
-struct status log_rename_for_delete(struct log *log)
+/* ---- the end of a partition. A flush that runs still uses the directory's path, so it is waited for. */
+static struct status rename_for_delete(struct log *log)
 {
-    enum { KAFKA_NAME_MAX = 255, TAIL_MAX = 1 + 32 + 7 };
-    uint8_t id[16];
-    io_random(id, sizeof id);
-    struct buffer path CLEANUP(buffer_free) = {0};
-    const char *slash = strrchr(log->directory, '/');
-    size_t name_at = slash ? (size_t)(slash - log->directory) + 1 : 0, size = strlen(log->directory);
-    const char *dash = strrchr(log->directory + name_at, '-');
-    size_t topic_end = dash ? (size_t)(dash - log->directory) : size, partition_size = size - topic_end;
-    if (topic_end - name_at + partition_size + TAIL_MAX > KAFKA_NAME_MAX) // the topic's name gives way
-        topic_end = name_at + KAFKA_NAME_MAX - TAIL_MAX - partition_size;
-    buffer_append(&path, log->directory, topic_end);
-    buffer_append(&path, log->directory + (size - partition_size), partition_size);
-    buffer_append(&path, ".", 1);
-    for (size_t i = 0; i < sizeof id; i++)
-        buffer_printf(&path, "%02x", id[i]);
-    buffer_append(&path, "-delete", sizeof "-delete");
-    int error = io_rename(log->directory, (const char *)path.data);
-    if (error < 0)
-        return STATUS(-error, "rename a deleted partition's directory");
-    TRY(file__sync_dir_of(log->directory));
+    char *renamed;
+    TRY(dir_partition_rename(log->directory, "delete", &renamed));
     mem_free(log->directory);
-    log->directory = mem_strdup((const char *)path.data);
-    atomic_store(&log->offline, true); // its paths are gone: nothing is written any more
+    log->directory = renamed;
     return STATUS_OK;
 }
 
-struct removal {
-    const char *directory;
-    int error;
-};
-
-static void remove_file(void *context, const char *name)
+struct status log_rename_for_delete(struct log *log)
 {
-    struct removal *removal = context;
-    char path[SEGMENT_PATH_BYTES];
-    snprintf(path, sizeof path, "%s/%s", removal->directory, name);
-    int error = io_unlink(path);
-    if (error < 0 && error != -ENOENT)
-        removal->error = -error;
+    io_lock_take(log->flush_lock);
+    atomic_store(&log->offline, true); // its paths are going: nothing is written any more
+    struct status s = rename_for_delete(log);
+    io_lock_release(log->flush_lock);
+    return s;
 }
 
 struct status log_delete_files(struct log *log)
 {
-    struct removal removal = {.directory = log->directory};
-    int error = io_list_dir(log->directory, remove_file, &removal);
-    if (error < 0 || removal.error != 0)
-        return STATUS(error < 0 ? -error : removal.error, "delete a partition's files");
-    error = io_rmdir(log->directory);
-    return error < 0 ? STATUS(-error, "delete a partition's directory") : file__sync_dir_of(log->directory);
+    return dir_partition_delete(log->directory);
 }

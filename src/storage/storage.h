@@ -209,4 +209,9 @@ MUST_USE struct status dir_clean_mark_write(const char *log_dir, int64_t broker_
 /* Makes <log_dir>/<topic>-<partition> with its partition.metadata, all synced. EEXIST when another topic id has it. */
 MUST_USE struct status dir_partition_create(const char *log_dir, const char *topic, int32_t partition,
                                             struct uuid topic_id);
+/* Renames a partition's directory to <topic>-<partition>.<id>-<what>, as Kafka names what it deletes ("delete") or does not
+ * know ("stray"); synced. The new path is mem_free'd by the caller. */
+MUST_USE struct status dir_partition_rename(const char *partition_dir, const char *what, char **ret_path);
+/* Removes a partition's directory and the files in it. */
+MUST_USE struct status dir_partition_delete(const char *partition_dir);
 MUST_USE struct status dir_partition_topic_id(const char *partition_dir, struct uuid *ret_topic_id, bool *ret_exists);
