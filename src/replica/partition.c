@@ -96,16 +96,21 @@ struct status partition_open(struct partition *p, const struct log_open_options 
     }
     struct status s = partition__open_now(p);
     if (!status_is_ok(s))
-        partition__take_offline(p, s);
+        partition_take_offline(p, s);
     return s;
 }
 
-void partition__take_offline(struct partition *p, struct status why)
+void partition_take_offline(struct partition *p, struct status why)
 {
     if (!atomic_exchange(&p->offline, true))
         LOG(LOG_ERROR, "replica", "partition %s-%d goes offline: %s: %s; its data is left as it is", p->topic,
             (int)p->index, why.what, strerror(why.error));
     partition_wake_all(p);
+}
+
+const struct log_open_options *partition_open_options(const struct partition *p)
+{
+    return &p->open_options;
 }
 
 const char *partition_topic(const struct partition *p)

@@ -83,6 +83,11 @@ void partition_unref(struct partition *p); // the last one frees log and memory
  * `later`: the first append does it (a chore); until then the partition reads as empty. */
 MUST_USE struct status partition_open(struct partition *p, const struct log_open_options *options, bool later);
 
+/* What it was opened with; all zero before. */
+const struct log_open_options *partition_open_options(const struct partition *p);
+/* Its disk cannot be trusted any more: every later append and read is refused, its data is left as it is. */
+void partition_take_offline(struct partition *p, struct status why);
+
 const char *partition_topic(const struct partition *p);
 struct uuid partition_topic_id(const struct partition *p);
 int32_t partition_index(const struct partition *p);

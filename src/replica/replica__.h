@@ -46,6 +46,5 @@ bool partition__high_watermark_advance(struct partition *p);
 void partition__mark_dirty(struct partition *p, bool urgent);
 /* Wakes the watchers but that of `except_loop`, which looks itself. */
 void partition__wake(struct partition *p, uint32_t except_loop);
-void partition__take_offline(struct partition *p, struct status why);
 /* Opens the log now: directory, recovery, epoch. */
 MUST_USE struct status partition__open_now(struct partition *p);

@@ -124,7 +124,7 @@ static void own_chore_run(struct chore *chore)
     struct status s = log ? log_roll(log) : partition__open_now(p);
     p->own_chore_busy = false;
     if (!status_is_ok(s))
-        partition__take_offline(p, s);
+        partition_take_offline(p, s);
     else if (log)
         partition__mark_dirty(p, true);
 }
@@ -194,7 +194,7 @@ static void group_write(struct partition *p, struct log *log, struct group *grou
     bool fsync = p->options->flush_before_visible;
     bool advanced = false;
     if (!status_is_ok(s))
-        partition__take_offline(p, s);
+        partition_take_offline(p, s);
     else if (!fsync)
         advanced = partition__high_watermark_advance(p);
     bool ok = status_is_ok(s);

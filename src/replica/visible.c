@@ -43,8 +43,11 @@ static bool is_watched(const struct partition *p)
     return false;
 }
 
+/* With durability page-cache nobody waits for the disk: the kernel writes back, and checkpoints sync now and then. */
 void partition__mark_dirty(struct partition *p, bool urgent)
 {
+    if (!p->options->flush_before_visible)
+        return;
     if (urgent || is_watched(p))
         atomic_store(&p->flush_is_urgent, true);
     partition_ref(p);
@@ -65,13 +68,15 @@ bool partition_flush_is_urgent(const struct partition *p)
 struct status partition_flush(struct partition *p)
 {
     struct log *log = atomic_load(&p->log);
-    if (!log)
+    if (!log || partition_is_retired(p))
         return STATUS_OK;
     atomic_store(&p->flush_is_urgent, false); // before the sync: what comes later asks again
     int64_t flushed;
     struct status s = log_flush(log, &flushed);
+    if (!status_is_ok(s) && partition_is_retired(p))
+        return STATUS_OK; // its directory went away meanwhile
     if (!status_is_ok(s)) {
-        partition__take_offline(p, s);
+        partition_take_offline(p, s);
         return s;
     }
     partition__high_watermark_advance(p);
