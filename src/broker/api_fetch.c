@@ -546,7 +546,7 @@ static void fetch_resume(struct request *request)
         return;
     }
     release_slices(work);
-    if (read_all(request) || request_deadline_passed(request))
+    if (read_all(request) || request_deadline_passed(request) || request->home->stopping)
         warm_or_finish(request);
 }
 

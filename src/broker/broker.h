@@ -85,8 +85,10 @@ struct reactor {
     struct list completed;   // outbox: struct request.in_completed
     struct list touched;     // struct partition_use.in_touched with appends to drain
     struct hash partitions;  // struct partition_use by topic id and index
+    uint64_t retired_seen;   // of the broker's count, when `partitions` was last swept
     struct list requests_free;
-    size_t requests_free_count, requests_used_count;
+    size_t requests_free_count;
+    _Atomic size_t requests_used_count;
     bool stopping; // nothing new is read, nothing waits for longer than it must
     struct record_scratch *scratch;
     void *net;                // net's own part
@@ -212,12 +214,11 @@ void broker_timers(struct reactor *reactor);
 void broker_tick_end(struct reactor *reactor);                  // drains touched partitions, coordinators' outboxes
 int64_t broker_next_deadline_ms(const struct reactor *reactor); // INT64_MAX: none
 void reactor_clock(struct reactor *reactor);                    // refreshes now_ms and wall_ms
-/* The reactor is about to stop: requests that wait for a coordinator are answered, later ones refused. Once. */
+/* The reactor is about to stop: what waits for a coordinator or for data to fetch is answered now, later calls of a
+ * coordinator are refused. Its thread may end when the broker is idle: another reactor's request may need it until then.
+ * Mail that comes later is dropped. */
 void broker_reactor_stop(struct reactor *reactor);
-/* The reactor is about to stop: fetches that wait are answered now. Then, when no request is in use any more, its thread
- * may end. Mail that comes later is dropped after that. */
-void broker_reactor_stop(struct reactor *reactor);
-bool broker_reactor_is_idle(const struct reactor *reactor);
+bool broker_is_idle(const struct broker *broker); // no request is in use
 void broker_mail_drop(struct reactor *reactor, struct io_mail *mail);
 
 /* ---- life */

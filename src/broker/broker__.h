@@ -5,6 +5,7 @@
 #include "broker/broker.h"
 #include "broker/fetch_session.h"
 
+#include "broker/log_dirs.h"
 #include "ctrl/ctrl.h"
 #include "wire/gen/errors.h"
 
@@ -31,20 +32,54 @@ struct broker {
     struct hash partitions; // struct partition_entry by topic id and index, under partitions_lock
     struct control *control;
     struct producer_ids producer_ids;
-    struct flusher *flushers;
+    struct log_dirs dirs;
+    struct checkpoints *checkpoints;
+    struct crew *crew;
+    struct flusher *flusher;
     struct fetch_sessions *sessions;
     uint16_t listener_ports[LISTENERS_MAX];
     _Atomic int32_t shard_counts[COORDINATOR_KINDS]; // 0 until the topic was seen
-    _Atomic bool ready, stopping;
+    _Atomic uint64_t retired_count;                  // partitions retired so far
+    _Atomic bool ready, stopping, failed;
+    struct io_mail failed_mail; // to options.owner
 };
 
+/* ---- broker.c */
+/* The broker cannot go on: says so once, and asks the owner for a stop. Any thread. */
+void broker__fail(struct broker *broker, struct status why);
+/* A newer image for everybody; takes the reference. The control thread, or the start. */
+void broker__publish(struct broker *broker, struct meta_image *image);
+
+/* ---- crew.c: many similar jobs that may wait for the disk, done by the pool, and one thread that waits for all of them. */
+struct crew *crew__create(struct broker *broker);
+void crew__free(struct crew *crew); // after the pool
+/* Calls `run` for 0 to count - 1, in any order, in several threads; returns when all have returned. Now and then tells
+ * `progress` (may be NULL) how many are done. One caller at a time. */
+void crew__run(struct crew *crew, int count, void (*run)(void *context, int number), void *context,
+               void (*progress)(void *context, int done));
+/* Waits a little: for a condition that other threads bring about. */
+void crew__pause(struct crew *crew);
+
 /* ---- listeners.c */
+/* The host that goes into the metadata for a listener: the advertised one, or what it is bound to. */
+const char *broker__registered_host(const struct broker_listener *listener);
+/* The listener that controllers and brokers of the cluster would use; one that nobody listens on when none is set. */
+struct ctrl_listener broker__controller_listener(const struct broker_options *options, uint16_t port);
+/* The bound port of the listener for controllers, 0 when there is none. */
+uint16_t broker__controller_port(const struct broker *broker);
 /* Where the client of this request finds that broker: the listener it came by; for this broker itself the address that the
  * client reached where none is advertised. False when the broker has no such listener. */
 bool request__broker_address(const struct request *request, const struct meta_broker *broker, struct slice *ret_host,
                              int32_t *ret_port);
 /* What anybody may do while there is no authorizer (KIP-430): bit n stands for operation n. */
 enum { OPERATIONS_OF_TOPIC = 0xdf8, OPERATIONS_OF_GROUP = 0xd48, OPERATIONS_OF_CLUSTER = 0x1fa0 };
+
+/* ---- auto_create.c */
+/* True for names of topics that may come into being by being asked for. */
+bool broker__may_auto_create(struct slice name);
+/* In the control thread: makes the topic, an internal one as its coordinator wants it; when it cannot be made, the reason is
+ * logged. Fine when there is one already. */
+void broker__auto_create(struct broker *broker, struct arena *arena, struct slice name);
 
 /* ---- request.c */
 /* Writes the whole answer (the generated struct of the request's key) and completes. */
@@ -62,13 +97,16 @@ extern const struct api_row api__describe_cluster;
 extern const struct api_row api__fetch;
 extern const struct api_row api__init_producer_id;
 extern const struct api_row api__list_offsets;
+extern const struct api_row api__metadata;
 extern const struct api_row api__produce;
 
 /* ---- partitions.c */
 struct partition_entry {
     struct hash_node in_partitions;
     struct partition *partition; // counted
+    bool fault_is_known;         // it was offline when it was added, or has been told of
 };
+uint64_t broker__partition_hash(struct uuid topic_id, int32_t index);
 void broker__partitions_init(struct broker *broker);
 void broker__partitions_free(struct broker *broker);
 void broker__partition_add(struct broker *broker, struct partition *partition); // takes the reference
@@ -77,6 +115,12 @@ struct partition *broker__partition_remove(struct broker *broker, struct uuid to
 struct partition *broker__partition_get(struct broker *broker, struct uuid topic_id, int32_t index); // counted, or NULL
 /* Calls `each` for a snapshot of all partitions, each counted during its call. */
 void broker__partitions_each(struct broker *broker, void (*each)(void *context, struct partition *p), void *context);
+/* The log directory of a partition that went offline since the last call, mem_free'd by the caller; NULL when none did. */
+char *broker__partitions_fault(struct broker *broker);
+/* Takes all partitions of a log directory that has failed offline. */
+void broker__partitions_offline(struct broker *broker, const char *log_dir);
+/* Lets go of partitions that were retired. */
+void broker__partition_uses_sweep(struct reactor *reactor);
 void broker__partition_uses_free(struct reactor *reactor);
 /* A partition of a topic of the image (NULL: there is none) that lies on this broker; KAFKA_NONE, or why there is no use:
  * UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER. */
@@ -86,6 +130,58 @@ int16_t request__partition(const struct request *request, const struct meta_topi
 struct partition_config broker__partition_config(const struct broker *broker, const struct meta_image *image,
                                                  struct slice topic);
 
+/* ---- checkpoints.c: the files that say how far each partition is sure */
+enum checkpoint_kind {
+    CHECKPOINT_RECOVERY, // recovery-point-offset-checkpoint
+    CHECKPOINT_START,    // log-start-offset-checkpoint
+    CHECKPOINT_VISIBLE,  // replication-offset-checkpoint: high watermarks
+    CHECKPOINT_FLUSHED,  // ours: ottla-flushed-offset-checkpoint, by topic id
+    CHECKPOINT_KINDS,
+};
+struct checkpoints *checkpoints__create(struct broker *broker);
+void checkpoints__free(struct checkpoints *checkpoints);
+/* Writes that file of every log directory where it would say something new; synced. The pool or the control thread. */
+MUST_USE struct status checkpoints__write(struct checkpoints *checkpoints, enum checkpoint_kind kind);
+/* What the files said at the start. -1: nothing. */
+struct checkpoint_set {
+    struct arena arena;
+    struct checkpoint_entry *entries[CHECKPOINT_KINDS];
+    int32_t counts[CHECKPOINT_KINDS];
+};
+MUST_USE struct status checkpoints__read(const char *log_dir, struct checkpoint_set *ret_set);
+void checkpoints__set_free(struct checkpoint_set *set);
+int64_t checkpoints__find(const struct checkpoint_set *set, enum checkpoint_kind kind, const char *topic,
+                          struct uuid topic_id, int32_t partition);
+/* After a clean stop the flushed mark has nothing to add, and Apache Kafka may run before we come back. */
+MUST_USE struct status checkpoints__flushed_remove(const char *log_dir);
+
+/* ---- opening.c: partitions get their place and their log */
+struct openings; // a list of partitions to be opened together
+struct openings *openings__create(struct broker *broker);
+void openings__free(struct openings *openings);
+/* A new partition in the directory with the fewest. */
+void openings__add(struct openings *openings, const struct meta_image *image, const struct meta_topic *topic,
+                   int32_t index);
+/* Opens all, in the pool, and lists them in the broker's table. A partition that cannot be opened is listed as offline. */
+void openings__run(struct openings *openings);
+/* At start: all partitions of this node in the image, wherever their directories lie. */
+MUST_USE struct status openings__run_all(struct broker *broker, const struct meta_image *image);
+
+/* ---- apply.c: what a new image means for the partitions */
+/* From one image to the next: opens, changes, retires, renames. The control thread; returns when all is done. */
+void broker__apply(struct broker *broker, const struct meta_image *from, const struct meta_image *to);
+
+/* ---- housekeeping.c: what is done now and then, for the control thread */
+struct housekeeping;
+struct housekeeping *housekeeping__create(struct broker *broker);
+void housekeeping__free(struct housekeeping *keeping);
+/* Starts what is due; when to call again, monotonic ms. */
+int64_t housekeeping__tick(struct housekeeping *keeping, int64_t now_ms);
+/* A deleted partition's directory: its files go after delay_ms. Takes the path. */
+void housekeeping__doom(struct housekeeping *keeping, char *directory, int64_t delay_ms);
+/* Waits for what runs; nothing is started meanwhile. */
+void housekeeping__finish(struct housekeeping *keeping);
+
 /* ---- flusher.c */
 struct flusher *flusher__start(struct broker *broker);
 void flusher__stop(struct flusher *flusher);
@@ -94,13 +190,20 @@ void flusher__numbers(struct flusher *flusher, struct broker_numbers *numbers);
 
 /* ---- control.c: the control thread, the only one that changes metadata */
 struct control *control__create(struct broker *broker);
-MUST_USE struct status control__open(struct control *control);  // metadata, registration, partitions
-void control__run(struct control *control);                     // starts its thread
-void control__stop(struct control *control);                    // ends its thread
-MUST_USE struct status control__close(struct control *control); // what a clean stop writes
+/* Metadata log, registration, leader epochs; then partitions and the first image. */
+MUST_USE struct status control__open(struct control *control);
+void control__run(struct control *control);  // starts its thread
+void control__stop(struct control *control); // ends its thread
+/* What a clean stop writes into the metadata; ret: the broker epoch, for the marks. */
+MUST_USE struct status control__close(struct control *control, int64_t *ret_broker_epoch);
 void control__free(struct control *control);
 struct io_loop *control__loop(struct control *control);
-struct ctrl *control__ctrl(struct control *control); // for the control thread's part of api files
+/* For the control thread's part of api files: commands go to the controller; a status that is not fine goes to
+ * broker__fail, nothing else. */
+struct ctrl *control__ctrl(struct control *control);
+int64_t control__broker_epoch(const struct control *control);
+struct housekeeping *control__housekeeping(struct control *control);
+MUST_USE struct status control__directory_lost(struct control *control, struct log_dir *dir);
 
 /* ---- coordinator.c: the runtime of coordinator shards */
 void coordinator__init(struct reactor *reactor);

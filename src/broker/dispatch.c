@@ -11,6 +11,7 @@ static const struct api_row *const rows[API_KEY_COUNT] = {
     [API_PRODUCE] = &api__produce,
     [API_FETCH] = &api__fetch,
     [API_LIST_OFFSETS] = &api__list_offsets,
+    [API_METADATA] = &api__metadata,
     [API_API_VERSIONS] = &api__api_versions,
     [API_INIT_PRODUCER_ID] = &api__init_producer_id,
     [API_DESCRIBE_CLUSTER] = &api__describe_cluster,

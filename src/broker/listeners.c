@@ -41,3 +41,37 @@ bool request__broker_address(const struct request *request, const struct meta_br
     *ret_port = endpoint->port;
     return true;
 }
+
+const char *broker__registered_host(const struct broker_listener *listener)
+{
+    if (listener->advertised_host[0])
+        return listener->advertised_host;
+    return is_wildcard(listener->host) ? "localhost" : listener->host;
+}
+
+static const struct broker_listener *controller_listener(const struct broker_options *options)
+{
+    for (int i = 0; i < options->listener_count; i++)
+        if (options->listeners[i].is_controller)
+            return &options->listeners[i];
+    return NULL;
+}
+
+struct ctrl_listener broker__controller_listener(const struct broker_options *options, uint16_t port)
+{
+    enum { KAFKA_CONTROLLER_PORT = 9093 };
+    const struct broker_listener *found = controller_listener(options);
+    struct ctrl_listener listener = {.name = "CONTROLLER", .host = "localhost", .port = KAFKA_CONTROLLER_PORT};
+    if (!found)
+        return listener;
+    listener.name = found->name;
+    listener.host = broker__registered_host(found);
+    listener.port = found->advertised_port ? found->advertised_port : port;
+    return listener;
+}
+
+uint16_t broker__controller_port(const struct broker *broker)
+{
+    const struct broker_listener *found = controller_listener(&broker->options);
+    return found ? broker->listener_ports[found - broker->options.listeners] : 0;
+}

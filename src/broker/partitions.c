@@ -7,7 +7,7 @@
  */
 #include "broker/broker__.h"
 
-static uint64_t key_hash(struct uuid topic_id, int32_t index)
+uint64_t broker__partition_hash(struct uuid topic_id, int32_t index)
 {
     uint64_t halves[2];
     memcpy(halves, topic_id.bytes, sizeof halves);
@@ -39,7 +39,7 @@ void broker__partitions_free(struct broker *broker)
 
 static struct partition_entry *entry_find(struct broker *broker, struct uuid topic_id, int32_t index)
 {
-    struct hash_node *node = hash_first(&broker->partitions, key_hash(topic_id, index));
+    struct hash_node *node = hash_first(&broker->partitions, broker__partition_hash(topic_id, index));
     for (; node; node = hash_next(node)) {
         struct partition_entry *entry = CONTAINER_OF(node, struct partition_entry, in_partitions);
         if (is_key(entry->partition, topic_id, index))
@@ -52,11 +52,12 @@ void broker__partition_add(struct broker *broker, struct partition *partition)
 {
     struct partition_entry *entry = mem_zalloc(sizeof *entry);
     entry->partition = partition;
+    entry->fault_is_known = partition_is_offline(partition);
     struct uuid id = partition_topic_id(partition);
     int32_t index = partition_index(partition);
     io_lock_take(broker->partitions_lock);
     assert(!entry_find(broker, id, index));
-    hash_insert(&broker->partitions, &entry->in_partitions, key_hash(id, index));
+    hash_insert(&broker->partitions, &entry->in_partitions, broker__partition_hash(id, index));
     io_lock_release(broker->partitions_lock);
 }
 
@@ -100,10 +101,37 @@ void broker__partitions_each(struct broker *broker, void (*each)(void *context, 
     mem_free(all);
 }
 
+char *broker__partitions_fault(struct broker *broker)
+{
+    char *log_dir = NULL;
+    io_lock_take(broker->partitions_lock);
+    for (struct hash_node *node = NULL; (node = hash_iterate(&broker->partitions, node));) {
+        struct partition_entry *entry = CONTAINER_OF(node, struct partition_entry, in_partitions);
+        if (entry->fault_is_known || !partition_is_offline(entry->partition))
+            continue;
+        if (!log_dir)
+            log_dir = mem_strdup(partition_log_dir(entry->partition));
+        entry->fault_is_known = strcmp(log_dir, partition_log_dir(entry->partition)) == 0;
+    }
+    io_lock_release(broker->partitions_lock);
+    return log_dir;
+}
+
+static void offline_if_in(void *context, struct partition *p)
+{
+    if (strcmp(partition_log_dir(p), context) == 0 && !partition_is_offline(p))
+        partition_take_offline(p, STATUS(EIO, "its log directory has failed"));
+}
+
+void broker__partitions_offline(struct broker *broker, const char *log_dir)
+{
+    broker__partitions_each(broker, offline_if_in, (void *)(uintptr_t)log_dir);
+}
+
 /* ---- a reactor's own table */
 static struct partition_use *use_find(struct reactor *reactor, struct uuid topic_id, int32_t index)
 {
-    struct hash_node *node = hash_first(&reactor->partitions, key_hash(topic_id, index));
+    struct hash_node *node = hash_first(&reactor->partitions, broker__partition_hash(topic_id, index));
     for (; node; node = hash_next(node)) {
         struct partition_use *use = CONTAINER_OF(node, struct partition_use, in_partitions);
         if (is_key(use->partition, topic_id, index))
@@ -118,6 +146,21 @@ static void use_free(struct reactor *reactor, struct partition_use *use)
     list_remove(&use->in_touched);
     partition_unref(use->partition);
     mem_free(use);
+}
+
+void broker__partition_uses_sweep(struct reactor *reactor)
+{
+    uint64_t retired = atomic_load(&reactor->broker->retired_count);
+    if (retired == reactor->retired_seen)
+        return;
+    reactor->retired_seen = retired;
+    struct hash_node *node = hash_iterate(&reactor->partitions, NULL);
+    while (node) {
+        struct partition_use *use = CONTAINER_OF(node, struct partition_use, in_partitions);
+        node = hash_iterate(&reactor->partitions, node);
+        if (partition_is_retired(use->partition) && !use->is_touched)
+            use_free(reactor, use);
+    }
 }
 
 void broker__partition_uses_free(struct reactor *reactor)
@@ -141,7 +184,7 @@ struct partition_use *reactor_partition(struct reactor *reactor, struct uuid top
         use = mem_zalloc(sizeof *use);
         use->partition = partition;
         list_init(&use->in_touched);
-        hash_insert(&reactor->partitions, &use->in_partitions, key_hash(topic_id, index));
+        hash_insert(&reactor->partitions, &use->in_partitions, broker__partition_hash(topic_id, index));
     }
     uint64_t version = partition_config_version(use->partition);
     if (use->config_version != version) {

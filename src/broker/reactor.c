@@ -17,6 +17,7 @@ static void image_refresh(struct reactor *reactor)
     struct meta_image *before = reactor->image;
     reactor->image = broker_image(reactor->broker);
     meta_image_unref(before);
+    broker__partition_uses_sweep(reactor);
 }
 
 static void watch_mail(struct reactor *reactor, struct partition_watch *watch)
@@ -35,7 +36,10 @@ void broker_mail(struct reactor *reactor, struct io_mail *mail)
         return;
     case MAIL_RESUME: {
         struct request *request = CONTAINER_OF(mail, struct request, mail);
-        request->api->resume(request);
+        if (request->refused)
+            request_refuse(request, "the metadata log has failed, its outcome is not known");
+        else
+            request->api->resume(request);
         return;
     }
     case MAIL_SHARD:
@@ -54,6 +58,33 @@ void broker_mail(struct reactor *reactor, struct io_mail *mail)
         break;
     }
     assert(false && "mail that is not for the broker");
+}
+
+void broker_mail_drop(struct reactor *reactor, struct io_mail *mail)
+{
+    (void)reactor;
+    if (mail->kind == MAIL_WATCH)
+        partition_unref(CONTAINER_OF(mail, struct partition_watch, mail)->partition);
+}
+
+/* A fetch that waits for more is answered with what there is; its resume sees that the reactor stops. */
+void broker_reactor_stop(struct reactor *reactor)
+{
+    if (reactor->stopping)
+        return;
+    reactor->stopping = true;
+    atomic_store(&reactor->broker->stopping, true);
+    uint32_t count = 0;
+    struct request **waiting = mem_alloc((reactor->timers.count + 1) * sizeof *waiting);
+    for (uint32_t i = 0; i < reactor->timers.count; i++) {
+        struct request *request = CONTAINER_OF(reactor->timers.nodes[i], struct request, timer);
+        if (request->api_key == API_FETCH)
+            waiting[count++] = request;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        waiting[i]->api->resume(waiting[i]);
+    mem_free(waiting);
+    coordinator__stop(reactor);
 }
 
 void broker_timers(struct reactor *reactor)
@@ -88,10 +119,4 @@ int64_t broker_next_deadline_ms(const struct reactor *reactor)
 {
     const struct heap_node *first = heap_first(&reactor->timers);
     return min_i64(first ? first->key : INT64_MAX, coordinator__next_deadline_ms(reactor));
-}
-
-void broker_reactor_stop(struct reactor *reactor)
-{
-    atomic_store(&reactor->broker->stopping, true);
-    coordinator__stop(reactor);
 }

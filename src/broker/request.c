@@ -28,6 +28,7 @@ struct request *request_new(struct reactor *reactor)
     request->home = reactor;
     request->state = REQUEST_QUEUED;
     request->started_ns = 0;
+    atomic_fetch_add_explicit(&reactor->requests_used_count, 1, memory_order_relaxed);
     return request;
 }
 
@@ -53,7 +54,8 @@ void request_free(struct request *request)
     request->connection = request->block = NULL;
     request->body = request->work = NULL;
     request->api = NULL;
-    request->abandoned = false;
+    request->abandoned = request->refused = false;
+    atomic_fetch_sub_explicit(&reactor->requests_used_count, 1, memory_order_relaxed);
     if (reactor->requests_free_count >= REQUESTS_KEPT) {
         wire_writer_free(&request->reply.out);
         arena_free(&request->arena);

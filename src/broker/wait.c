@@ -30,17 +30,20 @@ void request_wait_partition_end(struct wait *wait)
     partition_unref(watch->partition);
 }
 
-/* Every waiter looks once; those that still wait stay in order. */
+/* Every waiter looks once; those that still wait stay in order. The list is never empty meanwhile: so nobody who ends a wait
+ * disarms the watch under those that are still to look. */
 void request__wake(struct partition_watch *watch)
 {
-    struct list waits;
-    list_init(&waits);
-    list_splice_back(&waits, &watch->waits);
-    for (struct list *node; (node = list_pop_front(&waits));) {
+    struct list end;
+    list_init(&end);
+    list_push_back(&watch->waits, &end);
+    for (struct list *node; (node = list_pop_front(&watch->waits)) != &end;) {
         list_push_back(&watch->waits, node);
         struct request *request = CONTAINER_OF(node, struct wait, in_watch)->request;
         request->api->resume(request);
     }
+    if (list_is_empty(&watch->waits) && !watch->owner)
+        partition_watch_disarm(watch);
 }
 
 void request_wait_until(struct request *request, int64_t deadline_ms)

@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: Apache-2.0
+/* broker/broker.c - the life of one broker: made, started, stopped, freed.
+ *
+ *   start   lock the directories -> format or check them -> take the clean marks away -> metadata, registration, leader
+ *           epochs -> partitions -> image for the reactors -> ready
+ *   stop    control thread, flusher -> every log synced and closed -> checkpoint files -> metadata: no leader here any more
+ *           -> clean marks -> unlock
+ *
+ * A stop that follows a failure writes no marks: the next start looks at everything.
+ */
+#include "broker/broker__.h"
+
+enum { FILE_THREADS_MIN = 4, FILE_THREADS_MAX = 16, READ_THREADS = 2, BACKGROUND_THREADS = 1 };
+
+/* ---- making */
+static void reactor_init(struct reactor *reactor, struct broker *broker, int number)
+{
+    reactor->broker = broker;
+    reactor->number = (uint32_t)number;
+    reactor->loop = io_loop_create();
+    reactor->image_mail.kind = MAIL_IMAGE;
+    reactor->stop_mail.kind = MAIL_STOP;
+    heap_init(&reactor->timers);
+    list_init(&reactor->completed);
+    list_init(&reactor->touched);
+    list_init(&reactor->requests_free);
+    hash_init(&reactor->partitions);
+    reactor->scratch = record_scratch_create();
+    reactor_clock(reactor);
+}
+
+struct broker *broker_create(const struct broker_options *options)
+{
+    struct broker *broker = mem_zalloc(sizeof *broker);
+    broker->options = *options;
+    assert(options->reactor_count > 0 && options->reactor_count <= REPLICA_LOOPS_MAX);
+    broker->reactors = mem_zalloc((size_t)options->reactor_count * sizeof *broker->reactors);
+    for (int i = 0; i < options->reactor_count; i++)
+        reactor_init(&broker->reactors[i], broker, i);
+    broker->image = meta_image_create();
+    broker->image_lock = io_lock_create();
+    broker__partitions_init(broker);
+    broker->sessions = fetch_sessions__create(options->fetch_sessions_max);
+    broker->checkpoints = checkpoints__create(broker);
+    broker->crew = crew__create(broker);
+    broker->control = control__create(broker);
+    broker->failed_mail.kind = MAIL_STOP;
+    return broker;
+}
+
+static void requests_free(struct reactor *reactor)
+{
+    for (struct list *node; (node = list_pop_front(&reactor->requests_free));) {
+        struct request *request = CONTAINER_OF(node, struct request, in_completed);
+        wire_writer_free(&request->reply.out);
+        arena_free(&request->arena);
+        mem_free(request);
+    }
+}
+
+static void reactor_destroy(struct reactor *reactor)
+{
+    broker__partition_uses_free(reactor);
+    requests_free(reactor);
+    meta_image_unref(reactor->image);
+    record_scratch_free(reactor->scratch);
+    heap_free(&reactor->timers);
+}
+
+/* Threads of the broker's own; in the order in which they need each other. */
+static void threads_stop(struct broker *broker)
+{
+    control__stop(broker->control);
+    flusher__stop(broker->flusher);
+    broker->flusher = NULL;
+}
+
+static void mail_drop_all(struct reactor *reactor)
+{
+    struct io_mail *chain = io_loop_mail(reactor->loop);
+    for (struct io_mail *mail; (mail = io_mail_take(&chain));)
+        broker_mail_drop(reactor, mail);
+}
+
+void broker_free(struct broker *broker)
+{
+    if (!broker)
+        return;
+    threads_stop(broker);
+    for (int i = 0; i < broker->options.reactor_count; i++) {
+        coordinator__free(&broker->reactors[i]);
+        mail_drop_all(&broker->reactors[i]);
+        reactor_destroy(&broker->reactors[i]);
+    }
+    broker__partitions_free(broker);
+    control__free(broker->control);
+    io_pool_destroy(broker->pool);
+    crew__free(broker->crew);
+    for (int i = 0; i < broker->options.reactor_count; i++)
+        io_loop_destroy(broker->reactors[i].loop);
+    log_dirs__unlock(&broker->dirs);
+    checkpoints__free(broker->checkpoints);
+    fetch_sessions__free(broker->sessions);
+    meta_image_unref(broker->image);
+    io_lock_destroy(broker->image_lock);
+    mem_free(broker->reactors);
+    mem_free(broker);
+}
+
+/* ---- starting */
+static void threads_start(struct broker *broker)
+{
+    int files = (int)min_i64(FILE_THREADS_MAX, max_i64(FILE_THREADS_MIN, io_cpu_count()));
+    broker->pool = io_pool_create((const int[IO_LANE_COUNT]){
+        [IO_LANE_READ] = READ_THREADS, [IO_LANE_FILE] = files, [IO_LANE_BACKGROUND] = BACKGROUND_THREADS});
+    broker->flusher = flusher__start(broker);
+    broker->replica = (struct replica_options){
+        .flush_before_visible = broker->options.fsync,
+        .node_id = broker->options.node_id,
+        .loop_count = (uint32_t)broker->options.reactor_count,
+        .flusher = flusher__loop(broker->flusher),
+        .dirty_mail_kind = MAIL_DIRTY,
+        .watch_mail_kind = MAIL_WATCH,
+        .pool = broker->pool,
+    };
+    for (int i = 0; i < broker->options.reactor_count; i++)
+        broker->replica.loops[i] = broker->reactors[i].loop;
+}
+
+static struct status start(struct broker *broker)
+{
+    const struct broker_options *options = &broker->options;
+    TRY(log_dirs__lock(&broker->dirs, options));
+    TRY(log_dirs__identify(&broker->dirs, options, broker__controller_port(broker), io_wall_ms()));
+    TRY(log_dirs__marks_take(&broker->dirs));
+    memcpy(broker->options.cluster_id, broker->dirs.cluster_id, sizeof broker->options.cluster_id);
+    threads_start(broker);
+    return control__open(broker->control);
+}
+
+struct status broker_start(struct broker *broker)
+{
+    struct status s = start(broker);
+    if (!status_is_ok(s)) {
+        LOG(LOG_ERROR, "broker", "cannot start: %s: %s", s.what, strerror(s.error));
+        return s;
+    }
+    for (int i = 0; i < broker->options.reactor_count; i++) {
+        broker->reactors[i].image = broker_image(broker);
+        coordinator__init(&broker->reactors[i]);
+    }
+    control__run(broker->control);
+    atomic_store(&broker->ready, true);
+    LOG(LOG_INFO, "broker", "node %d of cluster %s is ready, durability %s", (int)broker->options.node_id,
+        broker->options.cluster_id, broker->options.fsync ? "fsync" : "page-cache");
+    return STATUS_OK;
+}
+
+/* ---- stopping */
+struct closing {
+    struct partition **partitions;
+    int count, capacity;
+    _Atomic int failures;
+};
+
+static void closing_add(void *context, struct partition *p)
+{
+    struct closing *closing = context;
+    if (closing->count == closing->capacity) {
+        closing->capacity = closing->capacity ? closing->capacity * 2 : 64;
+        closing->partitions = mem_realloc(closing->partitions, (size_t)closing->capacity * sizeof(struct partition *));
+    }
+    partition_ref(p);
+    closing->partitions[closing->count++] = p;
+}
+
+/* Nothing else runs any more, so the turn is free. */
+static void close_number(void *context, int number)
+{
+    struct closing *closing = context;
+    struct partition *p = closing->partitions[number];
+    struct log *log = partition_log(p);
+    bool has_turn = partition_turn_try(p);
+    assert(has_turn);
+    struct status s = log && !partition_is_offline(p) ? log_close_clean(log) : STATUS_OK;
+    partition_turn_end(p);
+    if (status_is_ok(s))
+        return;
+    partition_take_offline(p, s);
+    atomic_fetch_add(&closing->failures, 1);
+}
+
+static struct status partitions_close(struct broker *broker)
+{
+    struct closing closing = {0};
+    broker__partitions_each(broker, closing_add, &closing);
+    crew__run(broker->crew, closing.count, close_number, &closing, NULL);
+    for (int i = 0; i < closing.count; i++)
+        partition_unref(closing.partitions[i]);
+    mem_free(closing.partitions);
+    return atomic_load(&closing.failures) > 0 ? STATUS(EIO, "close all partitions cleanly") : STATUS_OK;
+}
+
+static struct status checkpoints_write_all(struct broker *broker)
+{
+    for (int kind = 0; kind < CHECKPOINT_KINDS; kind++)
+        TRY(checkpoints__write(broker->checkpoints, kind));
+    return STATUS_OK;
+}
+
+static bool any_offline(struct broker *broker)
+{
+    struct broker_numbers numbers;
+    broker_numbers(broker, &numbers);
+    return numbers.partitions_offline > 0;
+}
+
+/* An offline partition keeps its flushed mark: what is below it must not be cut. */
+static struct status marks_write(struct broker *broker, int64_t broker_epoch)
+{
+    if (any_offline(broker)) {
+        LOG(LOG_WARN, "broker", "partitions are offline: no mark of a clean stop is written");
+        return STATUS_OK;
+    }
+    TRY(log_dirs__marks_write(&broker->dirs, broker_epoch));
+    for (int i = 0; i < broker->dirs.count; i++)
+        if (broker->dirs.dirs[i].holds_partitions)
+            TRY(checkpoints__flushed_remove(broker->dirs.dirs[i].path));
+    return STATUS_OK;
+}
+
+static struct status stop(struct broker *broker)
+{
+    threads_stop(broker);
+    struct status s = partitions_close(broker), written = checkpoints_write_all(broker);
+    if (broker_has_failed(broker))
+        return STATUS(EIO, "stop cleanly after a failure");
+    int64_t broker_epoch;
+    TRY(control__close(broker->control, &broker_epoch));
+    TRY(s);
+    TRY(written);
+    return marks_write(broker, broker_epoch);
+}
+
+struct status broker_stop(struct broker *broker)
+{
+    atomic_store(&broker->ready, false);
+    atomic_store(&broker->stopping, true);
+    struct status s = stop(broker);
+    if (status_is_ok(s))
+        LOG(LOG_INFO, "broker", "stopped");
+    else
+        LOG(LOG_ERROR, "broker", "stopped, but not cleanly: %s: %s", s.what, strerror(s.error));
+    log_dirs__unlock(&broker->dirs);
+    return s;
+}
+
+/* ---- failing */
+void broker__fail(struct broker *broker, struct status why)
+{
+    if (atomic_exchange(&broker->failed, true))
+        return;
+    LOG(LOG_ERROR, "broker", "the broker cannot go on and stops: %s: %s", why.what, strerror(why.error));
+    if (broker->options.owner)
+        io_loop_send(broker->options.owner, &broker->failed_mail);
+}
+
+bool broker_has_failed(const struct broker *broker)
+{
+    return atomic_load(&broker->failed);
+}
+
+/* ---- what others ask */
+struct reactor *broker_reactor(struct broker *broker, int number)
+{
+    assert(number >= 0 && number < broker->options.reactor_count);
+    return &broker->reactors[number];
+}
+
+const struct broker_options *broker_options(const struct broker *broker)
+{
+    return &broker->options;
+}
+
+void broker_listener_bound(struct broker *broker, int listener, uint16_t port)
+{
+    broker->listener_ports[listener] = port;
+}
+
+struct meta_image *broker_image(struct broker *broker)
+{
+    io_lock_take(broker->image_lock);
+    struct meta_image *image = meta_image_ref(broker->image);
+    io_lock_release(broker->image_lock);
+    return image;
+}
+
+void broker__publish(struct broker *broker, struct meta_image *image)
+{
+    io_lock_take(broker->image_lock);
+    struct meta_image *before = broker->image;
+    broker->image = image;
+    io_lock_release(broker->image_lock);
+    meta_image_unref(before);
+    for (int i = 0; i < broker->options.reactor_count; i++)
+        io_loop_send(broker->reactors[i].loop, &broker->reactors[i].image_mail);
+}
+
+bool broker_is_ready(const struct broker *broker)
+{
+    return atomic_load(&broker->ready);
+}
+
+bool broker_is_idle(const struct broker *broker)
+{
+    for (int i = 0; i < broker->options.reactor_count; i++)
+        if (atomic_load(&broker->reactors[i].requests_used_count) > 0)
+            return false;
+    return true;
+}
+
+static void count_partition(void *context, struct partition *p)
+{
+    struct broker_numbers *numbers = context;
+    numbers->partitions++;
+    numbers->partitions_offline += partition_is_offline(p);
+}
+
+static void add_reactor(struct broker_numbers *numbers, struct reactor *reactor)
+{
+    numbers->bytes_in += atomic_load(&reactor->bytes_in);
+    numbers->bytes_out += atomic_load(&reactor->bytes_out);
+    numbers->connections += atomic_load(&reactor->connections);
+    for (size_t key = 0; key < COUNT_OF(reactor->counters); key++) {
+        uint64_t requests = atomic_load(&reactor->counters[key].requests);
+        numbers->requests += requests;
+        numbers->api_requests[key] += requests;
+        numbers->request_errors += atomic_load(&reactor->counters[key].errors);
+    }
+}
+
+void broker_numbers(struct broker *broker, struct broker_numbers *ret_numbers)
+{
+    *ret_numbers = (struct broker_numbers){0};
+    for (int i = 0; i < broker->options.reactor_count; i++)
+        add_reactor(ret_numbers, &broker->reactors[i]);
+    if (broker->flusher)
+        flusher__numbers(broker->flusher, ret_numbers);
+    struct meta_image *image = broker_image(broker);
+    ret_numbers->topics = (uint64_t)image->topic_count;
+    meta_image_unref(image);
+    broker__partitions_each(broker, count_partition, ret_numbers);
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+/* broker/scan.c - looks through the log directories once, at start: partitions by name and topic id, what waits to be
+ * deleted, the checkpoint files.
+ *
+ *   <topic>-<partition>                 a partition, if partition.metadata has the id of its topic
+ *   <topic>-<partition>.<id>-delete     deleted: its files go after log.segment.delete.delay.ms, as in Kafka
+ *   ...-future, ...-stray, all others   left alone, with a warning
+ *   __cluster_metadata-0                the controller's
+ *
+ * Files between them are not looked at.
+ */
+#include "broker/scan.h"
+
+#include <stdlib.h>
+
+struct scan {
+    struct broker *broker;
+    struct hash names; // struct scan_entry by name and partition
+    struct scan_entry *entries;
+    struct checkpoint_set checkpoints[LOG_DIRS_MAX + 1];
+    struct log_dir *dir; // being looked at
+    struct status status;
+};
+
+static bool ends_with(const char *name, const char *suffix)
+{
+    size_t size = strlen(name), suffix_size = strlen(suffix);
+    return size > suffix_size && strcmp(name + size - suffix_size, suffix) == 0;
+}
+
+static uint64_t name_hash(struct slice topic, int32_t index)
+{
+    return hash_u64(hash_bytes(topic) + (uint32_t)index);
+}
+
+static struct scan_entry *find(const struct scan *scan, struct slice topic, int32_t index,
+                               const struct scan_entry *after)
+{
+    struct hash_node *node = after ? hash_next(&after->by_name) : hash_first(&scan->names, name_hash(topic, index));
+    for (; node; node = hash_next(node)) {
+        struct scan_entry *entry = CONTAINER_OF(node, struct scan_entry, by_name);
+        if (entry->index == index && slice_equal_str(topic, entry->topic))
+            return entry;
+    }
+    return NULL;
+}
+
+/* "<topic>-<partition>" with a plain number behind the last dash. */
+static bool parse(const char *name, struct slice *ret_topic, int32_t *ret_index)
+{
+    const char *dash = strrchr(name, '-');
+    if (!dash || dash == name || !dash[1] || strlen(dash + 1) > 9 || strspn(dash + 1, "0123456789") != strlen(dash + 1))
+        return false;
+    *ret_topic = slice_of(name, (size_t)(dash - name));
+    *ret_index = (int32_t)strtol(dash + 1, NULL, 10);
+    return true;
+}
+
+static struct status check_twice(const struct scan *scan, const struct scan_entry *entry)
+{
+    for (struct scan_entry *other = find(scan, slice_str(entry->topic), entry->index, NULL); other;
+         other = find(scan, slice_str(entry->topic), entry->index, other)) {
+        if (!entry->has_id || !other->has_id || !uuid_equal(entry->id, other->id))
+            continue;
+        LOG(LOG_ERROR, "broker", "partition %s-%d lies in %s and in %s: one of them must go", entry->topic,
+            (int)entry->index, entry->dir->path, other->dir->path);
+        return STATUS(EEXIST, "look through the log directories: a partition lies in two of them");
+    }
+    return STATUS_OK;
+}
+
+static struct status take_partition(struct scan *scan, const char *path, struct slice topic, int32_t index)
+{
+    struct scan_entry *entry = mem_zalloc(sizeof *entry);
+    *entry = (struct scan_entry){.dir = scan->dir, .topic = slice_to_str(topic), .index = index, .next = scan->entries};
+    scan->entries = entry;
+    struct status s = dir_partition_topic_id(path, &entry->id, &entry->has_id);
+    if (s.error == EBADMSG)
+        LOG(LOG_ERROR, "broker", "%s/partition.metadata makes no sense: %s", path, s.what);
+    if (status_is_ok(s))
+        s = check_twice(scan, entry);
+    hash_insert(&scan->names, &entry->by_name, name_hash(topic, index));
+    return s;
+}
+
+static struct status take_directory(struct scan *scan, const char *name, char *path)
+{
+    struct slice topic;
+    int32_t index;
+    if (strcmp(name, "__cluster_metadata-0") == 0)
+        return STATUS_OK;
+    if (ends_with(name, "-delete")) {
+        int64_t delay_ms = meta_settings_i64(scan->broker->options.settings, "log.segment.delete.delay.ms");
+        housekeeping__doom(control__housekeeping(scan->broker->control), mem_strdup(path), delay_ms);
+        return STATUS_OK;
+    }
+    if (parse(name, &topic, &index))
+        return take_partition(scan, path, topic, index);
+    if (strcmp(name, "lost+found") != 0)
+        LOG(LOG_WARN, "broker", "%s is not a partition's directory: left alone", path);
+    return STATUS_OK;
+}
+
+static void take_entry(void *context, const char *name)
+{
+    struct scan *scan = context;
+    char path[SCAN_PATH_BYTES];
+    snprintf(path, sizeof path, "%s/%s", scan->dir->path, name);
+    struct io_stat stat;
+    if (!status_is_ok(scan->status))
+        return;
+    int error = io_stat(path, &stat);
+    if (error < 0)
+        scan->status = STATUS(-error, "look through a log directory");
+    else if (stat.exists && stat.is_directory)
+        scan->status = take_directory(scan, name, path);
+}
+
+struct status scan__run(struct broker *broker, struct scan **ret_scan)
+{
+    struct scan *scan = mem_zalloc(sizeof *scan);
+    scan->broker = broker;
+    hash_init(&scan->names);
+    for (int i = 0; i < broker->dirs.count && status_is_ok(scan->status); i++) {
+        scan->dir = &broker->dirs.dirs[i];
+        if (!scan->dir->holds_partitions)
+            continue;
+        scan->status = checkpoints__read(scan->dir->path, &scan->checkpoints[i]);
+        if (!status_is_ok(scan->status))
+            break;
+        int error = io_list_dir(scan->dir->path, take_entry, scan);
+        if (error < 0)
+            scan->status = STATUS(-error, "list a log directory");
+    }
+    struct status s = scan->status;
+    if (status_is_ok(s))
+        *ret_scan = scan;
+    else
+        scan__free(scan);
+    return s;
+}
+
+void scan__free(struct scan *scan)
+{
+    if (!scan)
+        return;
+    for (struct scan_entry *entry = scan->entries, *next; entry; entry = next) {
+        next = entry->next;
+        mem_free(entry->topic);
+        mem_free(entry);
+    }
+    hash_free(&scan->names);
+    for (size_t i = 0; i < COUNT_OF(scan->checkpoints); i++)
+        checkpoints__set_free(&scan->checkpoints[i]);
+    mem_free(scan);
+}
+
+struct scan_entry *scan__take(struct scan *scan, struct slice topic, struct uuid id, int32_t index)
+{
+    struct scan_entry *nameless = NULL;
+    for (struct scan_entry *entry = find(scan, topic, index, NULL); entry; entry = find(scan, topic, index, entry)) {
+        if (entry->has_id && uuid_equal(entry->id, id)) {
+            entry->is_taken = true;
+            return entry;
+        }
+        if (!entry->has_id && !nameless)
+            nameless = entry;
+    }
+    if (nameless)
+        nameless->is_taken = true;
+    return nameless;
+}
+
+const struct checkpoint_set *scan__checkpoints(const struct scan *scan, const struct log_dir *dir)
+{
+    return &scan->checkpoints[dir - scan->broker->dirs.dirs];
+}
+
+void scan__tell_strays(const struct scan *scan)
+{
+    for (const struct scan_entry *entry = scan->entries; entry; entry = entry->next)
+        if (!entry->is_taken)
+            LOG(LOG_WARN, "broker", "%s/%s-%d belongs to no partition of this broker: left alone", entry->dir->path,
+                entry->topic, (int)entry->index);
+}

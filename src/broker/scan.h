@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+/* broker/scan.h - what lies in the log directories when the broker starts. */
+#pragma once
+
+#include "broker/broker__.h"
+
+enum { SCAN_PATH_BYTES = 4096 };
+
+struct scan_entry { // one directory <topic>-<partition>
+    struct hash_node by_name;
+    struct scan_entry *next;
+    struct log_dir *dir;
+    char *topic;
+    int32_t index;
+    struct uuid id;
+    bool has_id; // false: no partition.metadata yet; whoever has its name may have it
+    bool is_taken;
+};
+
+struct scan;
+/* Looks through all log directories. EEXIST: a partition lies in two of them. Directories that wait for their deletion go
+ * on waiting with the housekeeping. */
+MUST_USE struct status scan__run(struct broker *broker, struct scan **ret_scan);
+void scan__free(struct scan *scan);
+/* The directory of that partition, NULL when there is none. */
+struct scan_entry *scan__take(struct scan *scan, struct slice topic, struct uuid id, int32_t index);
+const struct checkpoint_set *scan__checkpoints(const struct scan *scan, const struct log_dir *dir);
+/* Warns of each that nobody took. */
+void scan__tell_strays(const struct scan *scan);

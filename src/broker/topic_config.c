@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+/* broker/topic_config.c - a topic's settings in effect, as its partitions use them. */
+#include "broker/broker__.h"
+
+static struct log_config log_config_of(const struct meta_topic_config *topic, const struct meta_settings *settings)
+{
+    return (struct log_config){
+        .segment_bytes = topic->segment_bytes,
+        .segment_ms = topic->segment_ms,
+        .segment_jitter_ms = topic->segment_jitter_ms,
+        .segment_index_bytes = topic->segment_index_bytes,
+        .index_interval_bytes = topic->index_interval_bytes,
+        .retention_ms = topic->retention_ms,
+        .retention_bytes = topic->retention_bytes,
+        .file_delete_delay_ms = topic->file_delete_delay_ms,
+        .delete_retention_ms = topic->delete_retention_ms,
+        .producer_id_expiration_ms = meta_settings_i64(settings, "producer.id.expiration.ms"),
+        .preallocate = topic->preallocate,
+        .cleanup_delete = topic->cleanup_delete,
+        .cleanup_compact = topic->cleanup_compact,
+    };
+}
+
+static int32_t level_of(const struct meta_topic_config *topic)
+{
+    switch (topic->compression) {
+    case RECORD_GZIP:
+        return topic->gzip_level;
+    case RECORD_LZ4:
+        return topic->lz4_level;
+    case RECORD_ZSTD:
+        return topic->zstd_level;
+    default:
+        return 0;
+    }
+}
+
+struct partition_config broker__partition_config(const struct broker *broker, const struct meta_image *image,
+                                                 struct slice topic)
+{
+    const struct broker_options *options = &broker->options;
+    struct meta_topic_config config;
+    meta_topic_config(image, options->settings, options->node_id, topic, &config);
+    return (struct partition_config){
+        .log = log_config_of(&config, options->settings),
+        .max_message_bytes = config.max_message_bytes,
+        .min_insync_replicas = config.min_insync_replicas,
+        .log_append_time = config.log_append_time,
+        .compacted = config.cleanup_compact,
+        .compression_type = config.compression,
+        .compression_level = level_of(&config),
+        .timestamp_before_max_ms = config.timestamp_before_max_ms,
+        .timestamp_after_max_ms = config.timestamp_after_max_ms,
+    };
+}
