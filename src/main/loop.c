@@ -12,7 +12,7 @@
  */
 #include "main/settings.h"
 
-enum { EVENTS_PER_TICK = 512, STALL_NS = 10000000, STOP_GRACE_MS = 5000 };
+enum { EVENTS_PER_TICK = 512, STALL_NS = 10000000, STOP_GRACE_MS = 5000, STOP_LOOK_MS = 5 };
 
 struct ottla {
     struct broker *broker;
@@ -44,10 +44,26 @@ static void finish_tick(struct reactor *reactor)
     } while (net_has_work(reactor));
 }
 
+/* While it stops, a reactor looks now and then whether the others need it still. */
 static int64_t deadline_ns(const struct reactor *reactor, int64_t stop_at_ms)
 {
-    int64_t ms = min_i64(broker_next_deadline_ms(reactor), stop_at_ms);
+    int64_t ms = broker_next_deadline_ms(reactor);
+    if (stop_at_ms != INT64_MAX)
+        ms = min_i64(ms, reactor->now_ms + STOP_LOOK_MS);
     return ms == INT64_MAX ? INT64_MAX : ms * 1000000;
+}
+
+/* Connections are closed when they have got their replies, or at the deadline; requests that still run then belong to
+ * nobody, and are waited for as long again. */
+static bool may_end(struct reactor *reactor, int64_t stop_at_ms)
+{
+    bool all_closed = net_reactor_stop(reactor, reactor->now_ms >= stop_at_ms);
+    if (all_closed && broker_is_idle(reactor->broker))
+        return true;
+    if (reactor->now_ms < stop_at_ms + STOP_GRACE_MS)
+        return false;
+    LOG(LOG_WARN, "main", "reactor %u ends while requests are under way", (unsigned)reactor->number);
+    return true;
 }
 
 static void count_stall(struct reactor *reactor, int64_t began_ns)
@@ -78,7 +94,7 @@ static void reactor_run(void *context)
         broker_timers(reactor);
         finish_tick(reactor);
         count_stall(reactor, began_ns);
-        if (stop_at_ms != INT64_MAX && net_reactor_stop(reactor, reactor->now_ms >= stop_at_ms))
+        if (stop_at_ms != INT64_MAX && may_end(reactor, stop_at_ms))
             return;
     }
 }
@@ -107,6 +123,16 @@ struct status ottla_start(const struct serve_options *options, struct ottla **re
     return STATUS_OK;
 }
 
+static void late_mail_drop(struct reactor *reactor)
+{
+    struct io_mail *chain = io_loop_mail(reactor->loop);
+    for (struct io_mail *mail; (mail = io_mail_take(&chain));)
+        if (mail->kind == MAIL_CONNECTION)
+            net_mail_drop(mail);
+        else
+            broker_mail_drop(reactor, mail);
+}
+
 struct status ottla_stop(struct ottla *ottla)
 {
     for (int i = 0; i < ottla->reactor_count; i++) {
@@ -115,6 +141,8 @@ struct status ottla_stop(struct ottla *ottla)
     }
     for (int i = 0; i < ottla->reactor_count; i++)
         io_thread_join(ottla->threads[i]);
+    for (int i = 0; i < ottla->reactor_count; i++)
+        late_mail_drop(broker_reactor(ottla->broker, i));
     struct status s = broker_stop(ottla->broker);
     net_free(ottla->net);
     broker_free(ottla->broker);

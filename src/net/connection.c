@@ -9,6 +9,9 @@
 #include "net/net__.h"
 
 enum { FRAME_HEAD_BYTES = 4, RECEIVES_PER_EVENT = 8 };
+enum {
+    FRAME_COPIED_BYTES = 1024
+}; // frames up to this size move to their request, so that a waiting fetch holds no block
 
 struct block *net__block_get(struct reactor *reactor, size_t capacity)
 {
@@ -108,9 +111,14 @@ static const char *frame_take(struct connection *connection, uint8_t *frame, uin
 {
     struct request *request = request_new(connection->reactor);
     request->connection = connection;
-    request->block = connection->block;
-    connection->block->references++;
-    request->frame = frame;
+    request->frame = size <= FRAME_COPIED_BYTES ? arena_alloc(&request->arena, size) : NULL;
+    if (request->frame) {
+        memcpy(request->frame, frame, size);
+    } else {
+        request->frame = frame;
+        request->block = connection->block;
+        connection->block->references++;
+    }
     request->frame_size = size;
     request->listener = connection->named;
     request->client = &connection->peer;
@@ -233,7 +241,7 @@ static void requests_start(struct connection *connection)
 
 static void watch_update(struct connection *connection)
 {
-    bool reads = !at_limit(connection) && !connection->peer_closed;
+    bool reads = !at_limit(connection) && !connection->peer_closed && !net__of(connection->reactor)->stopping;
     uint32_t wanted = (reads ? (uint32_t)IO_READABLE : 0u) | (connection->wants_writable ? (uint32_t)IO_WRITABLE : 0u);
     if (wanted == 0)
         wanted = IO_HANGUP; // only told of its end
@@ -251,7 +259,7 @@ void net__connection_advance(struct connection *connection)
         net__connection_close(connection, NULL);
         return;
     }
-    if (was_at_limit && !at_limit(connection) && connection->block) {
+    if (was_at_limit && !at_limit(connection) && connection->block && !net__of(connection->reactor)->stopping) {
         const char *reason = receive(connection);
         if (reason) {
             net__connection_close(connection, *reason ? reason : NULL);
@@ -268,7 +276,8 @@ void net__connection_advance(struct connection *connection)
 
 void net__connection_event(struct connection *connection, uint32_t events)
 {
-    if ((events & IO_READABLE) && !connection->peer_closed) {
+    bool reads = !connection->peer_closed && !net__of(connection->reactor)->stopping;
+    if ((events & IO_READABLE) && reads) {
         const char *reason = receive(connection);
         if (reason) {
             net__connection_close(connection, *reason ? reason : NULL);

@@ -33,13 +33,37 @@ struct status net_create(struct broker *broker, const struct net_options *option
     return STATUS_OK;
 }
 
+static void blocks_free(struct net_reactor *own)
+{
+    while (own->blocks_free) {
+        struct block *block = own->blocks_free;
+        own->blocks_free = block->next;
+        mem_free(block);
+    }
+}
+
 void net_free(struct net *net)
 {
     if (!net)
         return;
     for (int i = 0; i < net->listener_count; i++)
         io_socket_close(net->listeners[i].socket);
+    for (int i = 0; i < broker_options(net->broker)->reactor_count; i++) {
+        struct reactor *reactor = broker_reactor(net->broker, i);
+        if (reactor->net)
+            blocks_free(net__of(reactor));
+        mem_free(reactor->net);
+        reactor->net = NULL;
+    }
     mem_free(net);
+}
+
+void net_mail_drop(struct io_mail *mail)
+{
+    assert(mail->kind == MAIL_CONNECTION);
+    struct connection *connection = CONTAINER_OF(mail, struct connection, mail);
+    io_socket_close(connection->socket);
+    mem_free(connection);
 }
 
 uint16_t net_listener_port(const struct net *net, int listener)
@@ -171,11 +195,5 @@ bool net_reactor_stop(struct reactor *reactor, bool force)
     }
     if (!list_is_empty(&own->connections))
         return false;
-    while (own->blocks_free) {
-        struct block *block = own->blocks_free;
-        own->blocks_free = block->next;
-        mem_free(block);
-    }
-    own->blocks_free_count = 0;
     return true;
 }

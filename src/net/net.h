@@ -33,6 +33,7 @@ void net_reactor_start(struct net *net, struct reactor *reactor); // reactor 0 a
 void net_event(struct reactor *reactor, const struct io_event *event);
 void net_mail(struct reactor *reactor, struct io_mail *mail); // MAIL_CONNECTION
 void net_drain(struct reactor *reactor);
+void net_mail_drop(struct io_mail *mail);         // one that comes after its reactor has ended
 bool net_has_work(const struct reactor *reactor); // completed requests wait for net_drain
 /* Stop: accepts and reads no more; true once every connection has sent what it owes or `force`. */
 bool net_reactor_stop(struct reactor *reactor, bool force);
