@@ -93,12 +93,23 @@ const struct api_row *const *request__rows(void);
 
 /* ---- api_*.c: the row of each, for the table in dispatch.c */
 extern const struct api_row api__api_versions;
+extern const struct api_row api__delete_groups;
 extern const struct api_row api__describe_cluster;
+extern const struct api_row api__describe_groups;
 extern const struct api_row api__fetch;
+extern const struct api_row api__find_coordinator;
+extern const struct api_row api__heartbeat;
 extern const struct api_row api__init_producer_id;
+extern const struct api_row api__join_group;
+extern const struct api_row api__leave_group;
+extern const struct api_row api__list_groups;
 extern const struct api_row api__list_offsets;
 extern const struct api_row api__metadata;
+extern const struct api_row api__offset_commit;
+extern const struct api_row api__offset_delete;
+extern const struct api_row api__offset_fetch;
 extern const struct api_row api__produce;
+extern const struct api_row api__sync_group;
 
 /* ---- partitions.c */
 struct partition_entry {
@@ -216,6 +227,14 @@ int64_t coordinator__next_deadline_ms(const struct reactor *reactor);
 void coordinator__watch(struct reactor *reactor, struct partition_watch *watch); // something about its partition moved
 /* The shard of a group (or transactional id), as Kafka computes it: the hash code of the text modulo the partitions. */
 int32_t coordinator__shard_of(struct slice id, int32_t shard_count);
+
+/* ---- reactor.c */
+/* Takes the newest image now, before its mail comes. */
+void reactor__image_refresh(struct reactor *reactor);
+
+/* ---- fetch_session.c */
+struct fetch_sessions *fetch_sessions__create(int32_t slots);
+void fetch_sessions__free(struct fetch_sessions *sessions);
 
 /* ---- wait.c */
 void request__wake(struct partition_watch *watch);

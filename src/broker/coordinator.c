@@ -324,6 +324,8 @@ static void pump(struct shard *shard)
 }
 
 /* ---- calls coming in */
+static void image_look(struct reactor *reactor);
+
 static struct shard *shard_find(const struct reactor *reactor, uint8_t kind, int32_t index)
 {
     const struct shard_set *set = reactor->shards;
@@ -335,7 +337,12 @@ static struct shard *shard_find(const struct reactor *reactor, uint8_t kind, int
 static void call_start(struct reactor *reactor, struct shard_call *call)
 {
     struct shard *shard = shard_find(reactor, call->kind, call->shard);
-    if (!shard) { // its topic is not there
+    if (!shard || shard->state == SHARD_AWAY) { // perhaps its topic is so new that the image's mail is not here yet
+        reactor__image_refresh(reactor);
+        image_look(reactor);
+        shard = shard_find(reactor, call->kind, call->shard);
+    }
+    if (!shard) {
         kinds[call->kind]->refuse(call, KAFKA_NOT_COORDINATOR);
         call_home(reactor, call);
         return;
@@ -365,10 +372,10 @@ void coordinator__call(struct shard_call *call)
 }
 
 /* ---- the set */
-int32_t coordinator__shard_count(struct reactor *reactor, enum coordinator_kind kind)
+int32_t coordinator__shard_count(struct broker *broker, const struct meta_image *image, enum coordinator_kind kind)
 {
-    _Atomic int32_t *fixed = &reactor->broker->shard_counts[kind];
-    const struct meta_topic *topic = meta_topic_by_name(reactor->image, slice_str(kinds[kind]->topic));
+    _Atomic int32_t *fixed = &broker->shard_counts[kind];
+    const struct meta_topic *topic = meta_topic_by_name(image, slice_str(kinds[kind]->topic));
     int32_t none = 0;
     if (topic && topic->partition_count > 0)
         atomic_compare_exchange_strong(fixed, &none, topic->partition_count);
@@ -378,7 +385,8 @@ int32_t coordinator__shard_count(struct reactor *reactor, enum coordinator_kind 
 static void shards_make(struct reactor *reactor, enum coordinator_kind kind)
 {
     struct shard_set *set = reactor->shards;
-    int32_t reactors = reactor->broker->options.reactor_count, all = coordinator__shard_count(reactor, kind);
+    int32_t reactors = reactor->broker->options.reactor_count,
+            all = coordinator__shard_count(reactor->broker, reactor->image, kind);
     int32_t count = all / reactors + ((int32_t)reactor->number < all % reactors);
     if (set->counts[kind] == count)
         return;

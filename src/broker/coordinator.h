@@ -22,7 +22,7 @@ struct shard_call {
  * request is resumed; that may be before this returns. */
 void coordinator__call(struct shard_call *call);
 /* How many shards a kind has; 0 while its topic does not exist. Fixed at first sight of the topic, as Apache Kafka's is. */
-int32_t coordinator__shard_count(struct reactor *reactor, enum coordinator_kind kind);
+int32_t coordinator__shard_count(struct broker *broker, const struct meta_image *image, enum coordinator_kind kind);
 
 /* ---- kinds: what differs between the coordinators. `machine` is the state machine of one shard; functions as in coord.h. */
 struct shard_kind {

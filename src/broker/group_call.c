@@ -18,11 +18,16 @@ static struct slice client_host(struct request *request)
     return request->client ? arena_printf(&request->arena, "/%s", request->client->host) : slice_str("");
 }
 
+int32_t group_call__shard_count(const struct request *request)
+{
+    return coordinator__shard_count(request->home->broker, request->home->image, COORDINATOR_GROUPS);
+}
+
 bool group_call__begin(struct request *request, enum coord_kind kind)
 {
     struct group_call *call = arena_zalloc(&request->arena, sizeof *call);
     struct slice host = client_host(request);
-    if (!call || slice_is_null(host)) {
+    if (request->arena.failed) { // by this, or by what the API took before
         group_call__refuse_size(request);
         return false;
     }
@@ -49,7 +54,7 @@ void group_call__send(struct request *request, const void *body, int32_t shard)
     call->call.response = NULL;
     call->call.done = false;
     call->shard_call.shard = shard;
-    if (coordinator__shard_count(home, COORDINATOR_GROUPS) == 0 || atomic_load(&home->broker->stopping)) {
+    if (group_call__shard_count(request) == 0 || atomic_load(&home->broker->stopping)) {
         coord_call_refuse(&call->call, KAFKA_NOT_COORDINATOR);
         request->api->resume(request);
         return;
@@ -59,7 +64,7 @@ void group_call__send(struct request *request, const void *body, int32_t shard)
 
 int32_t group_call__shard_of(struct request *request, struct slice group_id)
 {
-    int32_t count = coordinator__shard_count(request->home, COORDINATOR_GROUPS);
+    int32_t count = group_call__shard_count(request);
     return count > 0 ? coordinator__shard_of(group_id, count) : 0;
 }
 
@@ -108,7 +113,7 @@ bool group_split__make(struct request *request, const struct slice *group_ids, i
                        struct group_split *ret_split)
 {
     struct arena *arena = &request->arena;
-    size_t shard_count = (size_t)max_i64(1, coordinator__shard_count(request->home, COORDINATOR_GROUPS));
+    size_t shard_count = (size_t)max_i64(1, group_call__shard_count(request));
     count = (int32_t)max_i64(0, count);
     *ret_split = (struct group_split){0};
     int32_t *shards = shards_of(request, group_ids, count);

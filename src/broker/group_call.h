@@ -17,7 +17,7 @@ struct group_call { // request->work
     void *own; // the API's, between calls
 };
 
-/* False when the request has no memory for it: it is refused. */
+/* False when the request has no memory for it, or had none for what came before: it is refused. */
 MUST_USE bool group_call__begin(struct request *request, enum coord_kind kind);
 /* `body` is the request's generated struct, or one like it for that shard only; it stays until the answer is there. Without
  * a coordinator (no topic yet, the broker stops) it is answered so. The request is resumed, maybe before this returns. */
@@ -25,6 +25,8 @@ void group_call__send(struct request *request, const void *body, int32_t shard);
 /* For APIs about one group: begin and send to that group's shard. */
 void group_call__start(struct request *request, enum coord_kind kind, struct slice group_id);
 const void *group_call__response(struct request *request);
+/* 0 while there is no coordinator. */
+int32_t group_call__shard_count(const struct request *request);
 /* 0 when there is no coordinator yet; such calls may be sent to shard 0. */
 int32_t group_call__shard_of(struct request *request, struct slice group_id);
 /* For APIs whose answer is what the shard says: the whole resume. */

@@ -12,7 +12,7 @@ void reactor_clock(struct reactor *reactor)
     reactor->wall_ms = io_wall_ms();
 }
 
-static void image_refresh(struct reactor *reactor)
+void reactor__image_refresh(struct reactor *reactor)
 {
     struct meta_image *before = reactor->image;
     reactor->image = broker_image(reactor->broker);
@@ -48,7 +48,7 @@ void broker_mail(struct reactor *reactor, struct io_mail *mail)
         coordinator__mail(reactor, mail);
         return;
     case MAIL_IMAGE:
-        image_refresh(reactor);
+        reactor__image_refresh(reactor);
         return;
     case MAIL_CONTROL:
     case MAIL_CONNECTION:
