@@ -316,7 +316,7 @@ bool broker_is_idle(const struct broker *broker)
     for (int i = 0; i < broker->options.reactor_count; i++)
         if (atomic_load(&broker->reactors[i].requests_used_count) > 0)
             return false;
-    return true;
+    return atomic_load(&broker->shards_served) == 0;
 }
 
 static void count_partition(void *context, struct partition *p)

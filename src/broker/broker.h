@@ -218,7 +218,7 @@ void reactor_clock(struct reactor *reactor);                    // refreshes now
  * coordinator are refused. Its thread may end when the broker is idle: another reactor's request may need it until then.
  * Mail that comes later is dropped. */
 void broker_reactor_stop(struct reactor *reactor);
-bool broker_is_idle(const struct broker *broker); // no request is in use
+bool broker_is_idle(const struct broker *broker); // no request is in use, no coordinator served
 void broker_mail_drop(struct reactor *reactor, struct io_mail *mail);
 
 /* ---- life */

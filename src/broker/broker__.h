@@ -39,6 +39,7 @@ struct broker {
     struct fetch_sessions *sessions;
     uint16_t listener_ports[LISTENERS_MAX];
     _Atomic int32_t shard_counts[COORDINATOR_KINDS]; // 0 until the topic was seen
+    _Atomic int32_t shards_served;                   // those that are loading, loaded or leaving
     _Atomic uint64_t retired_count;                  // partitions retired so far
     _Atomic bool ready, stopping, failed;
     struct io_mail failed_mail; // to options.owner

@@ -67,6 +67,8 @@ static struct coord_time time_of(const struct reactor *reactor)
 static void move(struct shard *shard, enum shard_state to)
 {
     assert(moves[shard->state][to]);
+    int served = (to != SHARD_AWAY) - (shard->state != SHARD_AWAY);
+    atomic_fetch_add(&shard->owner->broker->shards_served, served);
     shard->state = to;
 }
 
@@ -437,8 +439,20 @@ void coordinator__stop(struct reactor *reactor)
     look_at_all(reactor);
 }
 
+/* After a stop that could not wait, a piece or an append may still be under way: what they use is left to the process. */
+static bool is_in_use(const struct shard *shard)
+{
+    LIST_EACH (node, &shard->appends) {
+        if (!atomic_load(&CONTAINER_OF(node, struct shard_append, link)->append.done))
+            return true;
+    }
+    return shard->piece_is_out;
+}
+
 static void shard_free(struct shard *shard)
 {
+    if (is_in_use(shard))
+        return;
     if (shard->state == SHARD_LOADED) { // nobody is left to hear of it
         shard->kind->fail(shard->machine, KAFKA_NOT_COORDINATOR);
         while (shard->kind->take_done(shard->machine))
