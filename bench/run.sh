@@ -1,0 +1,31 @@
+#!/bin/bash
+# Measures Ottla beside Apache Kafka and the floor, prints the table, writes results/.
+#   bench/run.sh short      a few minutes: some cases of each kind, two pairs of short runs
+#   bench/run.sh full       every case, five pairs: more than an hour; needs an otherwise idle machine
+# RESULTS names another folder for runs.jsonl and the plots.
+set -u
+cd "$(dirname "$0")/.."
+results=${RESULTS:-.cache/bench/results}
+case "${1:-}" in
+short)
+    load=(--pairs 2 --seconds 1 --warm-up 15 --mode "produce,tiny,fetch,latency,fsync"
+        --only 'produce 1KiBx16 P32|produce 1MiBx1 P1|tiny 100Bx1 P32 C8|fetch hot C8$|latency 1k|latency e2e|fsync 1KiBx16 P32|fsync 1k')
+    alone=(--pairs 2 --seconds 1 --mode startup)
+    ;;
+full)
+    load=(--pairs 5 --mode "produce,tiny,fetch,latency,fsync,connections")
+    alone=(--pairs 5 --mode "startup,partitions")
+    ;;
+*)
+    sed -n '3,5s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+    ;;
+esac
+mkdir -p "$results"
+rm -f "$results/runs.jsonl"
+status=0
+bench/compare.py "${load[@]}" --out "$results/runs.jsonl" >"$results/compare.md" || status=1
+bench/compare.py "${alone[@]}" --out "$results/runs.jsonl" >>"$results/compare.md" || status=1
+bench/report.py "$results/runs.jsonl" --plots "$results"
+echo "every figure: $results/compare.md; every run: $results/runs.jsonl"
+exit $status

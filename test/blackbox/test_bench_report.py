@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The benchmark's report judges by medians of pairs, and says what it was not given."""
+import json
+import pathlib
+import subprocess
+import sys
+
+REPORT = pathlib.Path(__file__).resolve().parents[2] / "bench" / "report.py"
+
+
+def run(who, spec, pair, rate, valid=True):
+    return {"mode": "tiny", "case": "100Bx1 P1 C1", "pair": pair, "who": who, "spec": spec,
+            "result": {"valid": valid, "req_s": rate, "cpu_s_per_mreq": 10 if who == "a" else 6, "lat_us": {"p50": 1, "p99": 2}}}
+
+
+def report(folder, rows):
+    (folder / "runs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = subprocess.run([sys.executable, str(REPORT), str(folder / "runs.jsonl"), "--plots", str(folder)],
+                          stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def test_the_median_of_the_pairs_is_held_against_the_bar(tmp_path):
+    rates = ((100, 300), (100, 250), (100, 110))
+    lines = report(tmp_path, [run(who, spec, pair, rate) for pair, both in enumerate(rates)
+                              for who, spec, rate in zip("ab", ("kafka", "ottla"), both)])
+    assert "| tiny 100Bx1 P1 C1 | req/s | 100 | 250 | - | 2.5 | at least 2 x | pass |" in lines
+    assert "| tiny 100Bx1 P1 C1 | CPU us/req | 10 | 6 | - | 0.6 | at most 0.5 x | short |" in lines
+    assert lines[-1] == "1 pass, 1 short, 0 not measured."
+    assert ">2.5<" in (tmp_path / "req-per-s.svg").read_text()
+
+
+def test_a_failed_run_is_named_and_not_counted(tmp_path):
+    lines = report(tmp_path, [run("a", "kafka", 0, 100), run("b", "ottla", 0, 900, valid=False)])
+    assert "FAILED: tiny 100Bx1 P1 C1 pair 0 of ottla" in lines
+    assert lines[-1] == "0 pass, 0 short, 2 not measured."
