@@ -94,7 +94,9 @@ const struct api_row *const *request__rows(void);
 
 /* ---- api_*.c: the row of each, for the table in dispatch.c */
 extern const struct api_row api__api_versions;
+extern const struct api_row api__create_topics;
 extern const struct api_row api__delete_groups;
+extern const struct api_row api__delete_topics;
 extern const struct api_row api__describe_cluster;
 extern const struct api_row api__describe_groups;
 extern const struct api_row api__fetch;
