@@ -191,5 +191,15 @@ void ctrl__configs_alter(const struct meta_image *image, const struct meta_setti
                          const struct ctrl_alter_resource *resource, bool is_new, struct arena *arena,
                          struct ctrl__records *records, struct ctrl_result *ret_result);
 
-/* ---- results */
+/* ---- names.c */
+struct ctrl__name {
+    struct hash_node node;
+    struct slice text, original;
+    int32_t count;
+};
+struct ctrl__name *ctrl__name_find(const struct hash *names, struct slice text);
+void ctrl__name_note(struct hash *names, struct arena *arena, struct slice text, struct slice original);
+int32_t ctrl__name_count(const struct hash *names, struct slice text);
+
+/* ---- results, partition.c */
 void ctrl__refuse(struct ctrl_result *result, int16_t error, struct slice message);
