@@ -22,6 +22,7 @@ struct produce_part {
     int64_t start_offset;      // -1 unknown
     struct slice message;      // of RecordErrors
     struct record_fault fault; // which record was refused; index -1: none
+    struct buffer repacked;    // the batch in the codec of its topic, where the client's is another
 };
 
 struct produce_work {
@@ -56,6 +57,25 @@ static struct record_rules rules_of(const struct request *request, const struct 
     };
 }
 
+/* compression.type of the topic, where it is not the producer's own. */
+static int16_t part_repack(struct produce_part *part, const struct partition_config *config)
+{
+    struct log_batch *batch = &part->append.batch;
+    if (config->compression_type < 0 || config->compression_type == batch->facts.codec)
+        return KAFKA_NONE;
+    struct status s =
+        record_batch_recompress(slice_of(batch->bytes, batch->size_bytes), (enum record_codec)config->compression_type,
+                                config->compression_level, &part->repacked);
+    if (!status_is_ok(s))
+        return s.error == EIO ? KAFKA_CORRUPT_MESSAGE : KAFKA_UNKNOWN_SERVER_ERROR;
+    if (part->repacked.size > (size_t)config->max_message_bytes)
+        return KAFKA_MESSAGE_TOO_LARGE;
+    batch->bytes = part->repacked.data;
+    batch->size_bytes = (uint32_t)part->repacked.size;
+    batch->facts.codec = config->compression_type;
+    return KAFKA_NONE;
+}
+
 static int16_t part_validate(struct request *request, struct produce_part *part, struct slice records)
 {
     struct partition_use *use = part->use;
@@ -73,6 +93,9 @@ static int16_t part_validate(struct request *request, struct produce_part *part,
     batch->bytes = (uint8_t *)(uintptr_t)records.data;
     batch->size_bytes = (uint32_t)records.size;
     batch->from_client = true;
+    error = part_repack(part, &use->config);
+    if (error != KAFKA_NONE)
+        return error;
     if (use->config.log_append_time)
         record_batch_set_append_time(batch->bytes, batch->size_bytes, rules.now_ms, &batch->facts);
     return KAFKA_NONE;
@@ -147,6 +170,7 @@ static bool part_is_over(struct produce_work *work, struct produce_part *part)
 static void part_end(struct produce_part *part)
 {
     request_wait_partition_end(&part->wait);
+    buffer_free(&part->repacked);
     if (part->partition) {
         part->start_offset = partition_start_offset(part->partition);
         partition_unref(part->partition);

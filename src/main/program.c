@@ -172,6 +172,7 @@ static bool start(struct program *program)
     }
     program->loop = io_loop_create();
     io_loop_watch(program->loop, program->signals, IO_READABLE, program);
+    program->options.broker.owner = program->loop;
     struct status s = ottla_start(&program->options, &program->ottla);
     if (!status_is_ok(s)) {
         advise(program, s);
@@ -226,6 +227,21 @@ static void take_signal(struct program *program)
     }
 }
 
+/* Either the stop is over, or the broker says that it cannot go on. True when the program ends. */
+static bool take_mail(struct program *program)
+{
+    bool is_over = false;
+    struct io_mail *chain = io_loop_mail(program->loop);
+    for (struct io_mail *mail; (mail = io_mail_take(&chain));) {
+        is_over |= mail == &program->stopped_mail;
+        if (mail == &program->stopped_mail || program->stopper)
+            continue;
+        complain("the broker cannot go on and stops; the log says why");
+        program->stopper = io_thread_start("stop", stop_in_thread, program);
+    }
+    return is_over;
+}
+
 static void run(struct program *program)
 {
     struct io_event event;
@@ -233,8 +249,8 @@ static void run(struct program *program)
         int count = io_loop_wait(program->loop, &event, 1, INT64_MAX);
         if (count > 0)
             take_signal(program);
-        if (io_loop_mail(program->loop))
-            return; // stopped
+        if (take_mail(program))
+            return;
     }
 }
 
