@@ -60,7 +60,7 @@ def of_others(s):
             link = s.link()
             link.ask("DescribeConfigs", version, {"resources": [{"resourceType": kind, "resourceName": "x", "configurationKeys": None}]}, f"type {kind}")
             s.links.pop().close()
-        for name in ("", "2", "x"):
+        for name in ("", "2", "x"):  # of broker 1 each has its own loggers
             describe(s, version, [(LOGGER, name, None)], f"loggers of {name!r}")
         describe(s, version, [(METRICS, "", None)], "client metrics without a name")
         describe(s, version, [(METRICS, "nobody", None)], "client metrics of nobody")
@@ -79,9 +79,15 @@ def alter(s, version, note, *resources, validate=False):
         for kind, name, changes in resources]}, note)
 
 
-def settled(s, kind, name, keys, note):
-    """A change is in the metadata when its answer comes; until it is in effect takes a moment: asked until it shows."""
-    describe(s, 4, [(kind, name, keys)], note, includeSynonyms=True)
+def settled(s, kind, name, keys, note, **wanted):
+    """A change is in the metadata when its answer comes, and in effect a moment later: asked until these are the values."""
+    while True:
+        before = len(s.steps)
+        answer = describe(s, 4, [(kind, name, keys)], note, includeSynonyms=True)
+        values = {one["name"].replace(".", "_"): one["value"] for one in answer["results"][0]["configs"]}
+        if all(values.get(key) == value for key, value in wanted.items()):
+            return
+        del s.steps[before:]
 
 
 @story
@@ -109,7 +115,7 @@ def changed_in_parts(s):
         alter(s, version, "one good, one bad", (TOPIC, topic, [("retention.ms", SET, "77")]), (TOPIC, "bad name", [("retention.ms", SET, "1")]))
         alter(s, version, "an unknown type", (3, "x", [("a", SET, "1")]))
         alter(s, version, "nothing")
-        settled(s, TOPIC, topic, ["retention.ms", "cleanup.policy"], "what is set now")
+        settled(s, TOPIC, topic, ["retention.ms", "cleanup.policy"], "what is set now", retention_ms="77")
 
 
 @story
@@ -122,14 +128,14 @@ def changed_as_a_whole(s):
                 "resourceType": kind, "resourceName": name, "configs": [{"name": k, "value": v} for k, v in changes]}
                 for kind, name, changes in resources]}, note)
         ask("set", (TOPIC, topic, [("retention.ms", "1000")]))
-        settled(s, TOPIC, topic, ["retention.ms", "segment.ms"], "what was set before is gone")
+        settled(s, TOPIC, topic, ["retention.ms", "segment.ms"], "what was set before is gone", retention_ms="1000", segment_ms="604800000")
         ask("only looked at", (TOPIC, topic, []), validate=True)
         ask("bad value", (TOPIC, topic, [("retention.ms", "soon")]))
         ask("null", (TOPIC, topic, [("retention.ms", None)]))
         ask("unknown key", (TOPIC, topic, [("no.such.config", "1")]))
         ask("no such topic", (TOPIC, "oracle-no-such-topic", [("retention.ms", "1")]))
         ask("all taken back", (TOPIC, topic, []))
-        settled(s, TOPIC, topic, ["retention.ms", "segment.ms"], "nothing is set")
+        settled(s, TOPIC, topic, ["retention.ms", "segment.ms"], "nothing is set", retention_ms="604800000")
 
 
 @story
@@ -144,11 +150,12 @@ def of_brokers_changed(s):
     alter(s, version, "unknown key", (BROKER, "1", [("no.such.config", SET, "2")]))
     alter(s, version, "bad value", (BROKER, "", [("log.retention.ms", SET, "soon")]))
     topic = s.topic()
-    settled(s, TOPIC, topic, ["retention.ms"], "a topic's default is the cluster's now")
-    settled(s, BROKER, "1", ["log.retention.ms", "log.cleaner.threads"], "at the broker")
+    settled(s, TOPIC, topic, ["retention.ms"], "a topic's default is the cluster's now", retention_ms="7777777")
+    settled(s, BROKER, "1", ["log.retention.ms", "log.cleaner.threads"], "at the broker", log_cleaner_threads="2")
     settled(s, BROKER, "", None, "the cluster's defaults")
     alter(s, version, "taken back", (BROKER, "", [("log.retention.ms", DELETE, None)]), (BROKER, "1", [("log.cleaner.threads", DELETE, None)]))
-    settled(s, BROKER, "", None, "the cluster's defaults after that")
+    settled(s, BROKER, "", None, "the cluster's defaults after that", log_retention_ms=None)
+    alter(s, version, "the unknown key taken back", (BROKER, "1", [("no.such.config", DELETE, None)]))
 
 
 @story
@@ -156,10 +163,11 @@ def resources(s):
     for version in served("ListConfigResources"):
         alter(s, 1, "a group", (GROUP, "configs-group", [("consumer.session.timeout.ms", SET, "50000")]))
         alter(s, 1, "client metrics", (METRICS, "configs-metrics", [("interval.ms", SET, "60000")]))
+        settled(s, GROUP, "configs-group", ["consumer.session.timeout.ms", "consumer.heartbeat.interval.ms"], "a group",
+                consumer_session_timeout_ms="50000")
+        settled(s, METRICS, "configs-metrics", None, "client metrics", interval_ms="60000")
         for kinds in ([], [METRICS], [GROUP], [BROKER], [3], [TOPIC]) if version else ([],):
             answer = s.ask("ListConfigResources", version, {"resourceTypes": kinds} if version else {}, f"types {kinds}")
-            for one in answer["configResources"] if answer else []:
-                pass
             answer["configResources"] = [r for r in answer["configResources"]
                                          if r.get("resourceType") != TOPIC or r["resourceName"].startswith("configs.resources")]
             answer["configResources"].sort(key=lambda r: (r.get("resourceType", 0), r["resourceName"]))

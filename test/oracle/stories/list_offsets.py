@@ -60,6 +60,7 @@ def by_time(s):
 @story
 def append_time(s):
     s.differs("timestamp", "the broker's clock")
+    s.differs("logAppendTimeMs", "the broker's clock")
     topic = s.topic(message_timestamp_type="LogAppendTime")
     produce(s, 9, topic, batch(LINES, base_timestamp=5))
     for version in VERSIONS:
