@@ -175,7 +175,7 @@ void openings__run(struct openings *openings)
 static void options_fill(struct opening *opening, const struct scan *scan, const struct log_dir *dir)
 {
     const struct partition *p = opening->partition;
-    const struct checkpoint_set *set = scan__checkpoints(scan, dir);
+    const struct checkpoint_set *set = dir_scan__checkpoints(scan, dir);
     int64_t known[CHECKPOINT_KINDS];
     for (int kind = 0; kind < CHECKPOINT_KINDS; kind++)
         known[kind] = checkpoints__find(set, kind, partition_topic(p), partition_topic_id(p), partition_index(p));
@@ -189,7 +189,7 @@ static void options_fill(struct opening *opening, const struct scan *scan, const
 static void start_one(struct openings *openings, struct scan *scan, const struct meta_image *image,
                       const struct meta_topic *topic, int32_t index)
 {
-    struct scan_entry *found = scan__take(scan, topic->name, topic->id, index);
+    struct scan_entry *found = dir_scan__take(scan, topic->name, topic->id, index);
     struct status refusal = STATUS_OK;
     struct log_dir *dir = found ? found->dir : place(openings->broker, meta_topic_partition(topic, index), &refusal);
     struct opening *opening = partition_make(openings, image, topic, index, dir);
@@ -198,7 +198,7 @@ static void start_one(struct openings *openings, struct scan *scan, const struct
     if (found)
         options_fill(opening, scan, dir);
     // A directory that is gone while the flushed mark knows it is a loss: opened, and found to be one.
-    int64_t mark = checkpoints__find(scan__checkpoints(scan, dir), CHECKPOINT_FLUSHED, "", topic->id, index);
+    int64_t mark = checkpoints__find(dir_scan__checkpoints(scan, dir), CHECKPOINT_FLUSHED, "", topic->id, index);
     opening->options.flushed_offset = mark;
     opening->later = !found && mark <= 0 && meta_topic_is_internal(topic->name);
 }
@@ -219,11 +219,11 @@ struct status openings__run_all(struct broker *broker, const struct meta_image *
 {
     int64_t began_ms = io_now_ms();
     struct scan *scan = NULL;
-    TRY(scan__run(broker, &scan));
+    TRY(dir_scan__run(broker, &scan));
     struct openings *openings = openings__create(broker);
     start_all(openings, scan, image);
-    scan__tell_strays(scan);
-    scan__free(scan);
+    dir_scan__tell_strays(scan);
+    dir_scan__free(scan);
     int count = openings->count;
     openings__run(openings);
     openings__free(openings);

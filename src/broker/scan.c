@@ -116,7 +116,7 @@ static void take_entry(void *context, const char *name)
         scan->status = take_directory(scan, name, path);
 }
 
-struct status scan__run(struct broker *broker, struct scan **ret_scan)
+struct status dir_scan__run(struct broker *broker, struct scan **ret_scan)
 {
     struct scan *scan = mem_zalloc(sizeof *scan);
     scan->broker = broker;
@@ -136,11 +136,11 @@ struct status scan__run(struct broker *broker, struct scan **ret_scan)
     if (status_is_ok(s))
         *ret_scan = scan;
     else
-        scan__free(scan);
+        dir_scan__free(scan);
     return s;
 }
 
-void scan__free(struct scan *scan)
+void dir_scan__free(struct scan *scan)
 {
     if (!scan)
         return;
@@ -155,7 +155,7 @@ void scan__free(struct scan *scan)
     mem_free(scan);
 }
 
-struct scan_entry *scan__take(struct scan *scan, struct slice topic, struct uuid id, int32_t index)
+struct scan_entry *dir_scan__take(struct scan *scan, struct slice topic, struct uuid id, int32_t index)
 {
     struct scan_entry *nameless = NULL;
     for (struct scan_entry *entry = find(scan, topic, index, NULL); entry; entry = find(scan, topic, index, entry)) {
@@ -171,12 +171,12 @@ struct scan_entry *scan__take(struct scan *scan, struct slice topic, struct uuid
     return nameless;
 }
 
-const struct checkpoint_set *scan__checkpoints(const struct scan *scan, const struct log_dir *dir)
+const struct checkpoint_set *dir_scan__checkpoints(const struct scan *scan, const struct log_dir *dir)
 {
     return &scan->checkpoints[dir - scan->broker->dirs.dirs];
 }
 
-void scan__tell_strays(const struct scan *scan)
+void dir_scan__tell_strays(const struct scan *scan)
 {
     for (const struct scan_entry *entry = scan->entries; entry; entry = entry->next)
         if (!entry->is_taken)

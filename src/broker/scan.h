@@ -20,10 +20,10 @@ struct scan_entry { // one directory <topic>-<partition>
 struct scan;
 /* Looks through all log directories. EEXIST: a partition lies in two of them. Directories that wait for their deletion go
  * on waiting with the housekeeping. */
-MUST_USE struct status scan__run(struct broker *broker, struct scan **ret_scan);
-void scan__free(struct scan *scan);
+MUST_USE struct status dir_scan__run(struct broker *broker, struct scan **ret_scan);
+void dir_scan__free(struct scan *scan);
 /* The directory of that partition, NULL when there is none. */
-struct scan_entry *scan__take(struct scan *scan, struct slice topic, struct uuid id, int32_t index);
-const struct checkpoint_set *scan__checkpoints(const struct scan *scan, const struct log_dir *dir);
+struct scan_entry *dir_scan__take(struct scan *scan, struct slice topic, struct uuid id, int32_t index);
+const struct checkpoint_set *dir_scan__checkpoints(const struct scan *scan, const struct log_dir *dir);
 /* Warns of each that nobody took. */
-void scan__tell_strays(const struct scan *scan);
+void dir_scan__tell_strays(const struct scan *scan);
