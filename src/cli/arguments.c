@@ -8,7 +8,13 @@
 #include <argp.h>
 #include <stdlib.h>
 
-enum option_key { OPTION_DATA = 256, OPTION_LISTEN, OPTION_HTTP, OPTION_SET, OPTION_JSON }; // no letters: long names alone
+enum option_key {
+    OPTION_DATA = 256,
+    OPTION_LISTEN,
+    OPTION_HTTP,
+    OPTION_SET,
+    OPTION_JSON
+}; // no letters: long names alone
 
 const char *cli_version(void)
 {

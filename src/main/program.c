@@ -27,6 +27,7 @@ struct program {
     struct io_thread *stopper;
     struct io_mail stopped_mail;
     struct status stopped;
+    bool gave_up; // the broker asked for it, not a signal
 };
 
 /* ---- what people are told */
@@ -237,6 +238,7 @@ static bool take_mail(struct program *program)
         if (mail == &program->stopped_mail || program->stopper)
             continue;
         complain("the broker cannot go on and stops; the log says why");
+        program->gave_up = true;
         program->stopper = io_thread_start("stop", stop_in_thread, program);
     }
     return is_over;
@@ -278,7 +280,7 @@ static int serve(const struct cli_arguments *arguments)
     if (program.loop)
         io_loop_destroy(program.loop);
     serve_options_free(&program.options);
-    return started && status_is_ok(program.stopped) ? EXIT_SUCCESS : EXIT_FAILED;
+    return started && status_is_ok(program.stopped) && !program.gave_up ? EXIT_SUCCESS : EXIT_FAILED;
 }
 
 /* ---- the other verbs */
@@ -297,11 +299,27 @@ static int config(const struct cli_arguments *arguments)
     return EXIT_SUCCESS;
 }
 
+static int run_verb(const struct cli_arguments *arguments)
+{
+    switch (arguments->verb) {
+    case CLI_SERVE:
+        return serve(arguments);
+    case CLI_CONFIG:
+    case CLI_CONFIG_EXPORT:
+        return config(arguments);
+    case CLI_DUMP:
+        return cli_dump(arguments->files, arguments->file_count, arguments->as_json);
+    case CLI_VERIFY:
+        return cli_verify(arguments->files[0], arguments->as_json);
+    }
+    return EXIT_WRONG;
+}
+
 int main(int argc, char **argv)
 {
     struct cli_arguments arguments;
     cli_parse(argc, argv, &arguments);
-    int status = arguments.verb == CLI_SERVE ? serve(&arguments) : config(&arguments);
+    int status = run_verb(&arguments);
     cli_arguments_free(&arguments);
     return status;
 }
