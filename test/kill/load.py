@@ -100,7 +100,8 @@ class ProducerWorker(Worker):
 
 class ConfluentProducer(ProducerWorker):
     def open(self, address, settings):
-        never_again = {"message.send.max.retries": 0, "message.timeout.ms": 20000}
+        # One at a time: what a broker refused (it does not lead yet) librdkafka sends again, behind what came after it.
+        never_again = {"message.send.max.retries": 0, "message.timeout.ms": 20000, "max.in.flight": 1}
         self.producer = Producer({"bootstrap.servers": address, "linger.ms": 5, **QUIET,
                                   **({} if settings.get("enable.idempotence") else never_again), **settings})
 
