@@ -13,41 +13,42 @@
 
 #include <stdatomic.h>
 
-/* ---- trees: persistent, ordered bytewise by key, nodes and items counted. Read-only for other folders. */
-struct meta_item; // first member of everything that lies in a tree
+/* ---- trees: persistent and ordered, nodes and items counted. Read-only for other folders. */
 struct meta_node;
-struct meta_item {
+struct meta_item { // first member of everything that lies in a tree
     _Atomic uint32_t refs;
     uint8_t kind;
 };
 
 /* Walks items in the order of their keys; no allocation. The image must be held meanwhile. */
-enum { META_TREE_DEPTH_MAX = 192 };
+enum { META_TREE_DEPTH_MAX = 48 }; // an AVL tree of 2^32 items is no deeper
 struct meta_walk {
     const struct meta_node *path[META_TREE_DEPTH_MAX];
     int depth;
 };
 
 /* ---- topics */
+enum { META_PARTITIONS_MAX = 1 << 20, META_REPLICAS_MAX = 1024 }; // of a topic, of a partition: more is a broken record
+
 struct meta_partition {
     _Atomic uint32_t refs;
     int32_t leader; // -1: none
     int32_t leader_epoch, partition_epoch;
-    int8_t recovery_state;            // 0 recovered, 1 recovering
-    bool has_elr, has_last_known_elr; // the record carried them (null otherwise)
-    int32_t replica_count, isr_count, removing_count, adding_count, elr_count, last_known_elr_count, directory_count;
+    int16_t replica_count, isr_count, removing_count, adding_count, elr_count, last_known_elr_count;
+    int16_t directory_count; // as many as replicas, or 0: none of them is known
+    int8_t recovery_state;   // 0 recovered, 1 recovering
     const int32_t *replicas, *isr, *removing, *adding, *elr, *last_known_elr;
-    const struct uuid *directories; // as many as replicas where metadata.version knows them, else 0
+    const struct uuid *directories;
 };
 
-struct meta_chunk; // of partitions
+struct meta_chunk; // of a topic's partitions
 struct meta_topic {
     struct meta_item item;
-    struct slice name; // NUL-ended too
     struct uuid id;
-    int32_t partition_count;
-    int32_t chunk_count;
-    struct meta_chunk **chunks;
+    int32_t partition_count; // greatest index + 1; Kafka numbers them without gaps
+    uint8_t levels;          // of chunks
+    struct meta_chunk *partitions;
+    struct slice name; // NUL-ended too
 };
 
 /* NULL when there is none. */
@@ -98,7 +99,7 @@ struct meta_configs {
     struct meta_item item;
     int8_t type;       // enum meta_config_resource
     struct slice name; // broker: id as text, "" for the cluster-wide default
-    uint64_t version;  // another whenever an entry changed
+    uint64_t version;  // another whenever an entry changed, in this process
     int32_t entry_count;
     const struct meta_config_entry *entries;
 };

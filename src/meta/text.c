@@ -124,6 +124,15 @@ void text__from_f64(double value, char ret_text[META_DOUBLE_TEXT_SIZE])
         snprintf(ret_text, META_DOUBLE_TEXT_SIZE, "%s%.*s.%s", sign, exponent + 1, digits, digits + exponent + 1);
 }
 
+struct slice text__times(struct slice value, int64_t factor, char ret_text[META_VALUE_TEXT_SIZE])
+{
+    int64_t number = 0;
+    if (factor == 1 || !text__parse_i64(text__trim(value), INT32_MIN, INT32_MAX, &number))
+        return value;
+    int size = snprintf(ret_text, META_VALUE_TEXT_SIZE, "%lld", (long long)(number < 0 ? -1 : number * factor));
+    return slice_of(ret_text, (size_t)size);
+}
+
 bool text__next_element(struct slice *rest, struct slice *ret_element)
 {
     if (slice_is_null(*rest))

@@ -7,26 +7,15 @@
  */
 #include "meta/meta__.h"
 
-/* The value times the factor, as text; a negative time means none, which is -1. */
-static struct slice converted(const char *value, int64_t factor, char ret_text[META_VALUE_TEXT_SIZE])
+/* The value that this node's static settings give, or the table's default; null when there is none. */
+static struct slice static_value(const struct meta_settings *settings, const struct meta_config_def *def,
+                                 char ret_text[META_VALUE_TEXT_SIZE])
 {
-    int64_t number = 0;
-    if (factor == 1 || !text__parse_i64(text__trim(slice_str(value)), INT32_MIN, INT32_MAX, &number))
-        return slice_str(value);
-    int size = snprintf(ret_text, META_VALUE_TEXT_SIZE, "%lld", (long long)(number < 0 ? -1 : number * factor));
-    return slice_of(ret_text, (size_t)size);
-}
-
-struct slice topic__static_value(const struct meta_settings *settings, const struct meta_config_def *def,
-                                 char ret_text[META_VALUE_TEXT_SIZE], enum meta_config_source *ret_source)
-{
-    *ret_source = META_SOURCE_STATIC;
     for (const struct meta_config_synonym *synonym = def->synonyms; settings && synonym && synonym->name; synonym++) {
         const char *value = meta_settings_given(settings, synonym->name);
         if (value)
-            return converted(value, synonym->factor, ret_text);
+            return text__times(slice_str(value), synonym->factor, ret_text);
     }
-    *ret_source = META_SOURCE_DEFAULT;
     return slice_str(def->default_value);
 }
 
@@ -40,8 +29,7 @@ static int64_t value_i64(const struct values *values, enum meta_topic_config_ind
 {
     const struct meta_config_def *def = &meta_topic_configs.defs[index];
     char text[META_VALUE_TEXT_SIZE];
-    enum meta_config_source source;
-    struct slice value = topic__static_value(values->settings, def, text, &source);
+    struct slice value = static_value(values->settings, def, text);
     for (int32_t i = 0; i < values->count; i++)
         if (slice_equal_str(values->entries[i].key, def->name))
             value = values->entries[i].value;
