@@ -183,9 +183,11 @@ static void finish(struct request *request)
 {
     const struct list_offsets_request *body = request->body;
     struct list_work *work = request->work;
-    for (int32_t i = 0; i < work->part_count; i++)
-        if (work->parts[i].partition)
-            partition_unref(work->parts[i].partition);
+    for (int32_t i = 0; i < work->part_count; i++) {
+        partition_unref(work->parts[i].partition);
+        if (request->api_version < 4) // which cannot carry it
+            work->parts[i].answer->leader_epoch = -1;
+    }
     struct list_offsets_response response;
     list_offsets_response_init(&response);
     response.topics = work->topics;
