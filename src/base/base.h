@@ -245,6 +245,7 @@ uint64_t histogram_percentile(const struct histogram *h, double percent); // 0 <
  * site is limited to 10 lines a second, the rest is counted and told. Safe from every thread. Never log a secret. */
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 void log_level_set(enum log_level level);
+enum log_level log_level(void);
 /* Where lines go (tests, the simulator); NULL restores stderr. */
 void log_sink_set(void (*sink)(void *context, const char *line, size_t size), void *context);
 /* Wall-clock source in milliseconds, given by main (base knows no clock); 0 leaves ts out. */

@@ -22,6 +22,11 @@ void log_level_set(enum log_level level)
     atomic_store(&level_now, level);
 }
 
+enum log_level log_level(void)
+{
+    return (enum log_level)atomic_load(&level_now);
+}
+
 void log_sink_set(void (*sink)(void *context, const char *line, size_t size), void *context)
 {
     sink_now = sink;

@@ -83,6 +83,8 @@ bool broker__may_auto_create(struct slice name);
 void broker__auto_create(struct broker *broker, struct arena *arena, struct slice name);
 
 /* ---- request.c */
+/* What Kafka says with INVALID_REQUEST where it says nothing else. */
+extern const char request__invalid_message[];
 /* Writes the whole answer (the generated struct of the request's key) and completes. */
 void request__reply(struct request *request, const void *response);
 
@@ -98,6 +100,7 @@ extern const struct api_row api__create_topics;
 extern const struct api_row api__delete_groups;
 extern const struct api_row api__delete_topics;
 extern const struct api_row api__describe_cluster;
+extern const struct api_row api__describe_configs;
 extern const struct api_row api__describe_groups;
 extern const struct api_row api__fetch;
 extern const struct api_row api__find_coordinator;

@@ -25,6 +25,7 @@ static const struct api_row *const rows[API_KEY_COUNT] = {
     [API_CREATE_TOPICS] = &api__create_topics,
     [API_DELETE_TOPICS] = &api__delete_topics,
     [API_INIT_PRODUCER_ID] = &api__init_producer_id,
+    [API_DESCRIBE_CONFIGS] = &api__describe_configs,
     [API_DELETE_GROUPS] = &api__delete_groups,
     [API_OFFSET_DELETE] = &api__offset_delete,
     [API_DESCRIBE_CLUSTER] = &api__describe_cluster,

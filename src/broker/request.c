@@ -12,6 +12,10 @@
 
 enum { ARENA_BLOCK_BYTES = 4096, REPLY_KEPT_BYTES = 64 << 10, REQUESTS_KEPT = 256 };
 
+const char request__invalid_message[] =
+    "This most likely occurs because of a request being malformed by the client library or the message was sent to an "
+    "incompatible broker. See the broker logs for more details.";
+
 struct request *request_new(struct reactor *reactor)
 {
     struct list *node = list_pop_front(&reactor->requests_free);
