@@ -15,8 +15,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { FRAMES_MAX = 64, CHILD_SECONDS = 5, ALTERNATE_STACK_BYTES = 64 << 10 };
-enum { FRAMES_OF_HANDLER = 2 }; // the handler's own and the kernel's return from it
+enum { FRAMES_MAX = 64, CHILD_SECONDS = 5 };
+enum { ALTERNATE_STACK_BYTES = 1 << 20 }; // libdw needs much; it costs memory only when it is used
+enum { FRAMES_OF_HANDLER = 2 };           // the handler's own and the kernel's return from it
 
 static const int SIGNALS[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 static const char *const SIGNAL_NAMES[] = {"SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT"};
