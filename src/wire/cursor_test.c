@@ -154,14 +154,10 @@ static void a_writer_fails_at_its_limit_and_keeps_what_it_has(void **state)
     wire_write_i64(&w, 1);
     assert_false(wire_writer_failed(&w));
     wire_write_i32(&w, 2);
-    if (!wire_writer_failed(&w)) // memory comes in larger steps than the limit
-        assert_true(w.size <= w.capacity);
-    for (int i = 0; i < 1000; i++)
-        wire_write_i64(&w, i);
     assert_true(wire_writer_failed(&w));
-    size_t size = w.size;
-    wire_write_i8(&w, 1);
-    assert_int_equal(w.size, size);
+    assert_int_equal(w.size, 8);
+    wire_write_i8(&w, 1); // it would fit, but something is missing before it
+    assert_int_equal(w.size, 8);
     wire_writer_reset(&w, 1 << 20);
     assert_false(wire_writer_failed(&w));
     assert_int_equal(w.size, 0);

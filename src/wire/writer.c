@@ -38,18 +38,13 @@ void wire_writer_fail(struct wire_writer *w)
     w->failed = true;
 }
 
-static bool grow(struct wire_writer *w, size_t size)
+static void grow(struct wire_writer *w, size_t size)
 {
-    if (size > w->limit - w->size) {
-        w->failed = true;
-        return false;
-    }
     size_t capacity = w->capacity ? w->capacity * 2 : CAPACITY_FIRST;
     while (capacity < w->size + size)
         capacity *= 2;
     w->data = mem_realloc(w->data, capacity);
     w->capacity = capacity;
-    return true;
 }
 
 uint8_t *wire_writer_extend(struct wire_writer *w, size_t size)
@@ -60,8 +55,13 @@ uint8_t *wire_writer_extend(struct wire_writer *w, size_t size)
         w->size += size;
         return NULL;
     }
-    if (w->capacity - w->size < size && !grow(w, size))
+    assert(w->size <= w->limit);
+    if (size > w->limit - w->size) {
+        w->failed = true;
         return NULL;
+    }
+    if (w->capacity - w->size < size)
+        grow(w, size);
     uint8_t *at = w->data + w->size;
     w->size += size;
     return at;
