@@ -19,7 +19,7 @@ from harness.broker import ROOT, free_port
 
 pytestmark = pytest.mark.ottla
 
-BINARY = os.environ.get("OTTLA", str(ROOT / "build" / "ottla"))
+BINARY = os.path.abspath(os.environ.get("OTTLA", ROOT / "build" / "ottla"))
 TIMEOUT_S = 60
 AT_REST_S = 10
 VERSION = re.search(r"version: '([^']+)'", (ROOT / "meson.build").read_text()).group(1)
@@ -38,8 +38,8 @@ class Running:
     def __init__(self, *arguments, folder, env=None):
         self.out, self.err = pathlib.Path(folder, "out"), pathlib.Path(folder, "err")
         with open(self.out, "wb") as out, open(self.err, "wb") as err:
-            self.process = subprocess.Popen([BINARY, "serve", *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=out,
-                                            stderr=err, env={**os.environ, **(env or {})})
+            self.process = subprocess.Popen([BINARY, "serve", *map(str, arguments)], cwd=folder, stdin=subprocess.DEVNULL,
+                                            stdout=out, stderr=err, env={**os.environ, **(env or {})})
         self.await_text(self.out, "durability")
 
     def await_text(self, path, text):
