@@ -18,7 +18,7 @@ enum keeping_kind {
     KEEP_KINDS,
 };
 
-enum { FLUSHED_MS = 5000, FAULTS_MS = 1000, RETENTION_FIRST_MS = 30000 };
+enum { FLUSHED_MS = 5000, FAULTS_MS = 1000 };
 
 struct doomed_directory {
     struct io_job job; // first
@@ -61,7 +61,7 @@ struct housekeeping *housekeeping__create(struct broker *broker)
     int64_t now_ms = io_now_ms();
     for (int kind = 0; kind < KEEP_KINDS; kind++)
         keeping->due_ms[kind] = now_ms + keeping->interval_ms[kind];
-    keeping->due_ms[KEEP_RETENTION] = now_ms + min_i64(RETENTION_FIRST_MS, keeping->interval_ms[KEEP_RETENTION]);
+    keeping->due_ms[KEEP_RETENTION] = now_ms + meta_settings_i64(settings, "log.initial.task.delay.ms");
     return keeping;
 }
 

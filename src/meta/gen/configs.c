@@ -368,7 +368,7 @@ static const struct meta_config_def BROKER_DEFS[] = {
      .documentation = "Bytes of log between two entries of the offset index."},
     {.name = "log.index.size.max.bytes", .type = META_TYPE_INT, .default_value = "10485760", .allowed = "[4,...]", .rule = META_RULE_RANGE, .min = 4, .importance = META_IMPORTANCE_MEDIUM, .update = META_UPDATE_CLUSTER_WIDE, .serving = META_SERVED,
      .documentation = "Room of the index file of a segment."},
-    {.name = "log.initial.task.delay.ms", .type = META_TYPE_LONG, .default_value = "30000", .allowed = "[0,...]", .rule = META_RULE_RANGE, .min = 0, .importance = META_IMPORTANCE_LOW, .update = META_UPDATE_READ_ONLY, .internal = true, .serving = META_WARNED,
+    {.name = "log.initial.task.delay.ms", .type = META_TYPE_LONG, .default_value = "30000", .allowed = "[0,...]", .rule = META_RULE_RANGE, .min = 0, .importance = META_IMPORTANCE_LOW, .update = META_UPDATE_READ_ONLY, .internal = true, .serving = META_SERVED,
      .documentation = "Time after the start before the log's chores begin."},
     {.name = "log.local.retention.bytes", .type = META_TYPE_LONG, .default_value = "-2", .allowed = "[-2,...]", .rule = META_RULE_RANGE, .min = -2, .importance = META_IMPORTANCE_MEDIUM, .update = META_UPDATE_CLUSTER_WIDE, .serving = META_WARNED,
      .documentation = "Bytes of a tiered partition kept on the local disk; -2 stands for log.retention.bytes."},
