@@ -8,6 +8,8 @@
  */
 #include "meta/meta__.h"
 
+#include <stdlib.h>
+
 struct pack {
     uint8_t *at, *end;
 };
@@ -104,6 +106,32 @@ static size_t features_size(const struct meta_broker *broker)
     return size;
 }
 
+static int by_endpoint_name(const void *a, const void *b)
+{
+    const struct meta_endpoint *x = a, *y = b;
+    int side = slice_compare(x->name, y->name);
+    if (side == 0)
+        side = slice_compare(x->host, y->host);
+    return side ? side : (x->port > y->port) - (x->port < y->port);
+}
+
+static int by_feature_name(const void *a, const void *b)
+{
+    const struct meta_feature_range *x = a, *y = b;
+    int side = slice_compare(x->name, y->name);
+    return side ? side : (x->max > y->max) - (x->max < y->max);
+}
+
+/* Ordered by name: Kafka's records have them in the order of a hash table. */
+static void sort_lists(const struct meta_broker *broker, struct meta_endpoint *endpoints,
+                       struct meta_feature_range *features)
+{
+    if (broker->endpoint_count > 1)
+        qsort(endpoints, (size_t)broker->endpoint_count, sizeof *endpoints, by_endpoint_name);
+    if (broker->feature_count > 1)
+        qsort(features, (size_t)broker->feature_count, sizeof *features, by_feature_name);
+}
+
 struct meta_broker *item__copy_broker(const struct meta_broker *from)
 {
     struct pack pack;
@@ -122,6 +150,7 @@ struct meta_broker *item__copy_broker(const struct meta_broker *from)
     }
     for (int32_t i = 0; i < from->feature_count; i++)
         features[i].name = put_text(&pack, from->features[i].name);
+    sort_lists(broker, endpoints, features);
     broker->endpoints = endpoints;
     broker->features = features;
     assert(pack.at == pack.end);

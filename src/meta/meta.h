@@ -76,7 +76,7 @@ struct meta_broker { // or a controller: then no rack, epoch -1, no directories
     int64_t epoch;
     struct slice rack;                                    // null: none
     bool fenced, in_controlled_shutdown, is_migrating_zk; // is_migrating_zk: zk_migration_ready of a controller
-    const struct meta_endpoint *endpoints;
+    const struct meta_endpoint *endpoints;                // ordered by name, as the features
     const struct meta_feature_range *features;
     const struct uuid *directories, *cordoned;
     int32_t endpoint_count, feature_count, directory_count, cordoned_count; // cordoned_count -1: null
