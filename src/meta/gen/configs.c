@@ -496,7 +496,7 @@ static const struct meta_config_def BROKER_DEFS[] = {
      .documentation = "Class that tells who a connection is."},
     {.name = "process.roles", .type = META_TYPE_LIST, .default_value = NULL, .allowed = "list, each of [broker, controller], no duplicates, not empty", .rule = META_RULE_LIST, .no_duplicates = true, .choices = (const char *const[]){"broker", "controller", NULL}, .importance = META_IMPORTANCE_HIGH, .update = META_UPDATE_READ_ONLY, .required = true, .serving = META_REFUSED, .accepted = (const char *const[]){"broker,controller", "controller,broker", NULL},
      .documentation = "What this node is: broker, controller, or both."},
-    {.name = "producer.id.expiration.check.interval.ms", .type = META_TYPE_INT, .default_value = "600000", .allowed = "[1,...]", .rule = META_RULE_RANGE, .min = 1, .importance = META_IMPORTANCE_LOW, .update = META_UPDATE_READ_ONLY, .internal = true, .serving = META_WARNED,
+    {.name = "producer.id.expiration.check.interval.ms", .type = META_TYPE_INT, .default_value = "600000", .allowed = "[1,...]", .rule = META_RULE_RANGE, .min = 1, .importance = META_IMPORTANCE_LOW, .update = META_UPDATE_READ_ONLY, .internal = true, .serving = META_SERVED,
      .documentation = "Time between two looks for idle producers."},
     {.name = "producer.id.expiration.ms", .type = META_TYPE_INT, .default_value = "86400000", .allowed = "[1,...]", .rule = META_RULE_RANGE, .min = 1, .importance = META_IMPORTANCE_LOW, .update = META_UPDATE_CLUSTER_WIDE, .serving = META_SERVED,
      .documentation = "Idle time after which a producer's sequence numbers are forgotten."},
