@@ -4,7 +4,7 @@
  *   wait     sockets, mail, or the next deadline
  *   events   bytes in, frames cut, requests queued on their connections
  *   mail     wake-ups, requests that come home, connections handed over
- *   timers   deadlines of waiting requests
+ *   timers   deadlines of waiting requests; connections that are idle for too long
  *   end      gathered appends are written, coordinators write theirs
  *   drain    what may start starts, replies leave
  *
@@ -47,7 +47,7 @@ static void finish_tick(struct reactor *reactor)
 /* While it stops, a reactor looks now and then whether the others need it still. */
 static int64_t deadline_ns(const struct reactor *reactor, int64_t stop_at_ms)
 {
-    int64_t ms = broker_next_deadline_ms(reactor);
+    int64_t ms = min_i64(broker_next_deadline_ms(reactor), net_next_deadline_ms(reactor));
     if (stop_at_ms != INT64_MAX)
         ms = min_i64(ms, reactor->now_ms + STOP_LOOK_MS);
     return ms == INT64_MAX ? INT64_MAX : ms * 1000000;
@@ -92,6 +92,7 @@ static void reactor_run(void *context)
             broker_reactor_stop(reactor);
         }
         broker_timers(reactor);
+        net_timers(reactor);
         finish_tick(reactor);
         count_stall(reactor, began_ns);
         if (stop_at_ms != INT64_MAX && may_end(reactor, stop_at_ms))

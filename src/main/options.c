@@ -215,6 +215,7 @@ static void make_numbers(const struct settings *settings, struct serve_options *
         .receive_buffer_bytes = (int)settings_get_i64(settings, "socket.receive.buffer.bytes"),
         .backlog = (int)settings_get_i64(settings, "socket.listen.backlog.size"),
         .connections_max = (int)settings_get_i64(settings, "max.connections"),
+        .idle_max_ms = settings_get_i64(settings, "connections.max.idle.ms"),
     };
 }
 

@@ -211,6 +211,7 @@ static void a_file_of_kafkas_own_needs_no_change(void **state)
     assert_int_equal(f->options.net.send_buffer_bytes, 102400);
     assert_int_equal(f->options.net.backlog, 50);
     assert_int_equal(f->options.net.connections_max, 2147483647);
+    assert_int_equal(f->options.net.idle_max_ms, 600000);
 }
 
 static void set_wins_over_the_file_and_options_over_both(void **state)

@@ -49,10 +49,18 @@ void net__block_unref(struct reactor *reactor, struct block *block)
     own->blocks_free_count++;
 }
 
+/* The connection was active just now: behind all others of its reactor. */
+static void touch(struct connection *connection)
+{
+    connection->active_ms = connection->reactor->now_ms;
+    list_remove(&connection->in_reactor);
+    list_push_back(&net__of(connection->reactor)->connections, &connection->in_reactor);
+}
+
 void net__connection_start(struct connection *connection)
 {
     struct net_reactor *own = net__of(connection->reactor);
-    list_push_back(&own->connections, &connection->in_reactor);
+    touch(connection);
     if (own->stopping) {
         net__connection_close(connection, NULL);
         return;
@@ -253,6 +261,7 @@ static void watch_update(struct connection *connection)
 
 void net__connection_advance(struct connection *connection)
 {
+    touch(connection);
     requests_start(connection);
     bool was_at_limit = at_limit(connection);
     if (!net__send(connection)) {
@@ -289,4 +298,44 @@ void net__connection_event(struct connection *connection, uint32_t events)
     }
     if (list_is_empty(&connection->in_flush))
         list_push_back(&net__of(connection->reactor)->flush, &connection->in_flush);
+}
+
+/* ---- idle ones */
+static int64_t idle_deadline_ms(const struct connection *connection)
+{
+    int64_t idle_max_ms = net__of(connection->reactor)->net->options.idle_max_ms;
+    return idle_max_ms < 0 || connection->active_ms > INT64_MAX - idle_max_ms ? INT64_MAX
+                                                                              : connection->active_ms + idle_max_ms;
+}
+
+static struct connection *longest_inactive(const struct reactor *reactor)
+{
+    const struct list *connections = &net__of(reactor)->connections;
+    return list_is_empty(connections) ? NULL : CONTAINER_OF(connections->next, struct connection, in_reactor);
+}
+
+/* The client waits for us, not we for it. */
+static bool is_owed_an_answer(const struct connection *connection)
+{
+    const struct list *oldest = connection->requests.next;
+    return connection->request_count > 0 && CONTAINER_OF(oldest, struct request, in_connection)->state != REQUEST_DONE;
+}
+
+int64_t net_next_deadline_ms(const struct reactor *reactor)
+{
+    const struct connection *connection = longest_inactive(reactor);
+    return connection ? idle_deadline_ms(connection) : INT64_MAX;
+}
+
+void net_timers(struct reactor *reactor)
+{
+    for (uint64_t left = atomic_load(&reactor->connections); left > 0; left--) { // each at most once
+        struct connection *connection = longest_inactive(reactor);
+        if (!connection || idle_deadline_ms(connection) > reactor->now_ms)
+            return;
+        if (is_owed_an_answer(connection))
+            touch(connection);
+        else
+            net__connection_close(connection, "idle for longer than connections.max.idle.ms");
+    }
 }

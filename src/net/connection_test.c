@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 enum { FRAME_HEAD = 5, REQUEST_SIZE_MAX = 1 << 20, STARTED_MAX = 4096, FILE_BYTES = 300000 };
+enum { IDLE_MAX_MS = 600000 }; // the reactor's clock stands still unless a test moves it
 
 /* ---- the played broker */
 struct broker {
@@ -140,6 +141,14 @@ static void tick(void)
     net_drain(reactor);
 }
 
+/* The reactor's clock moves on, and its timers see it. */
+static void later(int64_t ms)
+{
+    tick();
+    played->reactor.now_ms += ms;
+    net_timers(&played->reactor);
+}
+
 static int64_t connections(void)
 {
     return atomic_load(&played->reactor.connections);
@@ -250,8 +259,11 @@ static int setup(void **state)
     played->reactor.broker = played;
     played->reactor.loop = io_loop_create();
     list_init(&played->reactor.completed);
-    struct net_options options = {
-        .send_buffer_bytes = -1, .receive_buffer_bytes = -1, .backlog = 50, .connections_max = 3};
+    struct net_options options = {.send_buffer_bytes = -1,
+                                  .receive_buffer_bytes = -1,
+                                  .backlog = 50,
+                                  .connections_max = 3,
+                                  .idle_max_ms = IDLE_MAX_MS};
     if (!status_is_ok(net_create(played, &options, &played->net)))
         return -1;
     net_reactor_start(played->net, &played->reactor);
@@ -513,6 +525,44 @@ static void pieces_of_files_lie_between_the_bytes(void **state)
     io_socket_close(client);
 }
 
+static void an_idle_connection_is_closed_at_its_deadline_and_no_other(void **state)
+{
+    int idle = connect_client();
+    assert_int_equal(net_next_deadline_ms(&played->reactor), IDLE_MAX_MS);
+    later(IDLE_MAX_MS / 2);
+    int busy = connect_client();
+    later(IDLE_MAX_MS / 2 - 1);
+    assert_int_equal(connections(), 2);
+    later(1);
+    assert_int_equal(connections(), 1);
+    assert_int_equal(net_next_deadline_ms(&played->reactor), IDLE_MAX_MS + IDLE_MAX_MS / 2);
+    send_frame(busy, 'e', 1, 3); // counts from here on
+    expect_reply(busy, 1, 3);
+    later(IDLE_MAX_MS / 2);
+    assert_int_equal(connections(), 1);
+    later(IDLE_MAX_MS / 2);
+    expect_end(busy);
+    expect_end(idle);
+    assert_true(net_next_deadline_ms(&played->reactor) == INT64_MAX);
+    io_socket_close(busy);
+    io_socket_close(idle);
+}
+
+static void who_waits_for_an_answer_is_not_idle(void **state)
+{
+    int client = connect_client();
+    send_frame(client, 'w', 1, 0);
+    ticks_until_started(1);
+    later(IDLE_MAX_MS);
+    later(IDLE_MAX_MS);
+    assert_int_equal(connections(), 1);
+    let_go(0);
+    expect_reply(client, 1, 0);
+    later(IDLE_MAX_MS);
+    expect_end(client);
+    io_socket_close(client);
+}
+
 /* An idle connection owns no receive block: all that were lent are in the reactor's hand again. */
 static void warm_echoes_make_no_new_blocks(void **state)
 {
@@ -544,6 +594,8 @@ int main(void)
         OVER_SOCKETS(a_client_that_sends_no_more_still_gets_its_replies),
         OVER_SOCKETS(a_client_that_reads_late_gets_everything),
         OVER_SOCKETS(pieces_of_files_lie_between_the_bytes),
+        OVER_SOCKETS(an_idle_connection_is_closed_at_its_deadline_and_no_other),
+        OVER_SOCKETS(who_waits_for_an_answer_is_not_idle),
         OVER_SOCKETS(warm_echoes_make_no_new_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,6 +21,7 @@ struct net_options {
         receive_buffer_bytes; // socket.send.buffer.bytes, socket.receive.buffer.bytes; -1: the kernel's
     int backlog;              // socket.listen.backlog.size
     int connections_max;      // max.connections
+    int64_t idle_max_ms;      // connections.max.idle.ms; below 0: no connection is idle for too long
 };
 
 /* Binds every listener of the broker; the bound ports are told to it. */
@@ -33,7 +34,10 @@ void net_reactor_start(struct net *net, struct reactor *reactor); // reactor 0 a
 void net_event(struct reactor *reactor, const struct io_event *event);
 void net_mail(struct reactor *reactor, struct io_mail *mail); // MAIL_CONNECTION
 void net_drain(struct reactor *reactor);
-void net_mail_drop(struct io_mail *mail);         // one that comes after its reactor has ended
-bool net_has_work(const struct reactor *reactor); // completed requests wait for net_drain
+void net_mail_drop(struct io_mail *mail); // one that comes after its reactor has ended
+/* Closes connections on which nothing has moved for `idle_max_ms` while no request of theirs was being worked on. */
+void net_timers(struct reactor *reactor);
+int64_t net_next_deadline_ms(const struct reactor *reactor); // INT64_MAX: none
+bool net_has_work(const struct reactor *reactor);            // completed requests wait for net_drain
 /* Stop: accepts and reads no more; true once every connection has sent what it owes or `force`. */
 bool net_reactor_stop(struct reactor *reactor, bool force);

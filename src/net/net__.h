@@ -44,13 +44,14 @@ struct connection {
     int segment; // of the oldest request's reply: 2i memory before piece i, 2i+1 piece i
     size_t segment_sent;
     bool wants_writable, peer_closed;
+    int64_t active_ms; // monotonic: when something was last received, sent or answered
     struct list in_reactor, in_flush;
 };
 
 struct net_reactor {
     struct net *net;
-    struct list connections;
-    struct list flush; // connections with something to send or start
+    struct list connections; // longest inactive first
+    struct list flush;       // connections with something to send or start
     struct block *blocks_free;
     int blocks_free_count;
     bool stopping;
