@@ -23,12 +23,16 @@ static unsigned answer_start(struct broker *broker, const char *version, struct 
     return 200;
 }
 
-/* A broker that lost a log directory, or cannot serve what it holds, needs somebody. */
+/* A broker that cannot go on, lost a log directory, or cannot serve what it holds, needs somebody. */
 static unsigned answer_health(struct broker *broker, const char *version, struct buffer *out)
 {
     (void)version;
     struct broker_numbers numbers = {0};
     broker_numbers(broker, &numbers);
+    if (broker_has_failed(broker)) {
+        buffer_printf(out, "the broker cannot go on; the log says why\n");
+        return 503;
+    }
     if (numbers.partitions_offline == 0 && numbers.flush_failures == 0) {
         buffer_printf(out, "ok\n");
         return 200;

@@ -131,7 +131,14 @@ static void set_log_level(const struct settings *settings)
             log_level_set((enum log_level)i);
 }
 
-static void prepare_process(void)
+/* Files need descriptors too: half of them are for connections. */
+static void limit_connections(struct net_options *net, uint64_t descriptors)
+{
+    if ((uint64_t)net->connections_max > descriptors / 2)
+        net->connections_max = (int)(descriptors / 2);
+}
+
+static uint64_t prepare_process(void)
 {
     uint64_t keys[2];
     io_random(keys, sizeof keys);
@@ -145,6 +152,7 @@ static void prepare_process(void)
             "LimitNOFILE=65536 in "
             "a systemd unit",
             (unsigned long long)descriptors);
+    return descriptors;
 }
 
 /* Metrics are a convenience: without them the broker starts all the same. */
@@ -263,10 +271,11 @@ static int serve(const struct cli_arguments *arguments)
         .source = {arguments->file, arguments->data, arguments->listen, arguments->http, arguments->sets,
                    arguments->set_count},
     };
-    prepare_process();
+    uint64_t descriptors = prepare_process();
     if (!status_is_ok(options__make(&program.source, &program.options)))
         return EXIT_WRONG;
     set_log_level(program.options.settings);
+    limit_connections(&program.options.net, descriptors);
     bool started = start(&program);
     if (started) {
         run(&program);
