@@ -106,7 +106,8 @@ static bool version_is_served(const struct request *request)
     return request->api_version >= request->api->version_min && request->api_version <= request->api->version_max;
 }
 
-/* NULL, with the reader failed, when the body does not fit its layout. */
+/* NULL when the body does not fit its layout. Bytes behind it are passed over, as Apache Kafka does: librdkafka's Metadata
+ * request for all topics has three too many. */
 static void *body_read(struct request *request, struct wire_reader *reader)
 {
     const struct wire_message *layout = wire_api_find(request->api_key)->request;
@@ -114,7 +115,7 @@ static void *body_read(struct request *request, struct wire_reader *reader)
     if (!body)
         return NULL;
     layout->read(reader, request->api_version, &request->arena, body);
-    return wire_reader_finish(reader) && !request->arena.failed ? body : NULL;
+    return !wire_reader_failed(reader) && !request->arena.failed ? body : NULL;
 }
 
 void request_start(struct request *request)
