@@ -76,23 +76,21 @@ static struct status append(struct log *log)
 
 static struct status compact(struct log *log)
 {
-    struct log_compaction_options options = {.first_dirty_offset = witness.first_dirty,
-                                             .limit_offset = log_flushed_offset(log),
-                                             .now_ms = WALL_MS,
-                                             .map_bytes_max = 1 << 16,
-                                             .map_load_factor = 0.9};
+    struct log_compaction_options options = {
+        .limit_offset = log_flushed_offset(log), .now_ms = WALL_MS, .map_bytes_max = 1 << 16, .map_load_factor = 0.9};
     struct log_compaction *compaction;
     TRY(log_compaction_begin(log, &options, &compaction));
     struct status s = STATUS_OK;
     bool done = compaction == NULL;
-    int64_t bytes, next = witness.first_dirty;
+    int64_t bytes;
     while (!done && status_is_ok(s))
         s = log_compaction_step(compaction, 300, &bytes, &done);
     if (status_is_ok(s) && compaction)
-        s = log_compaction_end(compaction, WALL_MS, &next);
+        s = log_compaction_end(compaction, WALL_MS);
     witness.compactions += compaction != NULL;
     log_compaction_free(compaction);
-    witness.first_dirty = next; // as the broker's checkpoint: it may be lost, never ahead of the log
+    witness.first_dirty =
+        log_first_dirty_offset(log); // as the broker's checkpoint: it may be lost, never ahead of the log
     return status_is_ok(s) ? log_retain(log, 0, WALL_MS) : s;
 }
 
@@ -155,8 +153,11 @@ static void check_all(struct log *log)
 static void broker(void *context)
 {
     (void)context;
-    struct log_open_options options = {
-        .directory = "/t-0", .config = &CONFIG, .flushed_offset = witness.flushed, .now_ms = WALL_MS};
+    struct log_open_options options = {.directory = "/t-0",
+                                       .config = &CONFIG,
+                                       .first_dirty_offset = witness.first_dirty,
+                                       .flushed_offset = witness.flushed,
+                                       .now_ms = WALL_MS};
     struct log *log;
     struct status s = log_open(&options, &log);
     if (!status_is_ok(s)) {

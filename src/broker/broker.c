@@ -346,6 +346,8 @@ void broker_numbers(struct broker *broker, struct broker_numbers *ret_numbers)
         add_reactor(ret_numbers, &broker->reactors[i]);
     if (broker->flusher)
         flusher__numbers(broker->flusher, ret_numbers);
+    if (broker->control)
+        housekeeping__numbers(control__housekeeping(broker->control), ret_numbers);
     struct meta_image *image = broker_image(broker);
     ret_numbers->topics = (uint64_t)image->topic_count;
     meta_image_unref(image);

@@ -67,6 +67,7 @@ enum mail_kind {
     MAIL_CONNECTION, // net: an accepted connection
     MAIL_DIRTY,      // to the flusher
     MAIL_FLUSHED,    // to the flusher: a helper finished
+    MAIL_WAKE,       // to the control thread: something it started has come back
     MAIL_STOP,
 };
 
@@ -239,7 +240,8 @@ struct meta_image *broker_image(struct broker *broker);
 struct broker_numbers {
     uint64_t requests, request_errors, bytes_in, bytes_out, connections;
     uint64_t flush_rounds, flush_failures, flush_p50_us, flush_p99_us;
-    uint64_t topics, partitions, partitions_offline;
+    uint64_t topics, partitions, partitions_offline, partitions_uncleanable;
+    uint64_t compactions, compacted_bytes;
     uint64_t api_requests[128];
 };
 void broker_numbers(struct broker *broker, struct broker_numbers *ret_numbers);

@@ -152,6 +152,7 @@ enum checkpoint_kind {
     CHECKPOINT_RECOVERY, // recovery-point-offset-checkpoint
     CHECKPOINT_START,    // log-start-offset-checkpoint
     CHECKPOINT_VISIBLE,  // replication-offset-checkpoint: high watermarks
+    CHECKPOINT_CLEANED,  // cleaner-offset-checkpoint: below it compaction has been
     CHECKPOINT_FLUSHED,  // ours: ottla-flushed-offset-checkpoint, by topic id
     CHECKPOINT_KINDS,
 };
@@ -198,6 +199,7 @@ int64_t housekeeping__tick(struct housekeeping *keeping, int64_t now_ms);
 void housekeeping__doom(struct housekeeping *keeping, char *directory, int64_t delay_ms);
 /* Waits for what runs; nothing is started meanwhile. */
 void housekeeping__finish(struct housekeeping *keeping);
+void housekeeping__numbers(const struct housekeeping *keeping, struct broker_numbers *numbers); // any thread
 
 /* ---- flusher.c */
 struct flusher *flusher__start(struct broker *broker);

@@ -4,6 +4,7 @@
  *   recovery-point-offset-checkpoint   Kafka's: recovery need not look below
  *   log-start-offset-checkpoint        Kafka's: where the log begins, when that is not where its first segment begins
  *   replication-offset-checkpoint      Kafka's: high watermarks
+ *   cleaner-offset-checkpoint          Kafka's: below it compaction has been
  *   ottla-flushed-offset-checkpoint    ours: everything below was on the disk, so damage there is loss and no torn tail.
  *                                      Lines are by topic id, since a topic of the same name is another topic
  *
@@ -17,9 +18,8 @@
 enum { PATH_BYTES = 4096, SET_BYTES_MAX = 1 << 30 };
 
 static const char *const NAMES[CHECKPOINT_KINDS] = {
-    [CHECKPOINT_RECOVERY] = "recovery-point-offset-checkpoint",
-    [CHECKPOINT_START] = "log-start-offset-checkpoint",
-    [CHECKPOINT_VISIBLE] = "replication-offset-checkpoint",
+    [CHECKPOINT_RECOVERY] = "recovery-point-offset-checkpoint", [CHECKPOINT_START] = "log-start-offset-checkpoint",
+    [CHECKPOINT_VISIBLE] = "replication-offset-checkpoint",     [CHECKPOINT_CLEANED] = "cleaner-offset-checkpoint",
     [CHECKPOINT_FLUSHED] = "ottla-flushed-offset-checkpoint",
 };
 
@@ -70,6 +70,8 @@ static int64_t offset_of(const struct partition *p, enum checkpoint_kind kind)
         return log ? log_start_offset(log) : at_start->start_offset;
     case CHECKPOINT_VISIBLE:
         return log ? partition_high_watermark(p) : -1;
+    case CHECKPOINT_CLEANED:
+        return log ? log_first_dirty_offset(log) : at_start->first_dirty_offset;
     case CHECKPOINT_FLUSHED:
         return log ? log_flushed_offset(log) : at_start->flushed_offset;
     case CHECKPOINT_KINDS:
@@ -95,7 +97,7 @@ static void line_add(void *context, struct partition *p)
     bool has_place = partition_log(p) || partition_is_offline(p); // else it has no directory yet
     if (!has_place || strcmp(partition_log_dir(p), lines->log_dir) != 0 || offset < 0)
         return;
-    if (lines->kind == CHECKPOINT_START && offset == 0)
+    if ((lines->kind == CHECKPOINT_START || lines->kind == CHECKPOINT_CLEANED) && offset == 0)
         return;
     if (lines->count == lines->capacity) {
         lines->capacity = lines->capacity ? lines->capacity * 2 : 64;

@@ -184,6 +184,8 @@ static void take_mail(struct control *control)
             control->stopping = true;
             continue;
         }
+        if (mail->kind == MAIL_WAKE)
+            continue; // the timers look
         assert(mail->kind == MAIL_CONTROL);
         struct request *request = CONTAINER_OF(mail, struct request, mail);
         list_push_back(&control->requests, &request->in_control);

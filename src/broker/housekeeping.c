@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /* broker/housekeeping.c - what is done now and then: retention, recovery points, checkpoint files, expired producers,
- * directories of deleted partitions, and a look for log directories that have failed.
+ * directories of deleted partitions, compaction (cleaner.c), and a look for log directories that have failed.
  *
  * The control thread's timers start it, the pool does it: work on a log is a chore (it holds the partition's turn, appends
  * queue meanwhile), files are written by one job at a time. A round that is not over when the next is due is not doubled.
  */
-#include "broker/broker__.h"
+#include "broker/cleaner.h"
 
 enum keeping_kind {
     KEEP_RETENTION,  // log.retention.check.interval.ms
+    KEEP_DELETES,    // files of segments that are gone, after file.delete.delay.ms
     KEEP_PRODUCERS,  // producer.id.expiration.check.interval.ms
     KEEP_CHECKPOINT, // log.flush.offset.checkpoint.interval.ms
     KEEP_START,      // log.flush.start.offset.checkpoint.interval.ms
@@ -18,7 +19,7 @@ enum keeping_kind {
     KEEP_KINDS,
 };
 
-enum { FLUSHED_MS = 5000, FAULTS_MS = 1000 };
+enum { FLUSHED_MS = 5000, DELETES_MS = 5000, FAULTS_MS = 1000 };
 
 struct doomed_directory {
     struct io_job job; // first
@@ -37,6 +38,7 @@ struct housekeeping {
     _Atomic bool files_running;
     uint32_t files_wanted, files_writing; // bit n: kind n of checkpoint
     struct doomed_directory *doomed;
+    struct cleaner *cleaner;
 };
 
 /* A chore on one partition's log. */
@@ -52,12 +54,14 @@ struct housekeeping *housekeeping__create(struct broker *broker)
     const struct meta_settings *settings = broker->options.settings;
     keeping->broker = broker;
     keeping->interval_ms[KEEP_RETENTION] = broker->options.retention_check_ms;
+    keeping->interval_ms[KEEP_DELETES] = DELETES_MS;
     keeping->interval_ms[KEEP_PRODUCERS] = meta_settings_i64(settings, "producer.id.expiration.check.interval.ms");
     keeping->interval_ms[KEEP_CHECKPOINT] = broker->options.checkpoint_ms;
     keeping->interval_ms[KEEP_START] = meta_settings_i64(settings, "log.flush.start.offset.checkpoint.interval.ms");
     keeping->interval_ms[KEEP_VISIBLE] = meta_settings_i64(settings, "replica.high.watermark.checkpoint.interval.ms");
     keeping->interval_ms[KEEP_FLUSHED] = FLUSHED_MS;
     keeping->interval_ms[KEEP_FAULTS] = FAULTS_MS;
+    keeping->cleaner = cleaner__create(broker);
     int64_t now_ms = io_now_ms();
     for (int kind = 0; kind < KEEP_KINDS; kind++)
         keeping->due_ms[kind] = now_ms + keeping->interval_ms[kind];
@@ -74,6 +78,7 @@ void housekeeping__free(struct housekeeping *keeping)
         mem_free(doomed->path);
         mem_free(doomed);
     }
+    cleaner__free(keeping->cleaner);
     mem_free(keeping);
 }
 
@@ -83,6 +88,9 @@ static struct status chore_do(enum keeping_kind kind, struct partition *p, struc
     switch (kind) {
     case KEEP_RETENTION:
         return log_retain(log, partition_high_watermark(p), io_wall_ms());
+    case KEEP_DELETES:
+        log_deletes_finish(log, io_wall_ms());
+        return STATUS_OK;
     case KEEP_PRODUCERS:
         log_producers_expire(log, io_wall_ms());
         return STATUS_OK;
@@ -118,6 +126,8 @@ static bool is_needed(enum keeping_kind kind, struct partition *p)
     const struct log *log = partition_log(p);
     if (!log || partition_is_offline(p))
         return false;
+    if (kind == KEEP_DELETES)
+        return log_has_deletes(log);
     return kind != KEEP_CHECKPOINT || log_recovery_point(log) < log_end_offset(log);
 }
 
@@ -224,6 +234,7 @@ static void keep(struct housekeeping *keeping, enum keeping_kind kind)
     bool chores_are_over = atomic_load(&keeping->chores_running) == 0;
     switch (kind) {
     case KEEP_RETENTION:
+    case KEEP_DELETES:
     case KEEP_PRODUCERS:
         if (chores_are_over)
             round_start(keeping, kind);
@@ -262,12 +273,18 @@ int64_t housekeeping__tick(struct housekeeping *keeping, int64_t now_ms)
         next_ms = min_i64(next_ms, keeping->due_ms[kind]);
     }
     files_start(keeping);
+    next_ms = min_i64(next_ms, cleaner__tick(keeping->cleaner, now_ms));
     return min_i64(next_ms, doomed_start(keeping, now_ms));
 }
 
 void housekeeping__finish(struct housekeeping *keeping)
 {
     while (atomic_load(&keeping->chores_running) > 0 || atomic_load(&keeping->jobs_running) > 0 ||
-           atomic_load(&keeping->files_running))
+           atomic_load(&keeping->files_running) || cleaner__is_busy(keeping->cleaner))
         crew__pause(keeping->broker->crew);
+}
+
+void housekeeping__numbers(const struct housekeeping *keeping, struct broker_numbers *numbers)
+{
+    cleaner__numbers(keeping->cleaner, numbers);
 }

@@ -182,6 +182,7 @@ static void options_fill(struct opening *opening, const struct scan *scan, const
     opening->options.clean_stop = dir->was_clean;
     opening->options.recovery_point = max_i64(known[CHECKPOINT_RECOVERY], 0);
     opening->options.start_offset = max_i64(known[CHECKPOINT_START], 0);
+    opening->options.first_dirty_offset = max_i64(known[CHECKPOINT_CLEANED], 0);
     opening->options.flushed_offset = known[CHECKPOINT_FLUSHED];
     opening->high_watermark = max_i64(known[CHECKPOINT_VISIBLE], 0);
 }

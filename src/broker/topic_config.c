@@ -4,9 +4,12 @@
 
 static struct log_config log_config_of(const struct meta_topic_config *topic, const struct meta_settings *settings)
 {
+    // A segment that is compacted by age must be closed by then.
+    int64_t compacted_ms =
+        topic->cleanup_compact && topic->max_compaction_lag_ms > 0 ? topic->max_compaction_lag_ms : INT64_MAX;
     return (struct log_config){
         .segment_bytes = topic->segment_bytes,
-        .segment_ms = topic->segment_ms,
+        .segment_ms = min_i64(topic->segment_ms, compacted_ms),
         .segment_jitter_ms = topic->segment_jitter_ms,
         .segment_index_bytes = topic->segment_index_bytes,
         .index_interval_bytes = topic->index_interval_bytes,
@@ -14,6 +17,9 @@ static struct log_config log_config_of(const struct meta_topic_config *topic, co
         .retention_bytes = topic->retention_bytes,
         .file_delete_delay_ms = topic->file_delete_delay_ms,
         .delete_retention_ms = topic->delete_retention_ms,
+        .min_compaction_lag_ms = topic->min_compaction_lag_ms,
+        .max_compaction_lag_ms = topic->max_compaction_lag_ms,
+        .min_cleanable_dirty_ratio = topic->min_cleanable_dirty_ratio,
         .producer_id_expiration_ms = meta_settings_i64(settings, "producer.id.expiration.ms"),
         .preallocate = topic->preallocate,
         .cleanup_delete = topic->cleanup_delete,

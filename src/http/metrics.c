@@ -76,6 +76,12 @@ static uint64_t number_of(enum metric metric, const struct numbers *numbers)
         return numbers->broker.partitions;
     case METRIC_PARTITIONS_OFFLINE:
         return numbers->broker.partitions_offline;
+    case METRIC_PARTITIONS_UNCLEANABLE:
+        return numbers->broker.partitions_uncleanable;
+    case METRIC_COMPACTIONS_TOTAL:
+        return numbers->broker.compactions;
+    case METRIC_COMPACTED_BYTES_TOTAL:
+        return numbers->broker.compacted_bytes;
     case METRIC_REACTOR_STALLS_TOTAL:
         return numbers->stalls;
     case METRIC_PROCESS_RESIDENT_MEMORY_BYTES:

@@ -23,9 +23,9 @@ static int segment_of(const struct log *log, int64_t offset)
     return at;
 }
 
-static int64_t first_dirty(const struct log *log, int64_t given)
+static int64_t first_dirty(const struct log *log)
 {
-    int64_t start = log_start_offset(log);
+    int64_t start = log_start_offset(log), given = log_first_dirty_offset(log);
     return given < start || given > log_end_offset(log) ? start : given;
 }
 
@@ -60,11 +60,10 @@ static struct status oldest_dirty_ms(const struct log *log, int from, int64_t *r
     return STATUS_OK;
 }
 
-struct status log_dirt(struct log *log, int64_t first_dirty_offset, int64_t limit_offset, int64_t now_ms,
-                       struct log_dirt *ret_dirt)
+struct status log_dirt(struct log *log, int64_t limit_offset, int64_t now_ms, struct log_dirt *ret_dirt)
 {
-    struct log_dirt dirt = {.first_dirty_offset = first_dirty(log, first_dirty_offset)};
-    int from = segment_of(log, dirt.first_dirty_offset), to;
+    struct log_dirt dirt = {0};
+    int from = segment_of(log, first_dirty(log)), to;
     TRY(uncleanable(log, from, limit_offset, now_ms, &to));
     for (int i = 0; i < from; i++)
         dirt.clean_bytes += segment__size(log->segments[i]);
@@ -115,7 +114,7 @@ struct status log_compaction_begin(struct log *log, const struct log_compaction_
     *ret_compaction = NULL;
     if (log_is_offline(log))
         return STATUS(EIO, "compact a log that is offline");
-    int64_t dirty = first_dirty(log, options->first_dirty_offset);
+    int64_t dirty = first_dirty(log);
     int from = segment_of(log, dirty), to;
     TRY(uncleanable(log, from, options->limit_offset, options->now_ms, &to));
     if (to == from)

@@ -67,6 +67,18 @@ static void list_swap(struct log *log, struct compaction_output *output, int at)
     atomic_fetch_add(&log->size_bytes, segment__size(fresh) - old_bytes);
 }
 
+/* An index without entries was only there to replace the old one. */
+static struct status drop_empty_index(const struct log_segment *segment)
+{
+    char path[SEGMENT_PATH_BYTES];
+    struct io_stat stat;
+    segment__path(segment, ".txnindex", path);
+    int error = io_stat(path, &stat);
+    if (error == 0 && stat.exists && stat.size_bytes == 0)
+        error = io_unlink(path);
+    return error < 0 ? STATUS(-error, "drop an empty transaction index") : STATUS_OK;
+}
+
 static struct status place(struct log_compaction *compaction, struct compaction_output *output, int64_t now_ms)
 {
     struct log *log = compaction->log;
@@ -78,16 +90,16 @@ static struct status place(struct log_compaction *compaction, struct compaction_
     for (int i = 0; i < output->count; i++)
         TRY(log__doom(log, compaction->segments[output->first + i], i > 0, now_ms));
     TRY(sync_directory(log));
-    return segment__restage(output->segment, "");
+    TRY(segment__restage(output->segment, ""));
+    return drop_empty_index(output->segment);
 }
 
-struct status log_compaction_end(struct log_compaction *compaction, int64_t now_ms, int64_t *ret_first_dirty_offset)
+struct status log_compaction_end(struct log_compaction *compaction, int64_t now_ms)
 {
     struct log *log = compaction->log;
     assert(compaction->is_copying && !compaction->is_inside);
     if (log_is_offline(log))
         return STATUS(EIO, "end a compaction of a log that is offline");
-    *ret_first_dirty_offset = compaction->first_dirty_offset;
     if (!all_are_there(compaction))
         return STATUS_OK;
     for (int i = 0; i < compaction->output_count; i++) {
@@ -97,7 +109,7 @@ struct status log_compaction_end(struct log_compaction *compaction, int64_t now_
             return s;
         }
     }
-    *ret_first_dirty_offset = compaction->next_dirty_offset;
+    atomic_store_explicit(&log->first_dirty_offset, compaction->next_dirty_offset, memory_order_relaxed);
     return producers__snapshot_tidy(log);
 }
 

@@ -89,11 +89,10 @@ static struct log_compaction *steps(struct log *log, const struct log_compaction
 static int64_t compact(struct log *log, const struct log_compaction_options *options)
 {
     struct log_compaction *compaction = steps(log, options, 100);
-    int64_t next = options->first_dirty_offset;
     if (compaction)
-        assert_ok(log_compaction_end(compaction, options->now_ms, &next));
+        assert_ok(log_compaction_end(compaction, options->now_ms));
     log_compaction_free(compaction);
-    return next;
+    return log_first_dirty_offset(log);
 }
 
 /* ---- what is in a log, as text: "offset:key=value ..." with - for null, [offset] for a batch without records */
@@ -186,12 +185,12 @@ static void a_tombstone_goes_after_its_delete_horizon(void **state)
     send_one(log, "b", "1");
     assert_ok(log_roll(log));
     struct log_compaction_options options = EVERYTHING;
-    options.first_dirty_offset = compact(log, &options);
+    compact(log, &options);
     assert_holds(log, "1:a=- 2:b=1");
     send_one(log, "c", "1");
     assert_ok(log_roll(log));
     options.now_ms += DAY_MS - 1;
-    options.first_dirty_offset = compact(log, &options);
+    compact(log, &options);
     assert_holds(log, "1:a=- 2:b=1 3:c=1");
     send_one(log, "d", "1");
     assert_ok(log_roll(log));
@@ -215,9 +214,9 @@ static void a_small_map_takes_several_rounds(void **state)
     options.map_bytes_max = 12 * 24;
     int rounds = 0;
     for (int64_t next = 0; next < 40; rounds++) {
-        options.first_dirty_offset = next;
+        int64_t before = next;
         next = compact(log, &options);
-        assert_true(next > options.first_dirty_offset);
+        assert_true(next > before);
     }
     assert_true(rounds > 2);
     assert_holds(log,
@@ -238,7 +237,7 @@ static void an_aborted_transaction_goes_and_a_committed_one_stays(void **state)
     end_transaction(log, 1);
     assert_ok(log_roll(log));
     struct log_compaction_options options = EVERYTHING;
-    options.first_dirty_offset = compact(log, &options);
+    compact(log, &options);
     assert_holds(log, "0:a=1 2:marker 3:b=committed 4:marker");
     struct arena arena;
     struct log_aborted *aborted;
@@ -251,7 +250,7 @@ static void an_aborted_transaction_goes_and_a_committed_one_stays(void **state)
         options.now_ms += DAY_MS + 1;
         send_one(log, "c", "1");
         assert_ok(log_roll(log));
-        options.first_dirty_offset = compact(log, &options);
+        compact(log, &options);
     }
     assert_holds(log, "0:a=1 3:b=committed 4:marker 6:c=1");
     story_end(state, log);
@@ -302,33 +301,33 @@ static void dirt_is_counted_as_bytes_and_by_age(void **state)
     struct log *log = open_compacted(state);
     struct log_dirt dirt;
     send_one(log, "a", "1");
-    assert_ok(log_dirt(log, 0, INT64_MAX, STORY_MS, &dirt));
+    assert_ok(log_dirt(log, INT64_MAX, STORY_MS, &dirt));
     assert_false(dirt.is_due); // the active segment is not touched
     assert_ok(log_roll(log));
-    assert_ok(log_dirt(log, 0, INT64_MAX, STORY_MS, &dirt));
+    assert_ok(log_dirt(log, INT64_MAX, STORY_MS, &dirt));
     assert_true(dirt.is_due && dirt.cleanable_bytes > 0 && dirt.clean_bytes == 0);
-    assert_ok(log_dirt(log, 0, 0, STORY_MS, &dirt));
+    assert_ok(log_dirt(log, 0, STORY_MS, &dirt));
     assert_int_equal(dirt.cleanable_bytes, 0); // not below the limit
-    int64_t next = compact(log, &EVERYTHING);
+    compact(log, &EVERYTHING);
     for (int i = 0; i < 3; i++)
         assert_ok(log_roll(log));
-    assert_ok(log_dirt(log, next, INT64_MAX, STORY_MS, &dirt));
+    assert_ok(log_dirt(log, INT64_MAX, STORY_MS, &dirt));
     assert_false(dirt.is_due);
     story->config.min_compaction_lag_ms = 1000;
     log_config_set(log, &story->config);
     send_one(log, "b", "1");
     assert_ok(log_roll(log));
-    assert_ok(log_dirt(log, next, INT64_MAX, STORY_MS + 999, &dirt));
+    assert_ok(log_dirt(log, INT64_MAX, STORY_MS + 999, &dirt));
     assert_int_equal(dirt.cleanable_bytes, 0);
-    assert_ok(log_dirt(log, next, INT64_MAX, STORY_MS + 1000, &dirt));
+    assert_ok(log_dirt(log, INT64_MAX, STORY_MS + 1000, &dirt));
     assert_true(dirt.cleanable_bytes > 0 && dirt.clean_bytes > 0);
     story->config.min_compaction_lag_ms = 0;
     story->config.min_cleanable_dirty_ratio = 0.99;
     story->config.max_compaction_lag_ms = 5000;
     log_config_set(log, &story->config);
-    assert_ok(log_dirt(log, next, INT64_MAX, STORY_MS + 5000, &dirt));
+    assert_ok(log_dirt(log, INT64_MAX, STORY_MS + 5000, &dirt));
     assert_false(dirt.is_due);
-    assert_ok(log_dirt(log, next, INT64_MAX, STORY_MS + 5001, &dirt));
+    assert_ok(log_dirt(log, INT64_MAX, STORY_MS + 5001, &dirt));
     assert_true(dirt.is_due);
     story_end(state, log);
 }
@@ -364,9 +363,8 @@ static void retention_meanwhile_wins(void **state)
     struct log_compaction *compaction = steps(log, &EVERYTHING, 1 << 20);
     assert_ok(log_start_offset_set(log, 2));
     assert_ok(log_retain(log, 3, STORY_MS));
-    int64_t next;
-    assert_ok(log_compaction_end(compaction, STORY_MS, &next));
-    assert_int_equal(next, 0);
+    assert_ok(log_compaction_end(compaction, STORY_MS));
+    assert_int_equal(log_first_dirty_offset(log), 0);
     log_compaction_free(compaction);
     assert_holds(log, "2:a=1");
     story_end(state, log);
@@ -442,9 +440,7 @@ static void random_histories_keep_what_a_model_keeps(void **state)
                 assert_ok(log_roll(log));
         }
         assert_ok(log_roll(log));
-        struct log_compaction_options options = EVERYTHING;
-        options.first_dirty_offset = next;
-        next = compact(log, &options);
+        next = compact(log, &EVERYTHING);
         assert_int_equal(next, log_end_offset(log));
         struct buffer expected CLEANUP(buffer_free) = {0};
         for (int64_t offset = 0; offset < next; offset++)

@@ -50,6 +50,11 @@ int64_t log_recovery_point(const struct log *log)
     return atomic_load_explicit(&log->recovery_point, memory_order_acquire);
 }
 
+int64_t log_first_dirty_offset(const struct log *log)
+{
+    return atomic_load_explicit(&log->first_dirty_offset, memory_order_relaxed);
+}
+
 int64_t log_size_bytes(const struct log *log)
 {
     return atomic_load_explicit(&log->size_bytes, memory_order_relaxed);
@@ -162,6 +167,7 @@ static struct log *make(const struct log_open_options *options)
     log->lock = io_lock_create();
     log->flush_lock = io_lock_create();
     log->snapshot_offset = -1;
+    atomic_store(&log->first_dirty_offset, max_i64(options->first_dirty_offset, 0));
     atomic_store(&log->unstable_offset, -1);
     for (int i = 0; i < LOG_MARKS; i++)
         log->marks[i].offset = -1;

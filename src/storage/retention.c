@@ -76,6 +76,7 @@ struct status log__doom(struct log *log, struct log_segment *segment, bool with_
     struct doomed *doomed = mem_alloc(sizeof *doomed);
     *doomed = (struct doomed){log->doomed, segment, now_ms};
     log->doomed = doomed;
+    atomic_store(&log->has_deletes, true);
     return segment__rename_deleted(segment, with_snapshot);
 }
 
@@ -97,7 +98,12 @@ static struct status doom(struct log *log, int first, int count, int64_t now_ms)
     return s;
 }
 
-static void doomed_delete(struct log *log, int64_t now_ms)
+bool log_has_deletes(const struct log *log)
+{
+    return atomic_load(&log->has_deletes);
+}
+
+void log_deletes_finish(struct log *log, int64_t now_ms)
 {
     for (struct doomed **at = &log->doomed; *at;) {
         struct doomed *doomed = *at;
@@ -110,6 +116,7 @@ static void doomed_delete(struct log *log, int64_t now_ms)
         *at = doomed->next;
         mem_free(doomed);
     }
+    atomic_store(&log->has_deletes, log->doomed != NULL);
 }
 
 static struct status start_moved(struct log *log)
@@ -138,7 +145,7 @@ static struct status retain(struct log *log, int64_t limit_offset, int64_t now_m
         LOG(LOG_INFO, "storage", "%s: %d old segments deleted, the log starts at %lld", log->directory, count,
             (long long)log_start_offset(log));
     }
-    doomed_delete(log, now_ms);
+    log_deletes_finish(log, now_ms);
     return STATUS_OK;
 }
 

@@ -49,6 +49,7 @@ struct log_open_options {
     bool clean_stop;            // the log directory had the clean-stop mark: no scan
     int64_t recovery_point;     // from recovery-point-offset-checkpoint; 0 when absent
     int64_t start_offset;       // from log-start-offset-checkpoint; 0 when absent
+    int64_t first_dirty_offset; // from cleaner-offset-checkpoint; 0 when absent
     int64_t flushed_offset;     // our flushed mark; -1 unknown. Corruption below it takes the partition offline (EIO)
     int64_t now_ms;             // wall clock
     const _Atomic bool *cancel; // recovery looks at it between pieces; may be NULL
@@ -86,6 +87,9 @@ MUST_USE struct status log_start_offset_set(struct log *log, int64_t offset);
 /* Unlists and renames to .deleted what retention by time, size or start offset allows below `limit_offset` (the high
  * watermark); deletes .deleted files older than file_delete_delay_ms. Belongs into the pool. */
 MUST_USE struct status log_retain(struct log *log, int64_t limit_offset, int64_t now_ms);
+/* Deletes .deleted files that are older than file_delete_delay_ms; log_retain does it too. Belongs into the pool. */
+void log_deletes_finish(struct log *log, int64_t now_ms);
+bool log_has_deletes(const struct log *log); // any thread
 /* Drops expired producers (producer_id_expiration_ms). */
 void log_producers_expire(struct log *log, int64_t now_ms);
 /* Syncs indexes and writes the producer snapshot too, then moves the recovery point. Belongs into the pool, after a roll
@@ -104,13 +108,13 @@ struct log_dirt {
     int64_t clean_bytes, cleanable_bytes; // below it; from it on, up to what may be cleaned now
     bool is_due;                          // min.cleanable.dirty.ratio or max.compaction.lag.ms say so
 };
-/* Writer. `first_dirty_offset` from cleaner-offset-checkpoint, 0 without; `limit_offset`: the last stable offset. */
-MUST_USE struct status log_dirt(struct log *log, int64_t first_dirty_offset, int64_t limit_offset, int64_t now_ms,
-                                struct log_dirt *ret_dirt);
+int64_t log_first_dirty_offset(const struct log *log); // below it compaction has been; any thread
+/* Writer. `limit_offset`: the last stable offset. */
+MUST_USE struct status log_dirt(struct log *log, int64_t limit_offset, int64_t now_ms, struct log_dirt *ret_dirt);
 
 struct log_compaction;
 struct log_compaction_options {
-    int64_t first_dirty_offset, limit_offset, now_ms;
+    int64_t limit_offset, now_ms;
     size_t map_bytes_max;   // log.cleaner.dedupe.buffer.size of this cleaner
     double map_load_factor; // log.cleaner.io.buffer.load.factor
 };
@@ -120,10 +124,9 @@ MUST_USE struct status log_compaction_begin(struct log *log, const struct log_co
 /* Goes on for about `bytes_max` of reading and writing. EBADMSG: a batch that cannot be read; the log is uncleanable. */
 MUST_USE struct status log_compaction_step(struct log_compaction *compaction, int64_t bytes_max, int64_t *ret_bytes,
                                            bool *ret_done);
-/* Writer, once all steps are done. Where the next cleaning begins; the old one when the segments were changed meanwhile
- * (retention), then nothing was swapped. */
-MUST_USE struct status log_compaction_end(struct log_compaction *compaction, int64_t now_ms,
-                                          int64_t *ret_first_dirty_offset);
+/* Writer, once all steps are done: moves the first dirty offset too. Nothing happens when the segments were changed
+ * meanwhile (retention). */
+MUST_USE struct status log_compaction_end(struct log_compaction *compaction, int64_t now_ms);
 void log_compaction_free(
     struct log_compaction *compaction); // also after a fault or instead of the end; removes its files
 

@@ -109,7 +109,7 @@ struct log {
     struct io_lock *lock;     // segments, epochs, marks, decided; held for a few instructions
     struct log_segment **segments;
     int segment_count, segment_capacity;
-    _Atomic int64_t start_offset, end_offset, flushed_offset, recovery_point, size_bytes;
+    _Atomic int64_t start_offset, end_offset, flushed_offset, recovery_point, size_bytes, first_dirty_offset;
     _Atomic int64_t written_bytes, flushed_bytes; // ever, of this process
     _Atomic bool offline;
     struct log_mark marks[LOG_MARKS]; // ends of recent flushes and appends, where readers come next
@@ -119,6 +119,7 @@ struct log {
     struct io_lock *flush_lock; // one flush at a time; never taken by a reactor
     int64_t written_back_bytes; // the flusher's
     struct doomed *doomed;      // the writer's
+    _Atomic bool has_deletes;   // there are doomed ones
 
     struct hash producers;           // the writer's
     int64_t snapshot_offset;         // of the newest; -1 none
