@@ -31,6 +31,7 @@ static void of_two_that_wait_the_one_that_goes_leaves_the_other_waiting(void **s
     assert_int_equal(story_produce(story, "t", 0, "value"), 0);
     assert_int_equal(story_fetched(story, soon)->high_watermark, 1);
     assert_false(story_is_done(later));
+    assert_true(atomic_load(&partition_watch_get(story_partition(story, "t", 0), 0)->armed));
     for (int i = 1; i < 4; i++)
         assert_int_equal(story_produce(story, "t", 0, "another value, so that there are enough bytes"), i);
     assert_true(story_fetched(story, later)->records.size >= 200);
