@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """First inputs for the fuzz drivers, made from data of the repository that Apache Kafka wrote: fuzz/seeds.py FOLDER.
 
-FOLDER/wire_fuzz gets the vectors of schema/protocol, FOLDER/storage_fuzz partitions and plain files of
+FOLDER/wire_fuzz gets the vectors of schema/protocol, FOLDER/settings_fuzz every setting with its default (those are tables
+of ours and Kafka's), FOLDER/storage_fuzz partitions and plain files of
 test/kafka/datadirs, FOLDER/record_fuzz the first batch of each log there.
 """
 import pathlib
@@ -89,8 +90,17 @@ def record(folder):
                 (folder / f"{name}-{file}").write_bytes(b"\0" + content[:size])
 
 
+def settings(folder):
+    """Every setting with its default, twenty to a file."""
+    rows = [line.split("\t") for table in ("broker.txt", "ottla.txt")
+            for line in (ROOT / "schema/configs" / table).read_text().splitlines() if line and not line.startswith("#")]
+    lines = [f"{row[0]}={'' if row[2] in ('null', '(required)', chr(34) * 2) else row[2]}\n" for row in rows]
+    for at in range(0, len(lines), 20):
+        (folder / f"defaults-{at}").write_text("".join(lines[at:at + 20]))
+
+
 def main():
-    for name, make in (("wire_fuzz", wire), ("storage_fuzz", storage), ("record_fuzz", record)):
+    for name, make in (("wire_fuzz", wire), ("storage_fuzz", storage), ("record_fuzz", record), ("settings_fuzz", settings)):
         folder = pathlib.Path(sys.argv[1]) / name
         folder.mkdir(parents=True, exist_ok=True)
         make(folder)
