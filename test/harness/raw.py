@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Frames by hand, for what no client library would send: hostile bytes, and the first question to a starting broker."""
+import os
 import socket
 import struct
 
-TIMEOUT_S = 30
+TIMEOUT_S = int(os.environ.get("RAW_TIMEOUT_S", "30"))
 
 
 class Closed(Exception):
