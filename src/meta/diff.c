@@ -7,6 +7,8 @@
  */
 #include "meta/meta__.h"
 
+#include <math.h>
+
 /* An opened subtree leaves its item and its right side on the stack, and its left side is opened next. */
 enum { STACK_MAX = 3 * META_TREE_DEPTH_MAX };
 
@@ -153,10 +155,15 @@ static bool same_configs(const struct meta_item *x, const struct meta_item *y)
     return true;
 }
 
+static bool same_value(double a, double b) // NaN is the same as NaN
+{
+    return a == b || (isnan(a) && isnan(b));
+}
+
 static bool same_quota(const struct meta_item *x, const struct meta_item *y)
 {
     const struct meta_quota *a = (const void *)x, *b = (const void *)y;
-    return item__by_quota(x, y) == 0 && memcmp(&a->value, &b->value, sizeof a->value) == 0; // NaN equals itself
+    return item__by_quota(x, y) == 0 && same_value(a->value, b->value);
 }
 
 static bool same_acl(const struct meta_item *x, const struct meta_item *y)

@@ -174,19 +174,20 @@ const struct meta_broker *meta_controller(const struct meta_image *image, int32_
 const struct meta_endpoint *meta_broker_endpoint(const struct meta_broker *broker, struct slice listener);
 const struct meta_configs *meta_configs(const struct meta_image *image, enum meta_config_resource type,
                                         struct slice name);
-struct slice meta_configs_get(const struct meta_configs *configs,
-                              struct slice key);                              // null: not set; configs may be NULL
+/* Null: not set; `configs` may be NULL. */
+struct slice meta_configs_get(const struct meta_configs *configs, struct slice key);
 int16_t meta_feature_level(const struct meta_image *image, const char *name); // 0 when not set
 
 /* Walks in order of keys (topics: names; brokers: ids; configs: type and name). `after` null: from the start, else from the
  * first key greater than it (topics only). Each returns NULL at the end. */
 void meta_topics_begin(const struct meta_image *image, struct slice after, struct meta_walk *ret_walk);
 const struct meta_topic *meta_topics_next(struct meta_walk *walk);
+/* Any tree of an image; which one tells what its items are: struct meta_broker, meta_configs, meta_acl... */
 void meta_walk_begin(const struct meta_node *tree, struct meta_walk *ret_walk);
-const struct meta_item *
-meta_walk_next(struct meta_walk *walk); // the tree tells the type: meta_broker, meta_configs, ...
+const struct meta_item *meta_walk_next(struct meta_walk *walk);
 
-/* What changed in topics from one image to another, shared parts skipped: `was` NULL: new, `now` NULL: gone. */
+/* What changed in topics from one image to another, by name, shared parts skipped. `was` NULL: new, `now` NULL: gone; both
+ * with different ids: the topic was removed and another made under its name. */
 void meta_topics_diff(const struct meta_image *from, const struct meta_image *to,
                       void (*each)(void *context, const struct meta_topic *was, const struct meta_topic *now),
                       void *context);
@@ -259,16 +260,16 @@ const struct meta_known_feature *meta_known_features(int *ret_count); // metadat
 struct meta_settings;
 struct meta_settings *meta_settings_create(void);
 void meta_settings_free(struct meta_settings *settings);
-void meta_settings_set(struct meta_settings *settings, const char *name,
-                       const char *value);                     // copies; NULL value removes
-int meta_settings_count(const struct meta_settings *settings); // given ones, ordered by name
+void meta_settings_set(struct meta_settings *settings, const char *name, const char *value); // copies; NULL removes
+/* Given ones, ordered by name. */
+int meta_settings_count(const struct meta_settings *settings);
 void meta_settings_at(const struct meta_settings *settings, int index, const char **ret_name, const char **ret_value);
 /* As given; NULL when it was not given. */
 const char *meta_settings_given(const struct meta_settings *settings, const char *name);
 /* Given, or the table's default; NULL when there is neither. */
 const char *meta_settings_get(const struct meta_settings *settings, const char *name);
-int64_t meta_settings_i64(const struct meta_settings *settings,
-                          const char *name); // must be a valid number: validate before
+/* The value must be valid: these are for settings that were validated before. */
+int64_t meta_settings_i64(const struct meta_settings *settings, const char *name);
 double meta_settings_f64(const struct meta_settings *settings, const char *name);
 bool meta_settings_bool(const struct meta_settings *settings, const char *name);
 
@@ -285,13 +286,13 @@ bool meta_topic_configs_validate(const struct meta_settings *settings, const str
                                  int32_t count, char ret_message[META_MESSAGE_SIZE]);
 
 /* ---- a topic's settings in effect: topic -> broker -> cluster-wide default -> server.properties -> default */
-enum meta_config_source {
+enum meta_config_source { // DescribeConfigs' numbers
     META_SOURCE_TOPIC = 1,
     META_SOURCE_BROKER = 2,
     META_SOURCE_CLUSTER = 3,
     META_SOURCE_STATIC = 4,
-    META_SOURCE_DEFAULT = 5
-}; // DescribeConfigs' numbers
+    META_SOURCE_DEFAULT = 5,
+};
 
 enum { META_VALUE_TEXT_SIZE = 32 };
 /* The value of one topic setting in effect, and where it comes from; null when none. Values converted from another unit
