@@ -81,8 +81,9 @@ static int32_t features_fill(struct register_broker_record_broker_feature featur
     return count;
 }
 
+/* `record` says who, when and whether it is fenced; the rest is the registration's. */
 static void registration_add(const struct meta_image *image, const struct ctrl_registration *registration,
-                             struct register_broker_record *record, struct ctrl__records *records)
+                             struct register_broker_record record, struct ctrl__records *records)
 {
     struct register_broker_record_broker_feature features[FEATURES_MAX];
     struct register_broker_record_broker_endpoint *endpoints =
@@ -94,19 +95,17 @@ static void registration_add(const struct meta_image *image, const struct ctrl_r
         endpoints[i].port = registration->endpoints[i].port;
         endpoints[i].security_protocol = registration->endpoints[i].security_protocol;
     }
-    record->broker_id = registration->node_id;
-    record->incarnation_id = registration->incarnation;
-    record->end_points = endpoints;
-    record->end_points_count = registration->endpoint_count;
-    record->features = features;
-    record->features_count = features_fill(features);
-    record->rack = registration->rack;
+    record.end_points = endpoints;
+    record.end_points_count = registration->endpoint_count;
+    record.features = features;
+    record.features_count = features_fill(features);
+    record.rack = registration->rack;
     if (image->metadata_version >= DIRECTORIES_SINCE) {
-        record->log_dirs = (struct uuid *)(uintptr_t)registration->directories;
-        record->log_dirs_count = registration->directory_count;
+        record.log_dirs = (struct uuid *)(uintptr_t)registration->directories;
+        record.log_dirs_count = registration->directory_count;
     }
     ctrl__records_add(records, META_REGISTER_BROKER, meta_record_version(META_REGISTER_BROKER, image->metadata_version),
-                      record);
+                      &record);
     mem_free(endpoints);
 }
 
@@ -119,6 +118,8 @@ struct status ctrl_register_broker(struct ctrl *ctrl, const struct ctrl_registra
     struct register_broker_record record;
     ctrl__records_init(&records);
     register_broker_record_init(&record);
+    record.broker_id = registration->node_id;
+    record.incarnation_id = registration->incarnation;
     record.fenced = true;
     record.broker_epoch = ctrl_end_offset(ctrl);
     if (existing && uuid_equal(existing->incarnation, registration->incarnation)) { // the same one says more
@@ -128,10 +129,9 @@ struct status ctrl_register_broker(struct ctrl *ctrl, const struct ctrl_registra
     } else {
         take_out(ctrl, registration, existing, &records);
     }
-    int64_t epoch = record.broker_epoch;
-    registration_add(image, registration, &record, &records);
+    registration_add(image, registration, record, &records);
     TRY(ctrl__commit(ctrl, &records, now_ms));
-    *ret_broker_epoch = epoch;
+    *ret_broker_epoch = record.broker_epoch;
     return STATUS_OK;
 }
 

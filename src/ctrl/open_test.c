@@ -159,8 +159,10 @@ static void topic_compare(const struct meta_image *image, const char *name, json
 {
     char id[UUID_TEXT_SIZE];
     const struct meta_topic *topic = meta_topic_by_name(image, slice_str(name));
-    if (!topic)
+    if (!topic) {
         fail_msg("%s is missing", name);
+        return;
+    }
     uuid_to_text(topic->id, id);
     assert_string_equal(id, json_string_value(json_object_get(expected, "id")));
     assert_int_equal(topic->partition_count, json_array_size(json_object_get(expected, "partitions")));

@@ -79,7 +79,7 @@ bool ctrl__assignment_check(const struct meta_image *image, const struct ctrl_as
                             int32_t replicas_expected, struct arena *arena, struct ctrl_result *ret_result)
 {
     int32_t count = assignment->replica_count;
-    struct slice message = SLICE_NULL;
+    struct slice message;
     if (count <= 0) {
         message = slice_str("The manual partition assignment includes an empty replica list.");
     } else {
