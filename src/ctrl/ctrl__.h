@@ -70,6 +70,8 @@ MUST_USE struct status ctrl__quorum_check(const struct ctrl__quorum *quorum, int
                                           const char *static_voters);
 
 /* ---- files.c */
+MUST_USE struct status ctrl__file_read_head(const char *path, int64_t size_max, struct buffer *ret_bytes,
+                                            bool *ret_exists);
 MUST_USE struct status ctrl__file_read(const char *path, struct buffer *ret_bytes, bool *ret_exists);
 /* Through `path` + `suffix`, synced, renamed, the directory synced. */
 MUST_USE struct status ctrl__file_replace(const char *path, const char *suffix, const void *data, size_t size);

@@ -8,6 +8,7 @@
 
 enum { FILE_MAX_BYTES = 1 << 30 };
 
+/* The first `size` bytes. */
 static struct status read_whole(int file, int64_t size, struct buffer *ret_bytes)
 {
     buffer_reserve(ret_bytes, (size_t)size + 1);
@@ -21,7 +22,7 @@ static struct status read_whole(int file, int64_t size, struct buffer *ret_bytes
     return STATUS_OK;
 }
 
-struct status ctrl__file_read(const char *path, struct buffer *ret_bytes, bool *ret_exists)
+struct status ctrl__file_read_head(const char *path, int64_t size_max, struct buffer *ret_bytes, bool *ret_exists)
 {
     int file = io_open(path, IO_READ);
     *ret_exists = file >= 0;
@@ -32,9 +33,14 @@ struct status ctrl__file_read(const char *path, struct buffer *ret_bytes, bool *
     int64_t size = io_file_size(file);
     struct status s = size < 0                ? STATUS((int)-size, "read a file")
                       : size > FILE_MAX_BYTES ? STATUS(EFBIG, "read a file")
-                                              : read_whole(file, size, ret_bytes);
+                                              : read_whole(file, min_i64(size, size_max), ret_bytes);
     io_close(file);
     return s;
+}
+
+struct status ctrl__file_read(const char *path, struct buffer *ret_bytes, bool *ret_exists)
+{
+    return ctrl__file_read_head(path, FILE_MAX_BYTES, ret_bytes, ret_exists);
 }
 
 static struct status write_whole(int file, const void *data, size_t size)
@@ -76,25 +82,27 @@ struct status ctrl__file_replace(const char *path, const char *suffix, const voi
     return error < 0 ? STATUS(-error, "rename a file") : sync_parent(path);
 }
 
+/* One that is there may be there by name only, from a try that was killed: its name is synced too, unless its parent is
+ * closed to us, so that it was not ours to make. */
 static struct status make_one(const char *path)
 {
     int error = io_mkdir(path);
-    if (error == -EEXIST)
-        return STATUS_OK;
-    return error < 0 ? STATUS(-error, "make a directory") : sync_parent(path);
+    if (error < 0 && error != -EEXIST) {
+        struct io_stat stat;
+        bool is_there = io_stat(path, &stat) == 0 && stat.exists; // EROFS, EACCES: somebody made it for us
+        return is_there ? STATUS_OK : STATUS(-error, "make a directory");
+    }
+    struct status s = sync_parent(path);
+    return error == -EEXIST && s.error == EACCES ? STATUS_OK : s;
 }
 
 struct status ctrl__directories_make(const char *path)
 {
     struct status s = STATUS_OK;
-    struct io_stat stat;
-    if (io_stat(path, &stat) == 0 && stat.exists)
-        return stat.is_directory ? STATUS_OK : STATUS(ENOTDIR, "make a directory");
     char *piece = mem_strdup(path);
     for (char *slash = strchr(piece + 1, '/'); slash && status_is_ok(s); slash = strchr(slash + 1, '/')) {
         *slash = '\0';
-        if (io_stat(piece, &stat) != 0 || !stat.exists)
-            s = make_one(piece);
+        s = make_one(piece);
         *slash = '/';
     }
     mem_free(piece);

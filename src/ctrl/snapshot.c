@@ -15,7 +15,7 @@
 enum {
     BATCH_RECORDS_MAX = 1024,
     BATCH_BYTES_MAX = 1 << 20,
-    HEAD_BYTES = 512, // the header record is in here
+    HEAD_BYTES = 128 << 10, // the header record is in here
 };
 
 void ctrl__snapshot_path(const char *directory, struct ctrl__snapshot_id id, char ret_path[CTRL_PATH_BYTES])
@@ -129,15 +129,10 @@ struct status ctrl__snapshot_write(const char *directory, struct ctrl__snapshot_
 /* ---- the time in a header, without the rest */
 struct status ctrl__snapshot_timestamp(const char *path, int64_t *ret_timestamp_ms)
 {
-    uint8_t head[HEAD_BYTES];
-    int file = io_open(path, IO_READ);
-    if (file < 0)
-        return STATUS(-file, "open a metadata snapshot");
-    int64_t got = io_pread(file, head, sizeof head, 0);
-    io_close(file);
-    if (got < 0)
-        return STATUS((int)-got, "read a metadata snapshot");
-    struct slice rest = slice_of(head, (size_t)got), batch;
+    struct buffer head CLEANUP(buffer_free) = {0};
+    bool exists;
+    TRY(ctrl__file_read_head(path, HEAD_BYTES, &head, &exists));
+    struct slice rest = slice_of(head.data, head.size), batch;
     struct ctrl__quorum unused = {0};
     struct record_walk walk;
     struct record record;
