@@ -64,7 +64,9 @@ static void find(const struct request *request, int8_t type, struct slice key, c
     else if (type == KEY_SHARE && request->api_version >= VERSION_SHARE)
         refuse(out, KAFKA_UNSUPPORTED_VERSION, "This broker does not serve share groups.");
     else
-        refuse(out, KAFKA_INVALID_REQUEST, "There is no coordinator of this type.");
+        refuse(out, KAFKA_INVALID_REQUEST,
+               "This most likely occurs because of a request being malformed by the client library or the message was "
+               "sent to an incompatible broker. See the broker logs for more details.");
 }
 
 static void finish_one(struct request *request)

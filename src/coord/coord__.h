@@ -44,6 +44,7 @@ struct member {
     int32_t rebalance_timeout_ms, session_timeout_ms;
     struct slice assignment;
     struct slice next_assignment; // given by the leader, not committed yet
+    struct slice former_id;       // of a returned leader that cannot be told to skip the assignment; else null
     struct coord_call *join_call, *sync_call;
     bool is_new;       // has not got its first JoinGroup reply
     bool pending_sync; // got its JoinGroup reply, has not synced

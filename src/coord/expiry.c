@@ -81,8 +81,10 @@ static uint64_t delete_topic(struct group *group, struct arena *arena, const top
     return token;
 }
 
-static int16_t check_offset_delete(const struct group *group)
+static int16_t check_offset_delete(struct slice id, const struct group *group)
 {
+    if (id.size == 0)
+        return KAFKA_INVALID_GROUP_ID;
     if (!group)
         return KAFKA_GROUP_ID_NOT_FOUND;
     if (group->state == GROUP_EMPTY)
@@ -96,7 +98,7 @@ void coord__offset_delete(struct coord_shard *shard, struct coord_call *call)
     const struct offset_delete_request *request = call->request;
     struct offset_delete_response *response = call->response;
     struct group *group = coord__group_find(shard, request->group_id);
-    int16_t error = check_offset_delete(group);
+    int16_t error = check_offset_delete(request->group_id, group);
     if (error != KAFKA_NONE) {
         coord__fail(shard, call, error);
         return;

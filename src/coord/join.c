@@ -132,6 +132,8 @@ static void take_over(const struct joining *j, struct member *member, struct sli
 {
     struct group *group = j->group;
     fence(member);
+    if (coord__member_is_leader(member) && j->call->version < 9)
+        coord__replace(&member->former_id, member->id);
     coord__member_rename(member, id);
     take_request(j, member);
     coord__session_start(member, member->session_timeout_ms);

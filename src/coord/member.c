@@ -153,6 +153,7 @@ void coord__member_remove(struct member *member)
     coord__disown(&member->client_host);
     coord__disown(&member->assignment);
     coord__disown(&member->next_assignment);
+    coord__disown(&member->former_id);
     mem_free(member);
 }
 

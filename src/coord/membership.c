@@ -10,6 +10,8 @@ static int16_t heartbeat(struct coord_shard *shard, const struct heartbeat_reque
 {
     struct group *group = coord__group_find(shard, request->group_id);
     struct member *member;
+    if (request->group_id.size == 0)
+        return KAFKA_INVALID_GROUP_ID;
     if (!coord__group_is_classic(group))
         return KAFKA_UNKNOWN_MEMBER_ID;
     int16_t error = coord__member_check(group, request->member_id, request->group_instance_id, &member);
@@ -62,6 +64,7 @@ static void finish(struct group *group, struct coord_call *call)
         coord__done(shard, call);
 }
 
+/* Without a group nobody is known. */
 static bool leave_listed(struct group *group, struct coord_call *call)
 {
     const struct leave_group_request *request = call->request;
@@ -74,7 +77,7 @@ static bool leave_listed(struct group *group, struct coord_call *call)
         leave_group_response_member_response_init(out);
         out->member_id = request->members[i].member_id;
         out->group_instance_id = request->members[i].group_instance_id;
-        out->error_code = leave_one(group, out->member_id, out->group_instance_id);
+        out->error_code = group ? leave_one(group, out->member_id, out->group_instance_id) : KAFKA_UNKNOWN_MEMBER_ID;
         any_left |= out->error_code == KAFKA_NONE;
     }
     return any_left;
@@ -90,7 +93,11 @@ void coord__leave_group(struct coord_shard *shard, struct coord_call *call)
         return;
     }
     if (!coord__group_is_classic(group)) {
-        coord__fail(shard, call, KAFKA_UNKNOWN_MEMBER_ID);
+        if (call->version >= 3)
+            (void)leave_listed(NULL, call);
+        else
+            response->error_code = KAFKA_UNKNOWN_MEMBER_ID;
+        coord__done(shard, call);
         return;
     }
     bool any_left;

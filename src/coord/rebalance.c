@@ -90,7 +90,10 @@ void coord__join_answer(struct member *member, struct coord_call *call, bool wit
     response->generation_id = group->generation;
     response->protocol_type = arena_copy(call->arena, group->protocol_type);
     response->protocol_name = arena_copy(call->arena, group->protocol);
-    response->leader = arena_copy(call->arena, group->leader);
+    /* KIP-814: before v9 a leader that returns to a stable group is kept from assigning by naming its former self. */
+    bool hides_leader = group->state == GROUP_STABLE && !slice_is_null(member->former_id);
+    response->leader = arena_copy(call->arena, hides_leader ? member->former_id : group->leader);
+    coord__disown(&member->former_id);
     response->member_id = arena_copy(call->arena, member->id);
     response->skip_assignment = skip_assignment;
     if (with_members)

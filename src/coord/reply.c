@@ -134,8 +134,7 @@ static void fail_join(struct coord_call *call, int16_t error)
     join_group_response_init(response);
     response->error_code = error;
     response->member_id = request->member_id;
-    if (call->version < 7)
-        response->protocol_name = slice_of("", 0);
+    response->protocol_name = call->version < 7 ? slice_of("", 0) : SLICE_NULL;
 }
 
 static void fail_leave(struct coord_call *call, int16_t error)

@@ -124,6 +124,12 @@ static bool differs(struct slice told, struct slice known)
     return !slice_is_null(told) && !slice_is_null(known) && !slice_equal(told, known);
 }
 
+/* KIP-559: from version 5 a member says which protocol it believes to speak. */
+static bool lacks_protocol(const struct coord_call *call, const struct sync_group_request *request)
+{
+    return call->version >= 5 && (slice_is_null(request->protocol_type) || slice_is_null(request->protocol_name));
+}
+
 static int16_t check(const struct group *group, const struct sync_group_request *request, struct member **ret_member)
 {
     if (request->group_id.size == 0)
@@ -145,7 +151,7 @@ void coord__sync_group(struct coord_shard *shard, struct coord_call *call)
     const struct sync_group_request *request = call->request;
     struct group *group = coord__group_find(shard, request->group_id);
     struct member *member = NULL;
-    int16_t error = check(group, request, &member);
+    int16_t error = lacks_protocol(call, request) ? KAFKA_INCONSISTENT_GROUP_PROTOCOL : check(group, request, &member);
     if (error != KAFKA_NONE) {
         coord__fail(shard, call, error);
         return;

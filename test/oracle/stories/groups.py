@@ -355,7 +355,8 @@ def described(s):
     member = join(s, 9, "groups-described", "member", "a member")
     for version in served("DescribeGroups"):
         def ask(note, names, **more):
-            s.ask("DescribeGroups", version, {"groups": names, **more}, note)
+            answer = s.ask("DescribeGroups", version, {"groups": names, **more}, note)
+            answer["groups"].sort(key=lambda g: g["groupId"])  # a map's order
         ask("waits for the sync", ["groups-described"])
         ask("nobody", ["groups-nobody"])
         ask("no name", [""])
