@@ -263,6 +263,32 @@ class Standalone(Fixture):
         self.catches("standalone", "README.md:2")
 
 
+class Settings(Fixture):
+    def setUp(self):
+        super().setUp()
+        self.write("schema/configs/topic.txt", "# name\nlog.bytes\tINT\t1\t-\tHIGH\tbase.log.bytes,base.log.kib*1024\t-\n")
+        self.write("schema/configs/served.txt", "# table\nbroker\tbase.size\tserved\t-\tRead in base.\n"
+                   "broker\tbase.log.kib\tserved\t-\tA default.\nbroker\tbase.later\twarned\t-\tNobody reads it yet.\n"
+                   "topic\tlog.bytes\tserved\t-\tOf a topic.\n")
+        self.add("src/base/mem.c", "\nconst char *base_setting = \"base.size\";\n")
+
+    def test_a_good_tree_passes(self):
+        self.accepts("settings")
+
+    def test_a_served_setting_that_nobody_reads_is_caught(self):
+        self.change("schema/configs/served.txt", "later\twarned", "later\tserved")
+        self.catches("settings", "base.later is called served")
+
+    def test_a_test_does_not_make_a_setting_served(self):
+        self.change("schema/configs/served.txt", "later\twarned", "later\tserved")
+        self.write("src/base/mem_test.c", prose("base/mem_test.c") + "const char *later = \"base.later\";\n")
+        self.catches("settings", "base.later is called served")
+
+    def test_the_default_of_a_topic_that_is_not_served_is_caught(self):
+        self.change("schema/configs/served.txt", "log.bytes\tserved", "log.bytes\twarned")
+        self.catches("settings", "base.log.kib is called served")
+
+
 class Count(unittest.TestCase):
     def count(self, text):
         run = subprocess.run([sys.executable, str(TOOLS / "count_tests.py")], input=text, capture_output=True, text=True)
