@@ -43,25 +43,6 @@ static bool wants(const void *context, struct slice name)
     return false;
 }
 
-/* As Java reads an int: a sign, digits, nothing else. */
-static bool read_node_id(struct slice text, int32_t *ret_id)
-{
-    bool negative = text.size > 0 && text.data[0] == '-';
-    size_t at = negative || (text.size > 0 && text.data[0] == '+') ? 1 : 0;
-    int64_t value = 0;
-    if (at == text.size)
-        return false;
-    for (; at < text.size; at++) {
-        if (text.data[at] < '0' || text.data[at] > '9')
-            return false;
-        value = value * 10 + (text.data[at] - '0');
-        if (value > (int64_t)INT32_MAX + negative)
-            return false;
-    }
-    *ret_id = (int32_t)(negative ? -value : value);
-    return true;
-}
-
 static void refuse(struct describe *d, int16_t error, struct slice message)
 {
     d->error = error;
@@ -82,7 +63,7 @@ static void check_broker(struct describe *d, const char *or_else)
     struct slice name = d->asked->resource_name;
     struct arena *arena = &d->request->arena;
     int32_t id;
-    if (!read_node_id(name, &id))
+    if (!request__read_node_id(name, &id))
         refuse(d, KAFKA_INVALID_REQUEST,
                arena_printf(arena, "Broker id must be an integer, but it is: %.*s", (int)name.size,
                             (const char *)name.data));

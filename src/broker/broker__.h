@@ -72,6 +72,8 @@ uint16_t broker__controller_port(const struct broker *broker);
  * client reached where none is advertised. False when the broker has no such listener. */
 bool request__broker_address(const struct request *request, const struct meta_broker *broker, struct slice *ret_host,
                              int32_t *ret_port);
+/* A node id as Java reads an int: a sign, digits, nothing else. */
+bool request__read_node_id(struct slice text, int32_t *ret_id);
 /* What anybody may do while there is no authorizer (KIP-430): bit n stands for operation n. */
 enum { OPERATIONS_OF_TOPIC = 0xdf8, OPERATIONS_OF_GROUP = 0xd48, OPERATIONS_OF_CLUSTER = 0x1fa0 };
 
@@ -95,7 +97,9 @@ const struct api_row *request__row(int16_t key);
 const struct api_row *const *request__rows(void);
 
 /* ---- api_*.c: the row of each, for the table in dispatch.c */
+extern const struct api_row api__alter_configs;
 extern const struct api_row api__api_versions;
+extern const struct api_row api__create_partitions;
 extern const struct api_row api__create_topics;
 extern const struct api_row api__delete_groups;
 extern const struct api_row api__delete_topics;
@@ -105,9 +109,11 @@ extern const struct api_row api__describe_groups;
 extern const struct api_row api__fetch;
 extern const struct api_row api__find_coordinator;
 extern const struct api_row api__heartbeat;
+extern const struct api_row api__incremental_alter_configs;
 extern const struct api_row api__init_producer_id;
 extern const struct api_row api__join_group;
 extern const struct api_row api__leave_group;
+extern const struct api_row api__list_config_resources;
 extern const struct api_row api__list_groups;
 extern const struct api_row api__list_offsets;
 extern const struct api_row api__metadata;

@@ -26,9 +26,13 @@ static const struct api_row *const rows[API_KEY_COUNT] = {
     [API_DELETE_TOPICS] = &api__delete_topics,
     [API_INIT_PRODUCER_ID] = &api__init_producer_id,
     [API_DESCRIBE_CONFIGS] = &api__describe_configs,
+    [API_ALTER_CONFIGS] = &api__alter_configs,
+    [API_CREATE_PARTITIONS] = &api__create_partitions,
     [API_DELETE_GROUPS] = &api__delete_groups,
+    [API_INCREMENTAL_ALTER_CONFIGS] = &api__incremental_alter_configs,
     [API_OFFSET_DELETE] = &api__offset_delete,
     [API_DESCRIBE_CLUSTER] = &api__describe_cluster,
+    [API_LIST_CONFIG_RESOURCES] = &api__list_config_resources,
 };
 
 static_assert(API_KEY_COUNT <= COUNT_OF(((struct reactor *)0)->counters), "every key has its counters");

@@ -75,3 +75,21 @@ uint16_t broker__controller_port(const struct broker *broker)
     const struct broker_listener *found = controller_listener(&broker->options);
     return found ? broker->listener_ports[found - broker->options.listeners] : 0;
 }
+
+bool request__read_node_id(struct slice text, int32_t *ret_id)
+{
+    bool negative = text.size > 0 && text.data[0] == '-';
+    size_t at = negative || (text.size > 0 && text.data[0] == '+') ? 1 : 0;
+    int64_t value = 0;
+    if (at == text.size)
+        return false;
+    for (; at < text.size; at++) {
+        if (text.data[at] < '0' || text.data[at] > '9')
+            return false;
+        value = value * 10 + (text.data[at] - '0');
+        if (value > (int64_t)INT32_MAX + negative)
+            return false;
+    }
+    *ret_id = (int32_t)(negative ? -value : value);
+    return true;
+}
