@@ -117,13 +117,41 @@ static bool lost_the_end(const struct scan *scan, const struct log_open_options 
            options->flushed_offset >= 0 && scan->next_offset >= scan->promised && !log->config.cleanup_compact;
 }
 
+/* The first believed hole that has no batch behind it. */
+struct hole {
+    int segment; // the first behind it; -1: there is none
+    int64_t offset;
+};
+
+static void note_hole(const struct log *log, const struct scan *scan, int at, struct hole *hole)
+{
+    if (segment__size(log->segments[at - 1]) > 0)
+        hole->segment = -1;
+    if (hole->segment < 0 && log->segments[at]->base_offset > scan->next_offset)
+        *hole = (struct hole){at, scan->next_offset};
+}
+
+/* Empty segments behind a hole hold nothing: the log ends where the hole begins, and its offsets are given again. */
+static struct status drop_empty_tail(struct log *log, const struct log_open_options *options, struct scan *scan,
+                                     const struct hole *hole)
+{
+    bool is_above = hole->offset >= options->recovery_point && !log->config.cleanup_compact;
+    if (hole->segment < 0 || !is_above || segment__size(log__active(log)) > 0)
+        return STATUS_OK;
+    scan->next_offset = hole->offset;
+    return set_aside(log, hole->segment);
+}
+
 static struct status scan_segments(struct log *log, const struct log_open_options *options, struct scan *scan)
 {
+    struct hole hole = {.segment = -1};
     int first = segment_at(log, scan->next_offset);
     for (int i = 0; i < first; i++)
         atomic_store(&log->segments[i]->synced, true);
     for (int i = first; i < log->segment_count; i++) {
         bool was_cut = false;
+        if (i > first)
+            note_hole(log, scan, i, &hole);
         scan__enter(scan, log->segments[i]);
         TRY(scan__start(scan, i == first ? options->recovery_point : 0));
         if (i == first) {
@@ -142,14 +170,14 @@ static struct status scan_segments(struct log *log, const struct log_open_option
         if (was_cut || lost_the_end(scan, options, i))
             TRY(set_aside(log, i + 1));
     }
-    return STATUS_OK;
+    return drop_empty_tail(log, options, scan, &hole);
 }
 
 static struct status recover(struct log *log, const struct log_open_options *options)
 {
     struct scan scan CLEANUP(scan__free) = {.log = log};
     scan.promised = max_i64(options->flushed_offset, 0);
-    scan.rewrites = options->flushed_offset >= 0;
+    scan.rewrite_from = options->flushed_offset >= 0 ? options->flushed_offset : options->recovery_point;
     scan.next_offset = options->recovery_point;
     TRY(scan_segments(log, options, &scan));
     if (scan.next_offset < scan.promised) {

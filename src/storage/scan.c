@@ -37,12 +37,13 @@ static struct status next_batch(struct scan *scan, struct slice *ret_batch, bool
     return STATUS_OK;
 }
 
-/* After a failed sync the page cache may call bytes clean that the disk does not have. What is above the flushed mark is
- * written again, so that the sync at the end of recovery saves it whatever happened before.
+/* After a failed sync the page cache may call bytes clean that the disk does not have. What is above the flushed mark, or,
+ * where none is known, the recovery point, is written again, so that the sync at the end of recovery saves it whatever
+ * happened before.
  */
 static struct status rewrite(struct scan *scan, struct slice batch, int64_t base_offset)
 {
-    if (!scan->rewrites || base_offset + record_batch_last_delta(batch.data) < scan->promised)
+    if (base_offset + record_batch_last_delta(batch.data) < scan->rewrite_from)
         return STATUS_OK;
     return file__write_all(scan->segment->file, batch.data, batch.size, scan->window.position);
 }

@@ -9,7 +9,8 @@ struct scan {
     struct log_segment *segment;
     struct window window;                       // over the segment's file
     int64_t next_offset, replay_from, promised; // replay_from: producers know what is below
-    bool new_epoch, rewrites; // rewrites: the flushed mark is known, what is above it is written again
+    int64_t rewrite_from;                       // what is above is written again
+    bool new_epoch;
 };
 
 void scan__free(struct scan *scan);
