@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+/* sim/workload.h - what the simulated clients do. They live outside the broker, through all its crashes.
+ *
+ *   producers  to one partition each: acks 1 or all, plain (an unknown outcome is left alone) or idempotent (tried again
+ *              until it is acknowledged), with one or several batches on their way
+ *   consumers  read one partition, sometimes again from earlier
+ *   members    of one group: join, sync, beat, commit a number that grows, ask what is committed
+ *   admin      makes and deletes topics and asks what there is
+ *
+ * In the second phase they finish what they have begun, without new work, and end. A checker then reads all there is.
+ */
+#pragma once
+
+#include "io/sim.h"
+
+enum { WORKLOAD_PORT = 9092 };
+
+/* The first phase begins. `errors_may_come`: a disk fails, so requests may be refused with a storage error. */
+void workload_start(struct sim_world *world);
+void workload_errors_may_come(bool may_come);
+/* The second phase begins. */
+void workload_finish(void);
+/* One more client: reads everything from the start, and compares. */
+void workload_check(struct sim_world *world);
+uint64_t workload_acknowledged(void);
