@@ -20,7 +20,7 @@ pytestmark = pytest.mark.ottla
 ROUNDS = 25
 WRITES, SYNCS, SENDS = {"pwritev", "pwrite64", "pwritev2", "write"}, {"fdatasync", "fsync", "syncfs"}, {"sendmsg", "sendto", "write"}
 # 17 pwritev(9</data/t-0/00000000000000000000.log>, ...) = 80
-LINE = re.compile(r"^(?P<thread>\d+) +(?:<\.\.\. (?P<resumed>\w+) resumed>|(?P<call>\w+)\((?P<arguments>.*?)(?:(?P<unfinished><unfinished \.\.\.>)$|\) += ))")
+LINE = re.compile(r"^(?P<thread>\d+) +(?:<\.\.\. (?P<resumed>\w+) resumed>|(?P<call>\w+)\((?P<arguments>.*?)(?:(?P<unfinished><(?:unfinished|detached) \.\.\.>)$|\) += ))")
 
 
 def produce_request(topic, payload, acks):
