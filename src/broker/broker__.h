@@ -120,6 +120,7 @@ extern const struct api_row api__metadata;
 extern const struct api_row api__offset_commit;
 extern const struct api_row api__offset_delete;
 extern const struct api_row api__offset_fetch;
+extern const struct api_row api__offset_for_leader_epoch;
 extern const struct api_row api__produce;
 extern const struct api_row api__sync_group;
 

@@ -24,6 +24,7 @@ static const struct api_row *const rows[API_KEY_COUNT] = {
     [API_API_VERSIONS] = &api__api_versions,
     [API_CREATE_TOPICS] = &api__create_topics,
     [API_DELETE_TOPICS] = &api__delete_topics,
+    [API_OFFSET_FOR_LEADER_EPOCH] = &api__offset_for_leader_epoch,
     [API_INIT_PRODUCER_ID] = &api__init_producer_id,
     [API_DESCRIBE_CONFIGS] = &api__describe_configs,
     [API_ALTER_CONFIGS] = &api__alter_configs,
