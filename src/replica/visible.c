@@ -7,6 +7,8 @@
 #include "replica/replica__.h"
 #include "wire/gen/errors.h"
 
+enum { ANY_EPOCH = -1 }; // whoever asks does not say which it believes in; no other number is special, as in Kafka
+
 /* What this broker itself holds, as the durability mode counts it. */
 static int64_t own_end(const struct partition *p, const struct log *log)
 {
@@ -129,9 +131,9 @@ int16_t partition_check_epoch(const struct partition *p, int32_t leader_epoch)
     if (partition_is_retired(p))
         return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
     int32_t current = partition_leader_epoch(p);
-    if (leader_epoch >= 0 && leader_epoch < current)
+    if (leader_epoch != ANY_EPOCH && leader_epoch < current)
         return KAFKA_FENCED_LEADER_EPOCH;
-    if (leader_epoch >= 0 && leader_epoch > current)
+    if (leader_epoch != ANY_EPOCH && leader_epoch > current)
         return KAFKA_UNKNOWN_LEADER_EPOCH;
     if (!partition_is_leader(p))
         return KAFKA_NOT_LEADER_OR_FOLLOWER;

@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 
+enum { NO_EPOCH = -1 };
+
 static void path_of(const struct log *log, char ret_path[SEGMENT_PATH_BYTES])
 {
     snprintf(ret_path, SEGMENT_PATH_BYTES, "%s/leader-epoch-checkpoint", log->directory);
@@ -146,10 +148,10 @@ void log_epoch_end(const struct log *log, int32_t leader_epoch, int32_t *ret_epo
     while (above < log->epoch_count && log->epochs[above].epoch <= leader_epoch)
         above++;
     bool is_latest = above > 0 && above == log->epoch_count && log->epochs[above - 1].epoch == leader_epoch;
-    if (leader_epoch >= 0 && is_latest) {
+    if (leader_epoch != NO_EPOCH && is_latest) {
         *ret_epoch = leader_epoch;
         *ret_end_offset = log_end_offset(log);
-    } else if (leader_epoch >= 0 && above < log->epoch_count) {
+    } else if (leader_epoch != NO_EPOCH && above < log->epoch_count) {
         *ret_epoch =
             above > 0 ? log->epochs[above - 1].epoch : leader_epoch; // before all known ones: ends where they begin
         *ret_end_offset = log->epochs[above].start_offset;
