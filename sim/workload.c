@@ -13,7 +13,7 @@ void workload_start(struct sim_world *world)
     sim_client(world, "admin", workload__administrate, NULL);
     for (uintptr_t i = 0, count = 1 + workload_draw(WITNESS_PRODUCERS); i < count; i++)
         sim_client(world, "producer", workload__produce, (void *)i);
-    for (uintptr_t i = 0, count = 1 + workload_draw(2); i < count; i++)
+    for (uintptr_t i = 0, count = 2 + workload_draw(3); i < count; i++)
         sim_client(world, "consumer", workload__consume, (void *)i);
     for (uintptr_t i = 0, count = workload_draw(MEMBERS + 1); i < count; i++)
         sim_client(world, "member", workload__commit, (void *)i);
@@ -120,7 +120,7 @@ int64_t workload__fetch(struct link *link, int partition, int64_t *offset,
     const void *reply;
     fetch_request_init(&request);
     request.replica_id = -1;
-    request.max_wait_ms = (int32_t)workload_draw(500);
+    request.max_wait_ms = workload_draw(2) ? (int32_t)workload_draw(500) : 0;
     request.min_bytes = 1;
     request.max_bytes = 1 << 20;
     request.isolation_level = (int8_t)workload_draw(2);

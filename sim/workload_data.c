@@ -96,7 +96,8 @@ static void take_reply(struct producer *p)
         pending_pop(p);
         return;
     }
-    workload__is_later(&p->link, "a produce is refused", result->error_code); // the oldest one: nothing before it is unknown
+    workload__is_later(&p->link, "a produce is refused",
+                       result->error_code); // the oldest one: nothing before it is unknown
     start_over(p);
     workload__pause(300);
 }
@@ -196,7 +197,7 @@ void workload__consume(void *context)
             c.offset = (int64_t)workload_draw((uint64_t)c.offset + 1);
         workload__fetch(&c.link, c.partition, &c.offset, see, &c);
         if (workload_draw(3) == 0)
-            workload__pause(50);
+            workload__pause(5);
     }
     link_free(&c.link);
 }
