@@ -4,9 +4,10 @@
 
     demo.py [--mib 50] [--one-row] [--broker ottla|kafka] [--keep]
 
-Makes an event file, starts a broker, two consumers and the producer. When half of the rows are stored, a consumer is
-killed (kill -9) and so is the broker; both are started again. In the end the rows of both tables are counted: there
-must be as many as in the file. Everything lies in a new folder below .cache/demo, removed unless --keep is given.
+Makes an event file, starts a broker, two consumers and the producer. When half of what is to be stored is stored, a
+consumer is killed (kill -9) and so is the broker; both are started again. In the end the rows of both tables are
+counted: there must be as many as in the file. Everything lies in a new folder below .cache/demo, removed unless --keep
+is given.
 """
 import argparse
 import pathlib
@@ -73,13 +74,14 @@ class Demo:
             print(("\r" if sys.stdout.isatty() else "\n" if self.drawn else "") + text, end="", flush=True)
             self.drawn = text
 
-    def await_rows(self, least):
-        """Until both tables have so many rows; fails when nothing moves for minutes or a program has failed."""
+    def await_rows(self, count):
+        """Until so many rows are stored, both tables together; fails when nothing moves for minutes or a program has failed.
+        """
         before, since = None, time.monotonic()
         while True:
             counts = [self.stored(table) for table in TABLES]
             self.draw(counts)
-            if min(counts) >= least:
+            if sum(counts) >= count:
                 return
             if counts != before:
                 before, since = counts, time.monotonic()
@@ -111,9 +113,9 @@ class Demo:
         for table in TABLES:
             self.start_consumer(table)
         self.spawn("producer", self.file, *(["--one-row"] if self.options.one_row else []))
-        self.await_rows(self.rows // 2)
-        self.accident()
         self.await_rows(self.rows)
+        self.accident()
+        self.await_rows(2 * self.rows)
         if self.processes["producer"].wait(120) != 0:
             self.fail(f"producer failed: {(self.folder / 'producer.out').read_text()}")
         for table in TABLES:
