@@ -38,7 +38,7 @@ step_asan() {
 step_tsan() {
     configure build-tsan clang-14 -Db_sanitize=thread -Db_lundef=false &&
         ninja -C build-tsan --quiet -j "$jobs" &&
-        unit_tests build-tsan --suite base --suite io --suite storage --suite replica --suite broker --suite net \
+        unit_tests build-tsan --suite base --suite io --suite storage --suite meta --suite replica --suite broker --suite net \
             --suite http --suite main
 }
 
