@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the documents say of this tree is so: functions are where ARCHITECTURE.md puts them, links and commands exist."""
+"""What the documents say of this tree is so: functions are where ARCHITECTURE.md puts them, links and commands exist, the
+requests of ROADMAP.md are served, the first message of README.md arrives.
+"""
 import pathlib
 import re
+import struct
 import subprocess
+import sys
 
 import pytest
+
+from harness import raw
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(p for p in ROOT.rglob("*.md") if not any(part.startswith((".", "build")) for part in
@@ -38,3 +44,26 @@ def test_commands_in_the_documents_are_targets_of_the_makefile():
     for document in DOCUMENTS:
         for name in re.findall(r"(?:^    |`)make ([a-z-]+)", document.read_text(), re.MULTILINE):
             assert name in targets, f"{document}: make {name}"
+
+
+@pytest.mark.ottla
+def test_the_roadmap_lists_the_requests_that_are_served(broker):
+    rows = re.findall(r"^\| (\d+) \| (\w+) \| (\d+) to (\d+) \|$", (ROOT / "ROADMAP.md").read_text(), re.MULTILINE)
+    with raw.connect(broker.address) as sock:
+        answer = raw.ask(sock, raw.header(18, 0))
+    (count,) = struct.unpack_from(">i", answer, 6)
+    served = list(struct.iter_unpack(">hhh", answer[10:10 + 6 * count]))
+    assert [(int(key), int(first), int(last)) for key, _, first, last in rows] == sorted(served)
+    for key, name, _, _ in rows:
+        assert any(f"api {key} {name}" in p.read_text() for p in (ROOT / "schema/protocol").glob("[0-9]*.txt")), name
+
+
+def test_the_first_messages_of_the_readme_arrive(broker):
+    text = (ROOT / "README.md").read_text().replace("127.0.0.1:9092", broker.address)
+    block = text.split("## A first message")[1]
+    commands = "\n".join(re.findall(r"^    (.*kcat.*)$", block.split("```")[0], re.MULTILINE))
+    told = subprocess.run(["sh", "-ec", commands], stdout=subprocess.PIPE, text=True, timeout=60, check=True).stdout
+    assert told == "hello, Ottla\n"
+    program = re.search(r"```python\n(.*?)```", block, re.DOTALL).group(1)
+    told = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, timeout=60, check=True).stdout
+    assert told == "0 b'hello, Ottla'\n1 b'hello from Python'\n"
