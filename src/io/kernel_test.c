@@ -102,7 +102,7 @@ static void two_threads_wake_each_other_again_and_again(void **state)
 {
     struct io_loop *here = io_loop_create(), *there = io_loop_create();
     struct pair pair = {.mine = there, .other = here};
-    struct io_mail mail = {0};
+    struct io_mail mail = {.kind = 0};
     struct io_thread *thread = io_thread_start("answers", answer_each, &pair);
     for (int i = 0; i < LETTERS; i++) {
         assert_true(io_loop_send(there, &mail));

@@ -79,10 +79,17 @@ struct random *sim_random(struct sim_world *world);
 uint64_t sim_steps(const struct sim_world *world);
 /* Of every step so far: equal seeds give equal traces. */
 uint64_t sim_trace(const struct sim_world *world);
+/* Hears of every step of the broker's threads: the thread's name and the call's. NULL: nobody does. */
+void sim_watch_steps(struct sim_world *world, void (*step)(void *context, const char *thread, const char *where),
+                     void *context);
+/* Of the coroutine that runs; "harness" between runs. */
+const char *sim_thread_name(void);
 /* Who waits for what, on stderr. */
 void sim_report(const struct sim_world *world);
 
 /* Flips one bit, durable and volatile. False when there is no such byte. */
 bool sim_disk_flip(struct sim_world *world, const char *path, int64_t position, int bit);
-/* Bytes of live broker allocations: what a crash would free. */
+/* Live allocations of the broker: what a crash would free. */
 size_t sim_broker_allocations(const struct sim_world *world);
+/* How many there ever were. */
+uint64_t sim_broker_allocations_made(const struct sim_world *world);

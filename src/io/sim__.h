@@ -64,6 +64,9 @@ struct sim_world {
     /* Memory of the broker process, by address. */
     void **owned;
     size_t owned_count, owned_used, owned_capacity;
+    uint64_t owned_ever;
+    void (*step)(void *context, const char *thread, const char *where); // NULL: nobody wants to know
+    void *step_context;
     int untracked; // > 0: allocations belong to the simulator
 };
 

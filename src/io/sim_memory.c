@@ -48,6 +48,7 @@ static void allocated(void *p)
     if ((world->owned_used + 1) * 2 > world->owned_capacity)
         grow(world);
     insert(world, p);
+    world->owned_ever++;
 }
 
 static void freed(void *p)
@@ -94,6 +95,11 @@ void sim__memory_end(struct sim_world *world)
 size_t sim_broker_allocations(const struct sim_world *world)
 {
     return world->owned_count;
+}
+
+uint64_t sim_broker_allocations_made(const struct sim_world *world)
+{
+    return world->owned_ever;
 }
 
 static void track(int by)

@@ -148,6 +148,8 @@ void sim__step(const char *where)
         trace(world, (uint8_t)*at);
     trace(world, (uint64_t)world->now_ns);
     world->current->where = where;
+    if (world->step && world->current->is_broker)
+        world->step(world->step_context, world->current->name, where);
     if (crash_is_due(world) || sim__one_in(world->switch_one_in))
         back_to_scheduler(world->current);
 }
@@ -350,6 +352,18 @@ struct random *sim_random(struct sim_world *world)
 uint64_t sim_steps(const struct sim_world *world)
 {
     return world->steps;
+}
+
+void sim_watch_steps(struct sim_world *world, void (*step)(void *context, const char *thread, const char *where),
+                     void *context)
+{
+    world->step = step;
+    world->step_context = context;
+}
+
+const char *sim_thread_name(void)
+{
+    return sim__world && sim__world->current ? sim__world->current->name : "harness";
 }
 
 uint64_t sim_trace(const struct sim_world *world)
