@@ -11,7 +11,9 @@
 #include "io/io.h"
 
 #include <fcntl.h>
+#include <spawn.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 struct story {
@@ -19,15 +21,28 @@ struct story {
     int out, err; // the process's own
 };
 
-static void run(const char *format, ...) PRINTF_LIKE(1, 2);
-static void run(const char *format, ...)
+/* Runs a program and waits for it to end well. */
+static void run(const char *const *argv)
 {
-    char command[1024];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(command, sizeof command, format, args);
-    va_end(args);
-    assert_int_equal(system(command), 0);
+    pid_t pid;
+    int status = -1;
+    assert_int_equal(posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)(uintptr_t)argv, environ), 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+#define RUN(...) run((const char *const[]){__VA_ARGS__, NULL})
+
+static void unpack(const struct story *story, const char *archive)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/test/kafka/datadirs/%s", getenv("OTTLA_SOURCE_ROOT"), archive);
+    RUN("tar", "xzf", path, "-C", story->directory);
+}
+
+static const char *path_in(const struct story *story, const char *name, char ret_path[160])
+{
+    snprintf(ret_path, 160, "%s/%s", story->directory, name);
+    return ret_path;
 }
 
 /* What dump and verify print goes into a file, so that it can be looked at. */
@@ -36,7 +51,7 @@ static int begin(void **state)
     struct story *story = mem_zalloc(sizeof *story);
     snprintf(story->directory, sizeof story->directory, "/tmp/ottla-dump-XXXXXX");
     assert_non_null(mkdtemp(story->directory));
-    run("tar xzf %s/test/kafka/datadirs/clean.tar.gz -C %s", getenv("OTTLA_SOURCE_ROOT"), story->directory);
+    unpack(story, "clean.tar.gz");
     *state = story;
     return 0;
 }
@@ -44,7 +59,7 @@ static int begin(void **state)
 static int clean(void **state)
 {
     struct story *story = *state;
-    run("rm -rf %s", story->directory);
+    RUN("rm", "-rf", story->directory);
     mem_free(story);
     return 0;
 }
@@ -110,12 +125,13 @@ static int lines_with(const struct story *story, const char *text)
 static void kafkas_directories_are_sound(void **state)
 {
     struct story *story = *state;
+    char path[160];
     if (verify(story) != 0) {
-        run("cat %s/out", story->directory);
+        RUN("cat", path_in(story, "out", path));
         fail_msg("there were findings");
     }
-    run("rm -rf %s/data && tar xzf %s/test/kafka/datadirs/killed.tar.gz -C %s", story->directory,
-        getenv("OTTLA_SOURCE_ROOT"), story->directory);
+    RUN("rm", "-rf", path_in(story, "data", path));
+    unpack(story, "killed.tar.gz");
     assert_int_equal(verify(story), 0);
 }
 
@@ -156,10 +172,11 @@ static void a_turned_byte_is_found(void **state)
     assert_int_equal(verify(story), 0);
 }
 
-static void a_directory_in_use_is_refused(void **state)
+static void what_is_no_data_directory_is_refused(void **state)
 {
     struct story *story = *state;
-    run("rm %s/data/meta.properties", story->directory);
+    char path[160];
+    RUN("rm", path_in(story, "data/meta.properties", path));
     assert_int_equal(verify(story), EXIT_WRONG);
 }
 
@@ -191,7 +208,8 @@ static void records_are_shown_decoded(void **state)
 static void what_is_not_known_is_said(void **state)
 {
     struct story *story = *state;
-    run("echo x > %s/data/notes", story->directory);
+    char path[160];
+    RUN("touch", path_in(story, "data/notes", path));
     assert_int_equal(dump(story, "notes", false), EXIT_FAILED);
     assert_int_equal(dump(story, "nothing-0/00000000000000000000.log", false), EXIT_FAILED);
 }
@@ -201,7 +219,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(kafkas_directories_are_sound, begin, clean),
         cmocka_unit_test_setup_teardown(a_turned_byte_is_found, begin, clean),
-        cmocka_unit_test_setup_teardown(a_directory_in_use_is_refused, begin, clean),
+        cmocka_unit_test_setup_teardown(what_is_no_data_directory_is_refused, begin, clean),
         cmocka_unit_test_setup_teardown(records_are_shown_decoded, begin, clean),
         cmocka_unit_test_setup_teardown(what_is_not_known_is_said, begin, clean),
     };

@@ -92,7 +92,7 @@ static struct status pack(const uint8_t *head, struct slice records, enum record
 {
     out->size = 0;
     buffer_append(out, head, RECORD_BATCH_HEAD_BYTES);
-    TRY(deflate_all(codec, level, records, out));
+    TRY(record__deflate_all(codec, level, records, out));
     uint8_t *h = out->data;
     int attributes = (record_batch_attributes(h) & ~RECORD_ATTRIBUTE_CODEC) | (int)codec;
     record__put_be(h + RECORD_BATCH_ATTRIBUTES_AT, (uint16_t)attributes, 2);

@@ -84,8 +84,8 @@ static void snappy_begin(struct inflate *s)
     s->in.size -= XERIAL_HEAD_BYTES;
 }
 
-void inflate_begin(struct inflate *s, struct record_scratch *scratch, enum record_codec codec, struct slice compressed,
-                   uint64_t out_max)
+void record__inflate_begin(struct inflate *s, struct record_scratch *scratch, enum record_codec codec,
+                           struct slice compressed, uint64_t out_max)
 {
     *s = (struct inflate){.scratch = scratch, .codec = codec, .in = compressed, .out_max = out_max};
     bool ok = true;
@@ -178,7 +178,7 @@ static bool snappy_refill(struct inflate *s, size_t *ret_size)
     return snappy_uncompress((const char *)block.data, block.size, (char *)out->data, ret_size) == SNAPPY_OK;
 }
 
-bool inflate_refill(struct inflate *s)
+bool record__inflate_refill(struct inflate *s)
 {
     if (s->codec == RECORD_NONE && !s->finished && !s->failed) {
         s->at = s->in.data;
@@ -257,7 +257,7 @@ static struct status zstd_all(int level, struct slice in, struct buffer *out)
     return STATUS_OK;
 }
 
-struct status deflate_all(enum record_codec codec, int level, struct slice in, struct buffer *out)
+struct status record__deflate_all(enum record_codec codec, int level, struct slice in, struct buffer *out)
 {
     switch (codec) {
     case RECORD_NONE:

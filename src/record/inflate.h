@@ -22,14 +22,14 @@ struct inflate {
     bool failed, snappy_framed, finished;
 };
 
-void inflate_begin(struct inflate *s, struct record_scratch *scratch, enum record_codec codec, struct slice compressed,
-                   uint64_t out_max);
+void record__inflate_begin(struct inflate *s, struct record_scratch *scratch, enum record_codec codec,
+                           struct slice compressed, uint64_t out_max);
 /* More bytes at [at, end), which was used up; false at the end or on a fault. */
-bool inflate_refill(struct inflate *s);
+bool record__inflate_refill(struct inflate *s);
 /* Timestamp type and max timestamp, with the CRC over the whole batch. */
 void record__set_timestamp(uint8_t *b, size_t size, bool append_time, int64_t max_timestamp_ms);
 /* compress `in` into `out` as producers do. */
-MUST_USE struct status deflate_all(enum record_codec codec, int level, struct slice in, struct buffer *out);
+MUST_USE struct status record__deflate_all(enum record_codec codec, int level, struct slice in, struct buffer *out);
 
 /* ---- build.c */
 void record__put_be(uint8_t *p, uint64_t value, int size);

@@ -7,8 +7,8 @@ static bool inflate_all(enum record_codec codec, struct slice packed, uint64_t m
 {
     struct record_scratch *scratch = record_scratch_create();
     struct inflate stream;
-    inflate_begin(&stream, scratch, codec, packed, max);
-    while (inflate_refill(&stream))
+    record__inflate_begin(&stream, scratch, codec, packed, max);
+    while (record__inflate_refill(&stream))
         buffer_append(out, stream.at, (size_t)(stream.end - stream.at));
     bool ok = !stream.failed;
     record_scratch_free(scratch);
@@ -25,7 +25,7 @@ static void much_comes_out_as_it_went_in(void **state)
         bytes[i] = (uint8_t)(random_below(&random, 4) * 60);
     for (size_t i = 0; i < COUNT_OF(ALL_CODECS); i++) {
         struct buffer packed = {0}, out = {0};
-        assert_ok(deflate_all(ALL_CODECS[i], 1, slice_of(bytes, SIZE), &packed));
+        assert_ok(record__deflate_all(ALL_CODECS[i], 1, slice_of(bytes, SIZE), &packed));
         assert_true(inflate_all(ALL_CODECS[i], slice_of_buffer(&packed), SIZE, &out));
         assert_true(slice_equal(slice_of_buffer(&out), slice_of(bytes, SIZE)));
         buffer_free(&packed);
@@ -56,9 +56,9 @@ static void a_scratch_keeps_one_window_however_much_comes_through(void **state)
             struct buffer packed = bomb_of(ALL_CODECS[i], ZEROS);
             uint64_t made = mem_alloc_count();
             struct inflate stream;
-            inflate_begin(&stream, scratch, ALL_CODECS[i], slice_of_buffer(&packed), ZEROS);
+            record__inflate_begin(&stream, scratch, ALL_CODECS[i], slice_of_buffer(&packed), ZEROS);
             size_t size = 0;
-            while (inflate_refill(&stream)) {
+            while (record__inflate_refill(&stream)) {
                 if (ALL_CODECS[i] != RECORD_SNAPPY) // snappy has no stream: a block is its unit
                     assert_true(stream.end - stream.at <= WINDOW_BYTES);
                 size += (size_t)(stream.end - stream.at);
@@ -80,7 +80,7 @@ static void cut_bytes_end_the_stream(void **state)
         buffer_printf(&plain, "line %d of a text; ", i * i);
     for (size_t i = 1; i < COUNT_OF(ALL_CODECS); i++) {
         struct buffer packed = {0};
-        assert_ok(deflate_all(ALL_CODECS[i], 1, slice_of_buffer(&plain), &packed));
+        assert_ok(record__deflate_all(ALL_CODECS[i], 1, slice_of_buffer(&plain), &packed));
         for (size_t size = 1; size < packed.size; size++) {
             struct buffer out = {0};
             bool ok = inflate_all(ALL_CODECS[i], slice_of(packed.data, size), 1 << 20, &out);
@@ -98,8 +98,8 @@ static void a_snappy_block_that_claims_the_impossible_takes_no_memory(void **sta
     static const uint8_t claim[] = {0x80, 0x80, 0x80, 0x3c, 0xff, 0xff, 0xff}; // 120 MiB from seven bytes
     struct record_scratch *scratch = record_scratch_create();
     struct inflate stream;
-    inflate_begin(&stream, scratch, RECORD_SNAPPY, slice_of(claim, sizeof claim), 1 << 30);
-    assert_false(inflate_refill(&stream));
+    record__inflate_begin(&stream, scratch, RECORD_SNAPPY, slice_of(claim, sizeof claim), 1 << 30);
+    assert_false(record__inflate_refill(&stream));
     assert_true(stream.failed);
     assert_true(scratch->block.capacity < 1 << 20);
     record_scratch_free(scratch);

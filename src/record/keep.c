@@ -100,7 +100,7 @@ struct status record_batch_keep(struct slice batch, const bool *keep, int64_t de
     } else {
         attributes = (int16_t)(horizon_ms >= 0 ? attributes | RECORD_ATTRIBUTE_DELETE_HORIZON : attributes);
         enum record_codec codec = (enum record_codec)(attributes & RECORD_ATTRIBUTE_CODEC);
-        TRY(deflate_all(codec, level_of(codec), slice_of(kept.records.data, kept.records.size), ret_batch));
+        TRY(record__deflate_all(codec, level_of(codec), slice_of(kept.records.data, kept.records.size), ret_batch));
     }
     head_patch(ret_batch->data, ret_batch->size, attributes, &kept);
     return STATUS_OK;

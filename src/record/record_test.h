@@ -79,7 +79,7 @@ static inline struct buffer bomb_of(enum record_codec codec, size_t zeros)
 {
     struct buffer packed = {0};
     uint8_t *bytes = mem_zalloc(zeros);
-    assert_ok(deflate_all(codec, codec == RECORD_GZIP ? 9 : 3, slice_of(bytes, zeros), &packed));
+    assert_ok(record__deflate_all(codec, codec == RECORD_GZIP ? 9 : 3, slice_of(bytes, zeros), &packed));
     mem_free(bytes);
     return packed;
 }

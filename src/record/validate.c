@@ -73,7 +73,7 @@ struct cursor {
 
 static uint8_t take_byte(struct cursor *c)
 {
-    if (c->stream.at == c->stream.end && !inflate_refill(&c->stream)) {
+    if (c->stream.at == c->stream.end && !record__inflate_refill(&c->stream)) {
         c->failed = true;
         return 0;
     }
@@ -84,7 +84,7 @@ static uint8_t take_byte(struct cursor *c)
 static void skip(struct cursor *c, int64_t size)
 {
     while (size > 0 && !c->failed) {
-        if (c->stream.at == c->stream.end && !inflate_refill(&c->stream)) {
+        if (c->stream.at == c->stream.end && !record__inflate_refill(&c->stream)) {
             c->failed = true;
             return;
         }
@@ -185,7 +185,7 @@ static int16_t check_records(struct slice batch, const struct record_rules *rule
 {
     struct cursor cursor = {0};
     struct slice body = slice_of(batch.data + RECORD_BATCH_HEAD_BYTES, batch.size - RECORD_BATCH_HEAD_BYTES);
-    inflate_begin(&cursor.stream, scratch, (enum record_codec)facts->codec, body, EXPANDED_MAX_BYTES);
+    record__inflate_begin(&cursor.stream, scratch, (enum record_codec)facts->codec, body, EXPANDED_MAX_BYTES);
     int64_t base_ms = record_batch_base_timestamp(batch.data), max_ms = NO_TIMESTAMP;
     int32_t max_delta = 0;
     for (int32_t i = 0; i < facts->count; i++) {
@@ -202,7 +202,7 @@ static int16_t check_records(struct slice batch, const struct record_rules *rule
             max_delta = i;
         }
     }
-    if (cursor.stream.at != cursor.stream.end || inflate_refill(&cursor.stream) || cursor.stream.failed)
+    if (cursor.stream.at != cursor.stream.end || record__inflate_refill(&cursor.stream) || cursor.stream.failed)
         return refuse(fault, KAFKA_INVALID_RECORD, NULL);
     facts->max_timestamp_ms = max_ms;
     facts->max_timestamp_delta = max_delta;

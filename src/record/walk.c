@@ -13,9 +13,9 @@ static void inflate_whole(struct record_walk *walk, enum record_codec codec, str
     struct record_scratch *scratch = record_scratch_create();
     struct inflate stream;
     buffer_reserve(&walk->inflated, 1); // bounds that are no null pointers, however little comes out
-    inflate_begin(&stream, scratch, codec, body, RECORD_INFLATED_MAX_BYTES);
+    record__inflate_begin(&stream, scratch, codec, body, RECORD_INFLATED_MAX_BYTES);
     buffer_reserve(&walk->inflated, 1); // so that nothing has a place, too
-    while (inflate_refill(&stream))
+    while (record__inflate_refill(&stream))
         buffer_append(&walk->inflated, stream.at, (size_t)(stream.end - stream.at));
     walk->failed = stream.failed;
     record_scratch_free(scratch);
