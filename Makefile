@@ -53,7 +53,7 @@ check-all: deps-test  ## check, both compilers, sanitizers, clang-tidy, short fu
 long: deps-test build-dev  ## hours: simulator, fuzz drivers and kill loop in their long forms
 	@JOBS=$(JOBS) tools/long.sh
 
-bench: build  ## figures beside Apache Kafka's in a few minutes; make bench ARGS=full takes hours
+bench: deps-test build-dev  ## figures beside Apache Kafka's in a few minutes; make bench ARGS=full takes hours
 	@bench/run.sh $(or $(ARGS),short)
 
 demo: build venv  ## the event log example: 50 MiB of events, two consumers, kills half way
