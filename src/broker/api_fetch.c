@@ -227,7 +227,8 @@ static void part_read_aborted(struct request *request, struct fetch_part *part)
 static void part_read(struct request *request, struct fetch_part *part, uint32_t size_left, bool at_least_one)
 {
     struct fetch_work *work = request->work;
-    int16_t error = partition_check_epoch(part->partition, part->leader_epoch);
+    /* Unlike in other requests, any negative epoch means none. */
+    int16_t error = partition_check_epoch(part->partition, (int32_t)max_i64(-1, part->leader_epoch));
     if (error != KAFKA_NONE) {
         part_fail(part, error);
         return;
