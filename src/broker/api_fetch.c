@@ -163,9 +163,10 @@ static void part_resolve(struct request *request, struct fetch_part *part, bool 
     const struct meta_topic *topic =
         by_id ? meta_topic_by_id(image, part->topic_id) : meta_topic_by_name(image, part->name);
     part->high_watermark = part->last_stable_offset = part->start_offset = -1;
-    part->aborted_count = -1;
+    part->aborted_count = 0; // an empty list where there is no partition, null where it is not asked for
     part->diverging_epoch = -1;
     part->diverging_end_offset = -1;
+    part->leader_epoch = part->leader_epoch < 0 ? -1 : part->leader_epoch; // here any negative number is none
     if (!topic) {
         part->error = by_id ? KAFKA_UNKNOWN_TOPIC_ID : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
         return;
@@ -181,6 +182,7 @@ static void part_resolve(struct request *request, struct fetch_part *part, bool 
         return;
     }
     part->partition = use->partition;
+    part->aborted_count = -1;
     partition_ref(part->partition);
 }
 
@@ -224,7 +226,8 @@ static void part_read_aborted(struct request *request, struct fetch_part *part)
         part_fail(part, KAFKA_KAFKA_STORAGE_ERROR);
 }
 
-static void part_read(struct request *request, struct fetch_part *part, uint32_t size_left, bool at_least_one)
+/* A limit below zero is an error of Kafka's own, told as such. */
+static void part_read(struct request *request, struct fetch_part *part, int64_t size_left, bool at_least_one)
 {
     struct fetch_work *work = request->work;
     /* Unlike in other requests, any negative epoch means none. */
@@ -239,8 +242,10 @@ static void part_read(struct request *request, struct fetch_part *part, uint32_t
     part->start_offset = partition_start_offset(part->partition);
     if (part_diverges(part))
         return;
-    uint32_t size_max = (uint32_t)min_i64(max_i64(0, part->size_max), size_left);
-    error = partition_read(part->partition, work->as, part->offset, size_max, at_least_one, &part->slice);
+    int64_t size_max = min_i64(part->size_max, size_left);
+    error = size_max < 0 ? KAFKA_UNKNOWN_SERVER_ERROR
+                         : partition_read(part->partition, work->as, part->offset, (uint32_t)size_max, at_least_one,
+                                          &part->slice);
     if (error != KAFKA_NONE)
         part_fail(part, error);
     else if (work->as == READ_AS_COMMITTED)
@@ -257,8 +262,8 @@ static void release_slices(struct fetch_work *work)
 static bool read_all(struct request *request)
 {
     struct fetch_work *work = request->work;
-    uint32_t left = (uint32_t)work->size_max;
-    uint64_t total = 0;
+    int64_t left = work->size_max;
+    int64_t total = 0;
     bool at_least_one = true, anything_to_tell = false;
     for (int i = 0; i < work->count; i++) {
         struct fetch_part *part = &work->parts[i];
@@ -266,11 +271,12 @@ static bool read_all(struct request *request)
             part_read(request, part, left, at_least_one);
         uint32_t size = part->slice.size_bytes;
         at_least_one &= size == 0;
-        left -= (uint32_t)min_i64(left, size);
+        if (part->partition)
+            left = max_i64(0, left - size);
         total += size;
         anything_to_tell |= part->error != KAFKA_NONE || part->diverging_epoch >= 0;
     }
-    return anything_to_tell || total >= (uint64_t)work->size_min;
+    return anything_to_tell || total >= work->size_min;
 }
 
 /* ---- the reply */
@@ -476,6 +482,34 @@ static void finish_with_error(struct request *request, int16_t error)
     request_reply_end(request);
 }
 
+/* A request that makes no sense: the error is told of each partition, from version 13 on of the whole alone. */
+static void finish_senseless(struct request *request)
+{
+    const struct fetch_request *body = request->body;
+    struct fetch_response response;
+    fetch_response_init(&response);
+    response.error_code = KAFKA_UNKNOWN_SERVER_ERROR;
+    response.session_id = body->session_id;
+    int32_t topics = request->api_version < 13 ? body->topics_count : 0;
+    response.responses = arena_array(&request->arena, (size_t)topics, sizeof *response.responses);
+    for (int32_t t = 0; response.responses && t < topics; t++, response.responses_count++) {
+        const struct fetch_request_fetch_topic *topic = &body->topics[t];
+        struct fetch_response_fetchable_topic_response *answer = &response.responses[t];
+        fetch_response_fetchable_topic_response_init(answer);
+        answer->topic = topic->topic;
+        answer->partitions = arena_array(&request->arena, (size_t)topic->partitions_count, sizeof *answer->partitions);
+        for (int32_t i = 0; answer->partitions && i < topic->partitions_count; i++, answer->partitions_count++) {
+            struct fetch_response_partition_data *part = &answer->partitions[i];
+            fetch_response_partition_data_init(part);
+            part->partition_index = topic->partitions[i].partition;
+            part->error_code = KAFKA_UNKNOWN_SERVER_ERROR;
+            part->high_watermark = -1;
+            part->records = slice_str("");
+        }
+    }
+    request__reply(request, &response);
+}
+
 /* ---- warming: the pool reads what may not be in the page cache, so that sendfile does not wait for the disk */
 static void warm_slice(struct fetch_work *work, const struct log_slice *slice, uint8_t *buffer)
 {
@@ -582,6 +616,10 @@ static enum read_as read_as(const struct request *request)
 static void fetch_start(struct request *request)
 {
     const struct fetch_request *body = request->body;
+    if (body->isolation_level != 0 && body->isolation_level != 1) {
+        finish_senseless(request);
+        return;
+    }
     struct fetch_work *work = arena_zalloc(&request->arena, sizeof *work);
     if (!work) {
         request_refuse(request, "it needs more memory than one request may have");
@@ -590,7 +628,7 @@ static void fetch_start(struct request *request)
     request->work = work;
     work->uses_topic_ids = request->api_version >= 13;
     work->as = read_as(request);
-    work->size_max = (int32_t)max_i64(0, min_i64(body->max_bytes, request->home->broker->options.fetch_size_max));
+    work->size_max = (int32_t)min_i64(body->max_bytes, request->home->broker->options.fetch_size_max);
     work->size_min = (int32_t)min_i64(body->min_bytes, work->size_max);
     int16_t error = session_open(request, work);
     if (error != KAFKA_NONE) {

@@ -4,6 +4,7 @@
 Kafka's answers lie in recorded/, one file a story. `--broker kafka` tells the stories to a live Kafka and so shows that the
 recordings are current; with `--record` it writes them anew.
 """
+import base64
 import json
 import pathlib
 
@@ -26,6 +27,20 @@ def told_to(kind, tmp_path_factory):
         running.close()
 
 
+def whole_batches(value):
+    """Without the beginning of a batch that a limit has cut: Kafka sends it, clients drop it, Ottla sends none."""
+    data = base64.b64decode(value.removeprefix("b64:"))
+    end = 0
+    while len(data) - end >= 12 and end + 12 + int.from_bytes(data[end + 8:end + 12], "big") <= len(data):
+        end += 12 + int.from_bytes(data[end + 8:end + 12], "big")
+    return data[:end]
+
+
+def same_records(wanted, got, where):
+    texts = isinstance(wanted, str) and isinstance(got, str) and wanted.startswith("b64:") and got.startswith("b64:")
+    return texts and where.endswith(".records") and whole_batches(wanted) == whole_batches(got)
+
+
 def differences(wanted, got, where=""):
     if isinstance(wanted, dict) and isinstance(got, dict):
         for key in list(wanted) + [k for k in got if k not in wanted]:
@@ -33,7 +48,7 @@ def differences(wanted, got, where=""):
     elif isinstance(wanted, list) and isinstance(got, list) and len(wanted) == len(got):
         for n, pair in enumerate(zip(wanted, got)):
             yield from differences(*pair, f"{where}[{n}]")
-    elif wanted != got:
+    elif wanted != got and not same_records(wanted, got, where):
         yield f"{where}: Kafka {json.dumps(wanted)}, here {json.dumps(got)}"
 
 
