@@ -286,16 +286,20 @@ static void answer(struct request *request)
     request_reply_end(request);
 }
 
-/* Kafka's answer to a request that makes no sense: no brokers, and the error at each topic. */
+/* Kafka's answer to a request that makes no sense: no brokers, and the error at each topic. One without name and id it does
+ * not foresee from version 12 on, and says so.
+ */
 static void answer_invalid(struct request *request)
 {
     const struct metadata_request *body = request->body;
+    int16_t error = request->api_version < 12 ? KAFKA_INVALID_REQUEST : KAFKA_UNKNOWN_SERVER_ERROR;
     struct metadata_response response;
     metadata_response_init(&response);
+    response.error_code = error;
     response.topics = arena_array(&request->arena, (size_t)body->topics_count, sizeof *response.topics);
     for (int32_t i = 0; response.topics && i < body->topics_count; i++) {
         metadata_response_metadata_response_topic_init(&response.topics[i]);
-        response.topics[i].error_code = KAFKA_INVALID_REQUEST;
+        response.topics[i].error_code = error;
         response.topics[i].name = slice_is_null(body->topics[i].name) ? slice_str("") : body->topics[i].name;
         response.topics[i].topic_id = body->topics[i].topic_id;
         response.topics_count = i + 1;
