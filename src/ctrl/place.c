@@ -154,14 +154,14 @@ struct ctrl__placer *ctrl__placer_create(const struct meta_image *image, int32_t
     if (!brokers_add(placer, image))
         return NULL;
     if (placer->unfenced_count == 0) {
-        *ret_message = slice_str("All brokers are currently fenced.");
+        *ret_message = slice_str("All brokers are currently fenced, or have all their log directories cordoned.");
         return NULL;
     }
     if (replicas > placer->broker_count) {
         *ret_message =
             arena_printf(arena,
                          "The target replication factor of %d cannot be reached because only %d broker(s) are "
-                         "registered.",
+                         "registered or some brokers have all their log directories cordoned.",
                          (int)replicas, (int)placer->broker_count);
         return NULL;
     }

@@ -50,7 +50,7 @@ static const struct {
      "Replication factor must be larger than 0, or -1 to use the default value."},
     {"t", 1, 3, NULL, 0, NULL, NULL, KAFKA_INVALID_REPLICATION_FACTOR,
      "Unable to replicate the partition 3 time(s): The target replication factor of 3 cannot be reached because only 2 "
-     "broker(s) are registered."},
+     "broker(s) are registered or some brokers have all their log directories cordoned."},
     {"t", 10001, 1, NULL, 0, NULL, NULL, KAFKA_POLICY_VIOLATION, "Excessively large number of partitions per request."},
     {"t", -1, 1, GAP, 2, NULL, NULL, KAFKA_INVALID_REQUEST,
      "A manual partition assignment was specified, but replication factor was not set to -1."},
@@ -111,7 +111,8 @@ static void without_a_live_broker_there_is_no_topic(void **state)
     struct ctrl_new_topic topic = {.name = slice_str("t"), .partitions = 1, .replication_factor = 1};
     struct ctrl_new_topic_result result = story_try_topic(story, &topic);
     assert_result(&result.result, KAFKA_INVALID_REPLICATION_FACTOR,
-                  "Unable to replicate the partition 1 time(s): All brokers are currently fenced.");
+                  "Unable to replicate the partition 1 time(s): All brokers are currently fenced, or have all their "
+                  "log directories cordoned.");
 }
 
 static void a_topic_is_its_record_its_settings_and_its_partitions(void **state)
@@ -304,7 +305,8 @@ static void more_partitions_are_refused_in_kafkas_words(void **state)
     assert_result(&result, KAFKA_POLICY_VIOLATION, "Unable to perform excessively large batch operation.");
     assert_ok(ctrl_shutdown_broker(story->ctrl, 1, STORY_MS));
     result = grow(story, "t", 3, NULL, 0);
-    assert_result(&result, KAFKA_INVALID_REPLICATION_FACTOR, "All brokers are currently fenced.");
+    assert_result(&result, KAFKA_INVALID_REPLICATION_FACTOR,
+                  "All brokers are currently fenced, or have all their log directories cordoned.");
     struct ctrl_more_partitions twice[] = {{slice_str("t"), 3, NULL, 0}, {slice_str("t"), 4, NULL, 0}};
     struct ctrl_result results[2];
     assert_ok(ctrl_create_partitions(story->ctrl, twice, 2, false, &story->arena, STORY_MS, results));
