@@ -20,7 +20,8 @@ driver waits (at most 15 s) until other processes use less than 10 % of a core a
 don't match) is a failure, is listed as such and makes the exit status 1.  A JVM broker gets 50 s of warm-up and the
 first run of each case on top (--warm-up shortens the 50 s).
 
-Output: a markdown table on stdout, one JSON line per run in --out (default DIR/runs.jsonl), appended; report.py lays
+Output: a markdown table on stdout, one JSON line per run in --out (default DIR/runs.jsonl, or
+.cache/bench/runs.jsonl without --work), appended; report.py lays
 those lines beside the bars. Environment: OTTLA (default build/ottla), KAFKA_REF_CACHE (see test/kafka/kafka-env.sh),
 BENCH_BUILD (where kload, floor and limits are built; default .cache/bench), CC."""
 
@@ -670,7 +671,7 @@ def main():
     own_work = not opts.work
     opts.work = os.path.abspath(opts.work or tempfile.mkdtemp(prefix="bench-"))
     os.makedirs(opts.work, exist_ok=True)
-    opts.out = opts.out or (os.path.join(opts.work, "runs.jsonl") if not own_work else os.path.abspath("runs.jsonl"))
+    opts.out = opts.out or (os.path.join(opts.work if not own_work else BUILD, "runs.jsonl"))
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
