@@ -5,7 +5,9 @@
  * offsets.topic.* settings, and the answer waits until it is there.
  *
  * Coordinators of transactions and of share groups are not served: whoever looks for one gets an error that is not worth a
- * retry, so that clients stop and tell their user instead of asking for ever.
+ * retry, so that clients stop and tell their user instead of asking for ever. For a transaction it is UNSUPPORTED_VERSION,
+ * with the reason as its message; but in versions before keys came in lists it is TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+ * with that message, since librdkafka, which asks so, tries again after any error that is not about authorization.
  */
 #include "broker/coordinator.h"
 #include "wire/gen/find_coordinator.h"
@@ -60,7 +62,10 @@ static void find(const struct request *request, int8_t type, struct slice key, c
     if (type == KEY_GROUP)
         find_group(request, key, out);
     else if (type == KEY_TRANSACTION)
-        refuse(out, KAFKA_UNSUPPORTED_VERSION, "This broker does not serve transactions.");
+        refuse(out,
+               request->api_version < VERSION_KEYS ? KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+                                                   : KAFKA_UNSUPPORTED_VERSION,
+               "This broker does not serve transactions.");
     else if (type == KEY_SHARE && request->api_version >= VERSION_SHARE)
         refuse(out, KAFKA_UNSUPPORTED_VERSION, "This broker does not serve share groups.");
     else
