@@ -279,16 +279,17 @@ int io_list_dir(const char *path, void (*each)(void *context, const char *name),
         return -ENOENT;
     if (!directory->is_directory)
         return -ENOTDIR;
-    /* A copy, since `each` may change the directory; from anywhere, since the order is nobody's promise. */
+    /* A copy, since `each` may change the directory; from anywhere, since the order is nobody's promise. The process's own
+     * memory, since it may crash inside of `each`. */
     size_t count = directory->entries.count, start = count ? (size_t)sim__below(count) : 0;
-    char **names = sim__alloc((count + 1) * sizeof *names);
+    char **names = mem_alloc((count + 1) * sizeof *names);
     for (size_t i = 0; i < count; i++)
-        names[i] = copy_name(directory->entries.items[(start + i) % count].name);
+        names[i] = mem_strdup(directory->entries.items[(start + i) % count].name);
     for (size_t i = 0; i < count; i++) {
         each(context, names[i]);
-        sim__free(names[i]);
+        mem_free(names[i]);
     }
-    sim__free(names);
+    mem_free(names);
     return 0;
 }
 
