@@ -22,6 +22,7 @@ static void reactor_init(struct reactor *reactor, struct broker *broker, int num
     reactor->stop_mail.kind = MAIL_STOP;
     heap_init(&reactor->timers);
     list_init(&reactor->completed);
+    list_init(&reactor->local_completed);
     list_init(&reactor->touched);
     list_init(&reactor->requests_free);
     hash_init(&reactor->partitions);
@@ -62,6 +63,7 @@ static void reactor_destroy(struct reactor *reactor)
 {
     broker__partition_uses_free(reactor);
     requests_free(reactor);
+    latency__free(reactor);
     meta_image_unref(reactor->image);
     record_scratch_free(reactor->scratch);
     heap_free(&reactor->timers);

@@ -67,12 +67,16 @@ enum mail_kind {
     MAIL_CONNECTION, // net: an accepted connection
     MAIL_DIRTY,      // to the flusher
     MAIL_FLUSHED,    // to the flusher: a helper finished
+    MAIL_LOCAL,      // struct local_call: to a reactor, and home
     MAIL_WAKE,       // to the control thread: something it started has come back
     MAIL_STOP,
 };
 
+/* How long requests took, by steps of an eighth or less: see latency.c. */
+struct api_latency;
 struct api_counter {
     _Atomic uint64_t requests, errors;
+    _Atomic(struct api_latency *) latency; // made at the first request
 };
 
 struct reactor {
@@ -81,12 +85,13 @@ struct reactor {
     struct io_loop *loop;
     struct meta_image *image; // counted; replaced when MAIL_IMAGE comes
     struct io_mail image_mail, stop_mail;
-    int64_t now_ms, wall_ms; // of this tick
-    struct heap timers;      // struct request.timer
-    struct list completed;   // outbox: struct request.in_completed
-    struct list touched;     // struct partition_use.in_touched with appends to drain
-    struct hash partitions;  // struct partition_use by topic id and index
-    uint64_t retired_seen;   // of the broker's count, when `partitions` was last swept
+    int64_t now_ms, wall_ms;     // of this tick
+    struct heap timers;          // struct request.timer
+    struct list completed;       // outbox: struct request.in_completed
+    struct list local_completed; // the same of requests from inside
+    struct list touched;         // struct partition_use.in_touched with appends to drain
+    struct hash partitions;      // struct partition_use by topic id and index
+    uint64_t retired_seen;       // of the broker's count, when `partitions` was last swept
     struct list requests_free;
     size_t requests_free_count;
     _Atomic size_t requests_used_count;
@@ -140,9 +145,10 @@ struct request {
     struct io_job job;                       // while it is in the pool
     struct heap_node timer;                  // deadline, monotonic ms
     struct reactor *home;
-    void *connection; // net's
-    void *block;      // net's: what holds the frame
-    uint8_t *frame;   // without its size; patched in place by appends
+    struct local_call *local_call; // came from inside; NULL: from a socket
+    void *connection;              // net's
+    void *block;                   // net's: what holds the frame
+    uint8_t *frame;                // without its size; patched in place by appends
     uint32_t frame_size;
     enum request_state state;
     bool abandoned;         // the connection died: the reply is dropped
@@ -235,6 +241,46 @@ const struct broker_options *broker_options(const struct broker *broker);
 void broker_listener_bound(struct broker *broker, int listener, uint16_t port);
 /* A counted image, from any thread. */
 struct meta_image *broker_image(struct broker *broker);
+
+/* ---- requests from inside (console, metrics): same dispatch, authorisation, quotas and waits as from a socket. */
+enum { LOCAL_CALLS_MAX = 32 };             // under way at once; one more is refused
+enum { LOCAL_FRAME_MAX_BYTES = 64 << 20 }; // of a request
+#define LOCAL_CLIENT_ID "ottla-console"
+
+struct local_call {
+    struct io_mail mail;
+    struct io_loop *caller;
+    uint8_t *frame;
+    uint32_t frame_size;
+    bool is_answered;
+    struct wire_writer reply;
+    struct reply_piece *pieces; // in the order of the reply's partitions; records that are not in the reply itself
+    int piece_count;
+};
+/* The newest served version up to `highest`; -1 when the key is not served. */
+int16_t local_version(int16_t api_key, int16_t highest);
+/* Asks and waits, on a thread that is no reactor's. `caller`: a loop of that thread that nobody sends other mail to. The
+ * decoded answer lies in `arena` and in `call`; NULL when too many calls are under way, the broker stops, the request does
+ * not fit, or the broker closes its connection over it. Fetch: version 11 or below, and its pieces are read by the caller.
+ * local_call_free in any case. */
+void *local_call(struct broker *broker, struct io_loop *caller, int16_t key, int16_t version, const void *body,
+                 struct arena *arena, struct local_call *ret_call);
+void local_call_free(struct local_call *call);
+
+/* ---- what this broker holds, from any thread */
+struct broker_partition {
+    const char *topic; // during the call of `each`
+    int32_t index, leader, leader_epoch, isr_count;
+    int64_t start_offset, end_offset, high_watermark, last_stable_offset, size_bytes;
+    bool is_offline, is_internal;
+};
+void broker_partitions_each(struct broker *broker,
+                            void (*each)(void *context, const struct broker_partition *partition), void *context);
+/* Of requests of that key since the start, in microseconds; 0 when there were none. */
+struct api_percentiles {
+    uint64_t count, p50_us, p99_us;
+};
+struct api_percentiles broker_api_latency(struct broker *broker, int16_t api_key);
 
 /* Numbers for /metrics, from any thread. */
 struct broker_numbers {

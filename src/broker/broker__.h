@@ -41,6 +41,8 @@ struct broker {
     _Atomic int32_t shard_counts[COORDINATOR_KINDS]; // 0 until the topic was seen
     _Atomic int32_t shards_served;                   // those that are loading, loaded or leaving
     _Atomic uint64_t retired_count;                  // partitions retired so far
+    _Atomic int32_t local_calls;                     // under way
+    _Atomic uint32_t local_turn;                     // which reactor takes the next
     _Atomic bool ready, stopping, failed;
     struct io_mail failed_mail; // to options.owner
 };
@@ -250,6 +252,15 @@ void reactor__image_refresh(struct reactor *reactor);
 /* ---- fetch_session.c */
 struct fetch_sessions *fetch_sessions__create(int32_t slots);
 void fetch_sessions__free(struct fetch_sessions *sessions);
+
+/* ---- local.c */
+void local__start(struct reactor *reactor, struct local_call *call);
+void local__tick_end(struct reactor *reactor); // answered calls go home
+void local__drop(struct io_mail *mail);        // a call that came after its reactor had ended
+
+/* ---- latency.c */
+void latency__record(struct reactor *reactor, int16_t api_key, int64_t took_ns); // on the reactor's thread
+void latency__free(struct reactor *reactor);
 
 /* ---- wait.c */
 void request__wake(struct partition_watch *watch);

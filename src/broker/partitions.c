@@ -216,3 +216,37 @@ void reactor_append(struct reactor *reactor, struct partition_use *use, struct a
     use->is_touched = true;
     list_push_back(&reactor->touched, &use->in_touched);
 }
+
+/* ---- for people */
+struct telling {
+    void (*each)(void *context, const struct broker_partition *partition);
+    void *context;
+};
+
+static void tell(void *context, struct partition *p)
+{
+    const struct telling *telling = context;
+    const struct log *log = partition_log(p);
+    struct broker_partition told = {
+        .topic = partition_topic(p),
+        .index = partition_index(p),
+        .leader = partition_leader(p),
+        .leader_epoch = partition_leader_epoch(p),
+        .isr_count = partition_isr_count(p),
+        .start_offset = partition_start_offset(p),
+        .end_offset = partition_end_offset(p),
+        .high_watermark = partition_high_watermark(p),
+        .last_stable_offset = partition_last_stable_offset(p),
+        .size_bytes = log ? log_size_bytes(log) : 0,
+        .is_offline = partition_is_offline(p),
+        .is_internal = partition_is_internal(p),
+    };
+    telling->each(telling->context, &told);
+}
+
+void broker_partitions_each(struct broker *broker,
+                            void (*each)(void *context, const struct broker_partition *partition), void *context)
+{
+    struct telling telling = {each, context};
+    broker__partitions_each(broker, tell, &telling);
+}

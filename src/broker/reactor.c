@@ -50,6 +50,9 @@ void broker_mail(struct reactor *reactor, struct io_mail *mail)
     case MAIL_IMAGE:
         reactor__image_refresh(reactor);
         return;
+    case MAIL_LOCAL:
+        local__start(reactor, CONTAINER_OF(mail, struct local_call, mail));
+        return;
     case MAIL_CONTROL:
     case MAIL_CONNECTION:
     case MAIL_DIRTY:
@@ -66,6 +69,8 @@ void broker_mail_drop(struct reactor *reactor, struct io_mail *mail)
     (void)reactor;
     if (mail->kind == MAIL_WATCH)
         partition_unref(CONTAINER_OF(mail, struct partition_watch, mail)->partition);
+    else if (mail->kind == MAIL_LOCAL)
+        local__drop(mail);
 }
 
 /* A fetch that waits for more is answered with what there is; its resume sees that the reactor stops. */
@@ -114,6 +119,7 @@ void broker_tick_end(struct reactor *reactor)
     drain_touched(reactor);
     coordinator__tick_end(reactor);
     drain_touched(reactor); // what the coordinators append
+    local__tick_end(reactor);
 }
 
 int64_t broker_next_deadline_ms(const struct reactor *reactor)

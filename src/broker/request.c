@@ -56,6 +56,7 @@ void request_free(struct request *request)
     list_remove(&request->in_connection);
     list_remove(&request->in_completed);
     request->connection = request->block = NULL;
+    request->local_call = NULL;
     request->body = request->work = NULL;
     request->api = NULL;
     request->abandoned = request->refused = false;
@@ -160,7 +161,9 @@ void request_complete(struct request *request)
     assert(list_is_empty(&request->in_completed));
     request_wait_until_end(request);
     request->state = REQUEST_DONE;
-    list_push_back(&request->home->completed, &request->in_completed);
+    struct reactor *reactor = request->home;
+    latency__record(reactor, request->api_key, io_now_ns() - request->started_ns);
+    list_push_back(request->local_call ? &reactor->local_completed : &reactor->completed, &request->in_completed);
 }
 
 struct wire_writer *request_reply_begin(struct request *request)
