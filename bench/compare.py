@@ -3,8 +3,8 @@
 """Compares two Kafka-compatible brokers on this machine, run by run, with the floor beside them.
 
   compare.py [--a SPEC] [--b SPEC] [--mode produce,fetch,tiny,latency,fsync,startup,partitions,connections]
-             [--only REGEX] [--pairs 5] [--seconds 4] [--warm-up 50] [--no-floor] [--unpinned] [--work DIR]
-             [--out FILE]
+             [--only REGEX] [--pairs 5] [--seconds 4] [--warm-up 50] [--patience 15] [--no-floor] [--unpinned]
+             [--work DIR] [--out FILE]
 
 SPEC is a profile, or a command that stays in the foreground, with {port} and {data} in it:
   kafka        Apache Kafka 4.3.1, production JVM flags       kafka-fsync  the same, topics with flush.messages=1
@@ -15,7 +15,7 @@ Mode `fsync` turns each profile into its -fsync twin; a command is used as it is
 How it measures.  Both brokers (and the floor) are alive at once, and each case is run A B floor / floor B A / A B floor ...
 so that a machine that gets slower hits all alike.  A result is the median over pairs of B divided by A, with its range;
 never compare numbers of different calls.  Pinned: broker on core 0, load generator on core 1.  Before each run the
-driver waits (at most 15 s) until other processes use less than 10 % of a core and then times a bare loopback ping-pong
+driver waits (at most --patience seconds) until other processes use less than 10 % of a core and then times a bare loopback ping-pong
 (control).  A run whose load generator reports an error (an error code, a lost or malformed reply, log end offsets that
 don't match) is a failure, is listed as such and makes the exit status 1.  A JVM broker gets 50 s of warm-up and the
 first run of each case on top (--warm-up shortens the 50 s).
@@ -152,7 +152,7 @@ def growth(before, after):
     return sum(max(0.0, after[p] - before.get(p, after[p])) for p in after)
 
 
-def wait_for_quiet(skip, at_most=15.0):
+def wait_for_quiet(skip, at_most):
     start = time.monotonic()
     while True:
         before = cpu_of_others(skip)
@@ -420,7 +420,7 @@ class Bench:
         )
 
     def measured(self, broker, run, skip):
-        gate = wait_for_quiet(skip)
+        gate = wait_for_quiet(skip, self.opts.patience)
         control = json_of([os.path.join(BUILD, "limits"), "control", "150"])
         before = cpu_of_others(skip)
         result = run()
@@ -491,7 +491,7 @@ class Bench:
                     shutil.rmtree(b.data, ignore_errors=True)
 
     def startup(self, b, pair):
-        wait_for_quiet({os.getpid()})
+        wait_for_quiet({os.getpid()}, self.opts.patience)
         result = b.start()
         time.sleep(3)
         result.update(memory_mib(b.process.pid))
@@ -657,6 +657,7 @@ def main():
     p.add_argument("--pairs", type=int, default=5)
     p.add_argument("--seconds", type=float, default=4)
     p.add_argument("--warm-up", type=float, default=50)
+    p.add_argument("--patience", type=float, default=15)
     p.add_argument("--port", type=int, default=29192)
     p.add_argument("--no-floor", action="store_true")
     p.add_argument("--unpinned", action="store_true")

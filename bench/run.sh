@@ -8,9 +8,9 @@ cd "$(dirname "$0")/.."
 results=${RESULTS:-.cache/bench/results}
 case "${1:-}" in
 short)
-    load=(--pairs 2 --seconds 1 --warm-up 15 --mode "produce,tiny,fetch,latency,fsync"
+    load=(--pairs 2 --seconds 1 --warm-up 15 --patience 2 --mode "produce,tiny,fetch,latency,fsync"
         --only 'produce 1KiBx16 P32|produce 1MiBx1 P1|tiny 100Bx1 P32 C8|fetch hot C8$|latency 1k|latency e2e|fsync 1KiBx16 P32|fsync 1k')
-    alone=(--pairs 2 --seconds 1 --mode startup)
+    alone=(--pairs 2 --seconds 1 --patience 2 --mode startup)
     ;;
 full)
     load=(--pairs 5 --mode "produce,tiny,fetch,latency,fsync,connections")
