@@ -24,8 +24,9 @@ static const struct api_row *const rows[API_KEY_COUNT] = {
     [API_API_VERSIONS] = &api__api_versions,
     [API_CREATE_TOPICS] = &api__create_topics,
     [API_DELETE_TOPICS] = &api__delete_topics,
-    [API_OFFSET_FOR_LEADER_EPOCH] = &api__offset_for_leader_epoch,
+    [API_DELETE_RECORDS] = &api__delete_records,
     [API_INIT_PRODUCER_ID] = &api__init_producer_id,
+    [API_OFFSET_FOR_LEADER_EPOCH] = &api__offset_for_leader_epoch,
     [API_DESCRIBE_CONFIGS] = &api__describe_configs,
     [API_ALTER_CONFIGS] = &api__alter_configs,
     [API_CREATE_PARTITIONS] = &api__create_partitions,
@@ -34,6 +35,7 @@ static const struct api_row *const rows[API_KEY_COUNT] = {
     [API_OFFSET_DELETE] = &api__offset_delete,
     [API_DESCRIBE_CLUSTER] = &api__describe_cluster,
     [API_LIST_CONFIG_RESOURCES] = &api__list_config_resources,
+    [API_DESCRIBE_TOPIC_PARTITIONS] = &api__describe_topic_partitions,
 };
 
 static_assert(API_KEY_COUNT <= COUNT_OF(((struct reactor *)0)->counters), "every key has its counters");
