@@ -212,6 +212,11 @@ struct meta_image *ctrl_image(struct ctrl *ctrl)
     return meta_builder_image(ctrl->builder);
 }
 
+int16_t ctrl_kraft_version(const struct ctrl *ctrl)
+{
+    return ctrl->quorum.kraft_version;
+}
+
 int32_t ctrl_leader_epoch(const struct ctrl *ctrl)
 {
     return ctrl->epoch;

@@ -55,6 +55,7 @@ void ctrl_free(struct ctrl *ctrl); // NULL is fine; without ctrl_close: nothing 
 const struct meta_image *ctrl_view(const struct ctrl *ctrl); // working state; changes with the next command
 struct meta_image *ctrl_image(struct ctrl *ctrl);            // counted
 int32_t ctrl_leader_epoch(const struct ctrl *ctrl);
+int16_t ctrl_kraft_version(const struct ctrl *ctrl); // feature level of the quorum; the image does not know it
 int64_t ctrl_end_offset(const struct ctrl *ctrl);
 const char *ctrl_cluster_id(const struct ctrl *ctrl);
 /* One fdatasync for all commands since the last; cheap when nothing is dirty. */
