@@ -11,7 +11,10 @@
 #include "record/inflate.h"
 #include "wire/gen/errors.h"
 
-enum { EXPANDED_MAX_BYTES = 1 << 30 }; // what one batch may expand to
+enum {
+    EXPANDED_MAX_BYTES = 1 << 30, // what one batch may expand to
+    LEGACY_OVERHEAD_BYTES = 14,   // of the smallest record that was ever a format, after its offset and size
+};
 static const int64_t NO_TIMESTAMP = -1;
 
 static int16_t refuse(struct record_fault *fault, int16_t error, const char *message)
@@ -26,18 +29,41 @@ static int16_t refuse_request(struct record_fault *fault, int16_t error)
     return error;
 }
 
+static int16_t refuse_magic(struct record_fault *fault, int8_t magic)
+{
+    snprintf(fault->text, sizeof fault->text, "Invalid magic found in record: %d", (int)magic);
+    fault->message = fault->text;
+    return refuse_request(fault, KAFKA_CORRUPT_MESSAGE);
+}
+
+static int16_t refuse_size(struct record_fault *fault, int64_t size)
+{
+    snprintf(fault->text, sizeof fault->text, "Record size %lld is less than the minimum record overhead (%d)",
+             (long long)size, (int)LEGACY_OVERHEAD_BYTES);
+    fault->message = fault->text;
+    return refuse_request(fault, KAFKA_CORRUPT_MESSAGE);
+}
+
+/* What is too short for a head, or for what its head says, is not read by Kafka: it is cut off. */
+static bool holds_another_batch(struct slice rest)
+{
+    return rest.size >= RECORD_BATCH_LOG_OVERHEAD + 5 && record_batch_size(rest.data) <= (int64_t)rest.size;
+}
+
 static int16_t check_request(struct slice records, const struct record_rules *rules, struct record_fault *fault)
 {
     if (records.size < RECORD_BATCH_LOG_OVERHEAD + 5)
         return refuse_request(fault, KAFKA_INVALID_RECORD);
     int64_t size = record_batch_size(records.data);
-    if (size < RECORD_BATCH_LOG_OVERHEAD + 14 || records.data[RECORD_BATCH_MAGIC_AT] > 2)
-        return refuse_request(fault, KAFKA_CORRUPT_MESSAGE);
+    if (size < RECORD_BATCH_LOG_OVERHEAD + LEGACY_OVERHEAD_BYTES)
+        return refuse_size(fault, size - RECORD_BATCH_LOG_OVERHEAD);
+    if (records.data[RECORD_BATCH_MAGIC_AT] > 2)
+        return refuse_magic(fault, (int8_t)records.data[RECORD_BATCH_MAGIC_AT]);
     if (size > (int64_t)records.size || records.data[RECORD_BATCH_MAGIC_AT] != 2)
         return refuse_request(fault, KAFKA_INVALID_RECORD);
     if (size < RECORD_BATCH_HEAD_BYTES)
         return refuse(fault, KAFKA_CORRUPT_MESSAGE, NULL);
-    if (size < (int64_t)records.size)
+    if (holds_another_batch(slice_of(records.data + size, records.size - (size_t)size)))
         return refuse_request(fault, KAFKA_INVALID_RECORD);
     if ((record_batch_attributes(records.data) & RECORD_ATTRIBUTE_CODEC) == RECORD_ZSTD && !rules->zstd_allowed)
         return refuse_request(fault, KAFKA_UNSUPPORTED_COMPRESSION_TYPE);
@@ -62,6 +88,14 @@ static int16_t check_head(const struct record_facts *facts, struct record_fault 
     if (!counts_agree || facts->is_control || !sequence_is_there || facts->codec > RECORD_ZSTD)
         return refuse(fault, KAFKA_INVALID_RECORD, NULL);
     return KAFKA_NONE;
+}
+
+/* The time of an append is the broker's to tell. */
+static int16_t refuse_append_time(struct record_fault *fault)
+{
+    fault->record_index = 0;
+    fault->record_message = "Producer should not set timestamp type to LogAppendTime.";
+    return refuse(fault, KAFKA_INVALID_TIMESTAMP, "One or more records have been rejected due to invalid timestamp");
 }
 
 /* ---- reading records from the stream */
@@ -214,13 +248,17 @@ int16_t record_validate(struct slice records, const struct record_rules *rules, 
 {
     *ret_fault = (struct record_fault){.record_index = -1};
     int16_t error = check_request(records, rules, ret_fault);
-    if (error == KAFKA_NONE)
-        error = check_batch(records, rules, ret_fault);
+    if (error != KAFKA_NONE)
+        return error;
+    records.size = (size_t)record_batch_size(records.data);
+    error = check_batch(records, rules, ret_fault);
     if (error != KAFKA_NONE)
         return error;
     record_facts_read(records, ret_facts);
     bool said_append_time = ret_facts->is_append_time;
     error = check_head(ret_facts, ret_fault);
+    if (error == KAFKA_NONE && said_append_time && rules->log_append_time)
+        error = refuse_append_time(ret_fault);
     if (error == KAFKA_NONE)
         error = check_records(records, rules, scratch, ret_facts, ret_fault);
     if (error != KAFKA_NONE || rules->log_append_time)
