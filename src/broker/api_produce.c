@@ -76,22 +76,23 @@ static int16_t part_repack(struct produce_part *part, const struct partition_con
     return KAFKA_NONE;
 }
 
-static int16_t part_validate(struct request *request, struct produce_part *part, struct slice records)
+static int16_t part_validate(struct request *request, struct produce_part *part, int32_t isr_min, struct slice records)
 {
     struct partition_use *use = part->use;
     if (partition_is_offline(use->partition))
         return KAFKA_KAFKA_STORAGE_ERROR;
     part->start_offset = partition_start_offset(use->partition);
-    if (((struct produce_work *)request->work)->acks == -1 &&
-        partition_isr_count(use->partition) < use->config.min_insync_replicas)
+    if (((struct produce_work *)request->work)->acks == -1 && partition_isr_count(use->partition) < isr_min)
         return KAFKA_NOT_ENOUGH_REPLICAS;
     struct record_rules rules = rules_of(request, &use->config);
     struct log_batch *batch = &part->append.batch;
     int16_t error = record_validate(records, &rules, request->home->scratch, &batch->facts, &part->fault);
+    if (part->fault.is_request_fault)
+        part->start_offset = -1;
     if (error != KAFKA_NONE)
         return error;
     batch->bytes = (uint8_t *)(uintptr_t)records.data;
-    batch->size_bytes = (uint32_t)records.size;
+    batch->size_bytes = (uint32_t)record_batch_size(records.data); // what follows it is no batch
     batch->from_client = true;
     error = part_repack(part, &use->config);
     if (error != KAFKA_NONE)
@@ -112,6 +113,7 @@ static bool tells_start_offset(int16_t error)
     case KAFKA_CORRUPT_MESSAGE:
     case KAFKA_KAFKA_STORAGE_ERROR:
     case KAFKA_UNKNOWN_TOPIC_ID:
+    case KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
         return false;
     default:
         return true;
@@ -135,7 +137,10 @@ static int16_t part_start(struct request *request, struct produce_part *part, co
         return KAFKA_NOT_LEADER_OR_FOLLOWER;
     if (!may_write(request, part->use->partition))
         return KAFKA_INVALID_TOPIC_EXCEPTION;
-    int16_t error = part_validate(request, part, data->records);
+    /* A minimum that the replicas could never reach asks for all of them (KIP-966). */
+    int32_t replica_count = meta_topic_partition(topic, data->index)->replica_count;
+    int32_t isr_min = (int32_t)min_i64(part->use->config.min_insync_replicas, replica_count);
+    int16_t error = part_validate(request, part, isr_min, data->records);
     if (error != KAFKA_NONE)
         return error;
     part->append.expected_leader_epoch = -1;
@@ -298,10 +303,23 @@ static int parts_count(const struct produce_request *body)
     return count;
 }
 
-/* Transactions are not served yet: a clear refusal instead of a retry for ever. */
-static bool is_transactional(const struct produce_request *body)
+static bool is_transactional_batch(struct slice records)
 {
-    return !slice_is_null(body->transactional_id);
+    return records.size >= RECORD_BATCH_HEAD_BYTES && records.data[RECORD_BATCH_MAGIC_AT] == 2 &&
+           (record_batch_attributes(records.data) & RECORD_ATTRIBUTE_TRANSACTIONAL);
+}
+
+/* Transactions are not served yet: a clear refusal instead of a retry for ever. Batches of a transaction that the request
+ * does not name are nobody's, as in Kafka: no marker would ever end it. */
+static int16_t transaction_error(const struct produce_request *body)
+{
+    if (!slice_is_null(body->transactional_id))
+        return KAFKA_UNSUPPORTED_VERSION;
+    for (int32_t t = 0; t < body->topic_data_count; t++)
+        for (int32_t i = 0; i < body->topic_data[t].partition_data_count; i++)
+            if (is_transactional_batch(body->topic_data[t].partition_data[i].records))
+                return KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+    return KAFKA_NONE;
 }
 
 static void produce_start(struct request *request)
@@ -316,14 +334,15 @@ static void produce_start(struct request *request)
     }
     request->work = work;
     work->acks = body->acks;
+    int16_t error_of_all = transaction_error(body);
     struct produce_part *part = work->parts;
     for (int32_t t = 0; t < body->topic_data_count; t++) {
         const struct produce_request_topic_produce_data *data = &body->topic_data[t];
         const struct meta_topic *topic = topic_find(request, data);
         for (int32_t i = 0; i < data->partition_data_count; i++, part++) {
-            if (is_transactional(body)) {
+            if (error_of_all != KAFKA_NONE) {
                 part->start_offset = part->fault.record_index = -1;
-                part->error = KAFKA_UNSUPPORTED_VERSION;
+                part->error = error_of_all;
                 continue;
             }
             part->error = part_start(request, part, topic, &data->partition_data[i]);

@@ -208,7 +208,11 @@ void config_view__broker(const struct config_view *view, struct config_wish wish
 {
     for (int i = 0; i < meta_broker_configs.count; i++) {
         const struct meta_config_def *def = &meta_broker_configs.defs[i];
-        bool is_shown = !def->internal || meta_settings_given(view->settings, def->name);
+        bool is_listed = !def->internal && def->update != META_UPDATE_DYNAMIC_ONLY; // others only when they are set
+        bool is_set = meta_settings_given(view->settings, def->name) ||
+                      !slice_is_null(broker_value(view, def->name, SOURCE_BROKER)) ||
+                      !slice_is_null(broker_value(view, def->name, SOURCE_CLUSTER));
+        bool is_shown = is_listed || is_set;
         if (is_shown && is_wanted(wish, slice_str(def->name)))
             broker_entry(view, def, each, context);
     }
