@@ -126,7 +126,7 @@ class Session:
         return value
 
     def normal_field(self, key, value):
-        if key in self.different and value not in (None, "", -1):
+        if key in self.different and value not in (None, "", -1, []):
             return f"<{key}>"
         if key == "port" and str(value) == self.port:
             return "<port>"

@@ -71,7 +71,7 @@ def features(s):
 @story
 def unknown_requests(s):
     """An API key or a version that is not there closes the connection."""
-    for key, version in ((999, 0), (-1, 0), (0, 2), (1, 3), (3, 14), (3, -1), (6, 0), (4, 7), (18, 0)):
+    for key, version in ((999, 0), (-1, 0), (0, 2), (1, 3), (3, 14), (3, -1), (6, 0), (4, 7)):
         with raw.connect(s.address) as sock:
             sock.sendall(raw.frame(raw.header(key, version) + struct.pack(">i", 0)))
             try:
