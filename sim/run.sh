@@ -42,7 +42,7 @@ long() {
 case "${1:-}" in
 ci)
     [ -f "$build/build.ninja" ] || make --no-print-directory build/build.ninja || exit 1
-    meson test -C "$build" --suite sim --quiet --print-errorlogs --num-processes "$jobs"
+    meson test -C "$build" --suite sim --suite mutant --suite walk --quiet --print-errorlogs --num-processes "$jobs"
     ;;
 long)
     make_programs

@@ -26,12 +26,12 @@ step_check() {
 }
 
 step_clang() {
-    configure build-clang clang-14 && ninja -C build-clang --quiet -j "$jobs" && unit_tests build-clang
+    configure build-clang clang-14 && ninja -C build-clang --quiet -j "$jobs" && unit_tests build-clang --no-suite mutant --no-suite walk --no-suite sim
 }
 
 step_asan() {
     configure build-asan clang-14 -Db_sanitize=address,undefined -Db_lundef=false &&
-        ninja -C build-asan --quiet -j "$jobs" && unit_tests build-asan
+        ninja -C build-asan --quiet -j "$jobs" && unit_tests build-asan --no-suite mutant --no-suite walk
 }
 
 # The floors that share memory between threads; the others are pure and would only take time.

@@ -253,7 +253,8 @@ static void save_all(struct sim_inode *inode)
 static int fail_sync(struct sim_inode *inode)
 {
     sim__sectors_save(inode, 2);
-    memset(inode->dirty, 0, (size_t)sectors(inode->capacity));
+    if (inode->capacity > 0)
+        memset(inode->dirty, 0, (size_t)sectors(inode->capacity));
     inode->sync_is_broken = sim__world->faults.sync_fails_forever;
     return -EIO;
 }
