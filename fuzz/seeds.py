@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""First inputs for the fuzz drivers, made from data of the repository that Apache Kafka wrote: fuzz/seeds.py FOLDER.
+"""First inputs for the fuzz drivers, made from data of the repository: fuzz/seeds.py FOLDER. Each driver has a folder there.
 
-FOLDER/wire_fuzz gets the vectors of schema/protocol, FOLDER/settings_fuzz every setting with its default (those are tables
-of ours and Kafka's), FOLDER/storage_fuzz partitions and plain files of
-test/kafka/datadirs, FOLDER/record_fuzz the first batch of each log there.
+wire_fuzz gets the vectors of schema/protocol, request_fuzz those that are requests; storage_fuzz partitions and plain files
+of test/kafka/datadirs, record_fuzz the first batch of each log there, meta_fuzz records of its metadata logs; settings_fuzz
+every setting with its default.
 """
 import pathlib
+import re
 import struct
 import sys
 import tarfile
@@ -99,8 +100,62 @@ def settings(folder):
         (folder / f"defaults-{at}").write_text("".join(lines[at:at + 20]))
 
 
+def varint(content, at):
+    value = shift = 0
+    while True:
+        value |= (content[at] & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if content[at - 1] < 0x80:
+            return (value >> 1) ^ -(value & 1), at
+
+
+def record_values(content):
+    """Values of the records in a log's batches; they are not compressed. Control batches are left out."""
+    at = 0
+    while at + 61 <= len(content):
+        size = 12 + int.from_bytes(content[at + 8 : at + 12], "big")
+        end, here = at + size, at + 61
+        while size > 61 and not content[at + 22] & 0x20 and here < end:
+            length, here = varint(content, here)
+            rest, field = here + length, here + 1
+            for _ in range(2):  # deltas of timestamp and offset
+                _, field = varint(content, field)
+            length, field = varint(content, field)
+            length, field = varint(content, field + max(length, 0))
+            yield content[field : field + max(length, 0)]
+            here = rest
+        at = end if size > 12 else len(content)
+
+
+def metadata(folder):
+    """Some records of Kafka's metadata logs a file: size and value of each."""
+    for name, files in directories():
+        for file in sorted(files):
+            if name.endswith("__cluster_metadata-0") and file.endswith(".log"):
+                values = [value for value in record_values(files[file]) if len(value) < 256]
+                for number in range(0, len(values), 8):
+                    data = b"".join(bytes([len(value)]) + value for value in values[number : number + 8])
+                    (folder / f"{name}-{number:04}").write_bytes(data)
+
+
+def requests(folder):
+    """One request a file, with its header."""
+    vectors = [line.split("\t") for path in sorted((ROOT / "schema/protocol/vectors").glob("*.txt"))
+               for line in path.read_text().splitlines()]
+    for path in sorted((ROOT / "schema/protocol").glob("[0-9]*.txt")):
+        name, flexible = re.search(r"^request (\w+) [^\n]*?flex=(\d*)", path.read_text(), re.MULTILINE).groups()
+        for fields in vectors:
+            if len(fields) == 6 and fields[1] == name and len(fields[4]) <= 2 * VECTOR_BYTES_MAX:
+                version, key = int(fields[2]), int(path.name.split("-")[0])
+                frame = struct.pack(">hhih", key, version, 7, 1) + b"c"
+                frame += (b"\0" if flexible and version >= int(flexible) else b"") + bytes.fromhex(fields[4])
+                (folder / f"{name}-{version}-{fields[3]}").write_bytes(struct.pack(">H", len(frame)) + frame)
+
+
 def main():
-    for name, make in (("wire_fuzz", wire), ("storage_fuzz", storage), ("record_fuzz", record), ("settings_fuzz", settings)):
+    drivers = {"wire_fuzz": wire, "storage_fuzz": storage, "record_fuzz": record, "settings_fuzz": settings,
+               "meta_fuzz": metadata, "request_fuzz": requests}
+    for name, make in drivers.items():
         folder = pathlib.Path(sys.argv[1]) / name
         folder.mkdir(parents=True, exist_ok=True)
         make(folder)
