@@ -125,7 +125,7 @@ static void start(struct request *request)
         work->results = arena_array(arena, count, sizeof *work->results);
         work->duplicates = arena_array(arena, count, sizeof *work->duplicates);
     }
-    if (arena->failed) {
+    if (!work || arena->failed) {
         request_refuse(request, "it needs more memory than one request may have");
         return;
     }

@@ -114,7 +114,7 @@ static void start(struct request *request)
         work->refs = arena_array(arena, count, sizeof *work->refs);
         work->results = arena_array(arena, count, sizeof *work->results);
     }
-    if (arena->failed) {
+    if (!work || arena->failed) {
         request_refuse(request, "it needs more memory than one request may have");
         return;
     }

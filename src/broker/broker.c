@@ -10,6 +10,8 @@
  */
 #include "broker/broker__.h"
 
+#include "broker/fetch_session.h"
+
 enum { FILE_THREADS_MIN = 4, FILE_THREADS_MAX = 16, READ_THREADS = 2, BACKGROUND_THREADS = 1 };
 
 /* ---- making */

@@ -251,10 +251,6 @@ int32_t coordinator__shard_of(struct slice id, int32_t shard_count);
 /* Takes the newest image now, before its mail comes. */
 void reactor__image_refresh(struct reactor *reactor);
 
-/* ---- fetch_session.c */
-struct fetch_sessions *fetch_sessions__create(int32_t slots);
-void fetch_sessions__free(struct fetch_sessions *sessions);
-
 /* ---- local.c */
 void local__start(struct reactor *reactor, struct local_call *call);
 void local__tick_end(struct reactor *reactor); // answered calls go home
