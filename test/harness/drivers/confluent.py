@@ -13,7 +13,7 @@ NAMES = {
     "enable_idempotence": "enable.idempotence", "linger_ms": "linger.ms", "acks": "acks",
     "max_partition_fetch_bytes": "max.partition.fetch.bytes", "fetch_max_bytes": "fetch.max.bytes",
     "session_timeout_ms": "session.timeout.ms", "heartbeat_interval_ms": "heartbeat.interval.ms",
-    "auto_offset_reset": "auto.offset.reset", "group_instance_id": "group.instance.id",
+    "auto_offset_reset": "auto.offset.reset", "isolation_level": "isolation.level", "group_instance_id": "group.instance.id",
 }
 
 # librdkafka tells of every failed connection; a broker that is down on purpose makes hundreds.
@@ -81,7 +81,8 @@ class Driver:
                     if m.error().retriable() or m.error().name() in ("UNKNOWN_TOPIC_OR_PART", "_ALL_BROKERS_DOWN", "_TRANSPORT"):
                         continue
                     raise KafkaException(m.error())
-                got.append(protocol.record(m.topic(), m.partition(), m.offset(), m.key(), m.value(), m.timestamp()[1], m.headers()))
+                got.append(protocol.record(m.topic(), m.partition(), m.offset(), m.key(), m.value(), m.timestamp()[1], m.headers(),
+                                           m.leader_epoch()))
         return got
 
     def assignment(self, name):

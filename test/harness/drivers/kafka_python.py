@@ -69,7 +69,8 @@ class Driver:
         deadline, got = time.monotonic() + timeout_s, []
         while len(got) < count and time.monotonic() < deadline:
             for batch in self.consumers[name].poll(timeout_ms=200, max_records=count - len(got)).values():
-                got += [protocol.record(r.topic, r.partition, r.offset, r.key, r.value, r.timestamp, r.headers) for r in batch]
+                got += [protocol.record(r.topic, r.partition, r.offset, r.key, r.value, r.timestamp, r.headers,
+                                        getattr(r, "leader_epoch", None)) for r in batch]
         return got
 
     def assignment(self, name):

@@ -18,9 +18,11 @@ def unpack(text):
     return None if text is None else base64.b64decode(text)
 
 
-def record(topic, partition, offset, key, value, timestamp, headers):
+def record(topic, partition, offset, key, value, timestamp, headers, leader_epoch=None):
+    """`leader_epoch`: None where the library does not tell it."""
     return {"topic": topic, "partition": partition, "offset": offset, "key": pack(key), "value": pack(value),
-            "timestamp": timestamp, "headers": [[name, pack(content)] for name, content in headers or []]}
+            "timestamp": timestamp, "headers": [[name, pack(content)] for name, content in headers or []],
+            "leader_epoch": leader_epoch}
 
 
 def serve(driver):
