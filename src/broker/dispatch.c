@@ -29,11 +29,13 @@ static const struct api_row *const rows[API_KEY_COUNT] = {
     [API_OFFSET_FOR_LEADER_EPOCH] = &api__offset_for_leader_epoch,
     [API_DESCRIBE_CONFIGS] = &api__describe_configs,
     [API_ALTER_CONFIGS] = &api__alter_configs,
+    [API_DESCRIBE_LOG_DIRS] = &api__describe_log_dirs,
     [API_CREATE_PARTITIONS] = &api__create_partitions,
     [API_DELETE_GROUPS] = &api__delete_groups,
     [API_INCREMENTAL_ALTER_CONFIGS] = &api__incremental_alter_configs,
     [API_OFFSET_DELETE] = &api__offset_delete,
     [API_DESCRIBE_CLUSTER] = &api__describe_cluster,
+    [API_DESCRIBE_PRODUCERS] = &api__describe_producers,
     [API_LIST_CONFIG_RESOURCES] = &api__list_config_resources,
     [API_DESCRIBE_TOPIC_PARTITIONS] = &api__describe_topic_partitions,
 };

@@ -63,7 +63,8 @@ int io_sync_dir(const char *path); // makes creations, renames and unlinks in th
 int io_list_dir(const char *path, void (*each)(void *context, const char *name), void *context);
 /* A POSIX record lock (fcntl, as Java's FileLock) on the whole file; the handle keeps it. -EAGAIN when another process has it. */
 int io_lock_file(int file);
-int64_t io_free_bytes(const char *path); // of the file system, for unprivileged users
+int64_t io_free_bytes(const char *path);  // of the file system, for unprivileged users
+int64_t io_total_bytes(const char *path); // of the file system
 
 /* ---- sockets: TCP, non-blocking. -EAGAIN when it would wait. Addresses are text. */
 struct io_address {

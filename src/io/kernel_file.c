@@ -189,3 +189,9 @@ int64_t io_free_bytes(const char *path)
     struct statvfs st;
     return statvfs(path, &st) < 0 ? -errno : (int64_t)st.f_bavail * (int64_t)st.f_frsize;
 }
+
+int64_t io_total_bytes(const char *path)
+{
+    struct statvfs st;
+    return statvfs(path, &st) < 0 ? -errno : (int64_t)st.f_blocks * (int64_t)st.f_frsize;
+}

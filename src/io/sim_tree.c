@@ -299,3 +299,10 @@ int64_t io_free_bytes(const char *path)
     int64_t limit = sim__world->faults.disk_bytes_max;
     return limit > 0 ? max_i64(limit - sim__used_bytes(), 0) : (int64_t)1 << 40;
 }
+
+int64_t io_total_bytes(const char *path)
+{
+    sim__step("total bytes");
+    int64_t limit = sim__world->faults.disk_bytes_max;
+    return limit > 0 ? limit : (int64_t)1 << 40;
+}

@@ -74,6 +74,30 @@ static void one_request_holds_one_batch(void **state)
     buffer_free(&second);
 }
 
+static void what_follows_a_batch_and_is_none_is_cut(void **state)
+{
+    struct buffer batch = batch_of(3, RECORD_NONE);
+    buffer_append(&batch, "\0\0\0\0\0", 5);
+    assert_int_equal(validate(&batch, plain_rules()).error, KAFKA_NONE);
+    buffer_free(&batch);
+}
+
+static void the_time_of_an_append_is_the_brokers(void **state)
+{
+    struct buffer batch = batch_of(3, RECORD_NONE);
+    batch.data[RECORD_BATCH_ATTRIBUTES_AT + 1] |= RECORD_ATTRIBUTE_APPEND_TIME;
+    seal_again(&batch);
+    struct record_rules rules = plain_rules();
+    assert_int_equal(validate(&batch, rules).error, KAFKA_NONE); // a claim that the topic overrules
+    rules.log_append_time = true;
+    struct buffer claimed = batch_of(3, RECORD_NONE);
+    claimed.data[RECORD_BATCH_ATTRIBUTES_AT + 1] |= RECORD_ATTRIBUTE_APPEND_TIME;
+    seal_again(&claimed);
+    assert_int_equal(validate(&claimed, rules).error, KAFKA_INVALID_TIMESTAMP);
+    buffer_free(&claimed);
+    buffer_free(&batch);
+}
+
 static void control_batches_are_not_for_clients(void **state)
 {
     struct buffer batch = batch_of(1, RECORD_NONE);
@@ -177,6 +201,8 @@ int main(void)
         cmocka_unit_test(counts_that_lie_are_refused),
         cmocka_unit_test(bytes_behind_the_last_record_are_refused),
         cmocka_unit_test(one_request_holds_one_batch),
+        cmocka_unit_test(what_follows_a_batch_and_is_none_is_cut),
+        cmocka_unit_test(the_time_of_an_append_is_the_brokers),
         cmocka_unit_test(control_batches_are_not_for_clients),
         cmocka_unit_test(zstd_needs_a_version_that_knows_it),
         cmocka_unit_test(a_batch_beyond_the_topics_limit_is_refused),

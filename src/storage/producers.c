@@ -168,3 +168,17 @@ void log_producers_expire(struct log *log, int64_t now_ms)
             drop(log, producer);
     }
 }
+
+void log_producers_list(const struct log *log, struct buffer *ret_producers)
+{
+    for (struct hash_node *node = NULL; (node = hash_iterate(&log->producers, node));) {
+        const struct producer *producer = CONTAINER_OF(node, struct producer, in_producers);
+        const struct log_producer told = {.id = producer->id,
+                                          .epoch = producer->epoch,
+                                          .last_sequence = last_sequence(producer),
+                                          .last_timestamp_ms = producer->last_timestamp_ms,
+                                          .coordinator_epoch = producer->coordinator_epoch,
+                                          .txn_first_offset = producer->txn_first_offset};
+        buffer_append(ret_producers, &told, sizeof told);
+    }
+}

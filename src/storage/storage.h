@@ -92,6 +92,13 @@ void log_deletes_finish(struct log *log, int64_t now_ms);
 bool log_has_deletes(const struct log *log); // any thread
 /* Drops expired producers (producer_id_expiration_ms). */
 void log_producers_expire(struct log *log, int64_t now_ms);
+/* Every producer that the log remembers, appended one after the other. */
+struct log_producer {
+    int64_t id, last_timestamp_ms, txn_first_offset; // txn_first_offset -1: no transaction is open
+    int32_t last_sequence, coordinator_epoch;        // -1: none yet
+    int16_t epoch;
+};
+void log_producers_list(const struct log *log, struct buffer *ret_producers);
 /* Syncs indexes and writes the producer snapshot too, then moves the recovery point. Belongs into the pool, after a roll
  * and every few seconds. */
 MUST_USE struct status log_checkpoint(struct log *log);
