@@ -1,6 +1,6 @@
 #!/bin/bash
 # Everything CI runs beside `make test`: make check, then the same code through clang, the sanitizers, clang-tidy, the
-# fuzz drivers and the simulator. Each step is named and timed; a failed one does not stop the others, and is told at the
+# fuzz drivers and the simulator, and the oracle's recordings against a live Apache Kafka. Each step is named and timed; a failed one does not stop the others, and is told at the
 # end. `tools/check_all.sh STEP...` runs those steps alone.
 set -u
 cd "$(dirname "$0")/.."
@@ -54,6 +54,11 @@ step_sim() {
     sim/run.sh ci
 }
 
+# Do the oracle's recordings still say what Apache Kafka says? Half a minute, most of it Kafka's start.
+step_oracle() {
+    test/setup.sh all && .cache/venv/bin/python -m pytest -c test/pytest.ini --rootdir test -q --broker kafka test/oracle
+}
+
 run_step() {
     echo "=== $1"
     local start=$SECONDS
@@ -66,7 +71,7 @@ run_step() {
 }
 
 steps=("$@")
-[ ${#steps[@]} -gt 0 ] || steps=(check clang asan tsan tidy fuzz sim)
+[ ${#steps[@]} -gt 0 ] || steps=(check clang asan tsan tidy fuzz sim oracle)
 for step in "${steps[@]}"; do
     run_step "$step"
 done
