@@ -103,9 +103,9 @@ void io_lock_release(struct io_lock *lock);
 /* ---- loops: every thread that waits owns one. A loop waits for sockets, mail and a deadline at once.
  * Mail: nodes live in their sender and are queued at most once, so mailboxes are bounded. */
 struct io_mail {
-    _Atomic(struct io_mail *) next; // the loop's
-    _Atomic bool queued;            // true from send until taken
     uint32_t kind;                  // the receiver's switch
+    _Atomic bool queued;            // true from send until taken
+    _Atomic(struct io_mail *) next; // the loop's
 };
 
 struct io_loop;
