@@ -39,8 +39,10 @@ int LLVMFuzzerInitialize(int *count, char ***arguments)
     static const char *const SETS[] = {"ottla.reactors=2", "offsets.topic.replication.factor=1",
                                        "offsets.topic.num.partitions=2", "group.initial.rebalance.delay.ms=0"};
     log_sink_set(no_lines, NULL);
+    struct sim_world *world = sim_world_create(1, NULL);
     struct status s = serve_options_make(NULL, "/data", "127.0.0.1:9092", "off", SETS, COUNT_OF(SETS), &run.options);
     assert(status_is_ok(s));
+    sim_world_destroy(world);
     return 0;
 }
 
