@@ -15,6 +15,7 @@
 #define NOW_MS 1700000000000
 enum { MAIL_OF_WATCH = 1, MAIL_OF_DIRTY, MAIL_OF_END };
 enum { NODE = 1, LOOPS = 4 };
+enum { CROWDED_SEGMENT_BYTES = 200 }; // two batches of one record, not three
 
 /* ---- a world: a directory, a pool, a flusher's loop, one partition */
 struct world {
@@ -350,6 +351,45 @@ static void the_first_append_opens_the_log(void **state)
     record_builder_free(&letter.builder);
 }
 
+static void segment_measure(void *context, const char *name)
+{
+    const struct world *w = context;
+    char path[512];
+    struct io_stat stat;
+    size_t length = strlen(name);
+    if (length < 4 || strcmp(name + length - 4, ".log"))
+        return;
+    snprintf(path, sizeof path, "%s/t-0/%s", w->directory, name);
+    assert_int_equal(io_stat(path, &stat), 0);
+    assert_in_range(stat.size_bytes, 1, CROWDED_SEGMENT_BYTES);
+}
+
+static void what_was_queued_together_still_fills_segments_one_by_one(void **state)
+{
+    enum { CROWD = 7 };
+    struct world *w = *state;
+    struct partition_config config = CONFIG;
+    struct log_open_options options = at_start();
+    struct letter letters[CROWD] = {0};
+    char path[128];
+    config.log.segment_bytes = CROWDED_SEGMENT_BYTES;
+    partition_config_set(w->partition, &config);
+    assert_ok(partition_open(w->partition, &options, false));
+    lead(w, 0);
+    partition_watch_arm(partition_watch_get(w->partition, 1));
+    for (uint32_t i = 0; i < CROWD; i++)
+        partition_enqueue(w->partition, letter_write(&letters[i], 1, i));
+    partition_drain(w->partition, 1);
+    while (!atomic_load(&letters[CROWD - 1].append.done))
+        wait_for_mail(w->options.loops[1], 1);
+    partition_watch_disarm(partition_watch_get(w->partition, 1));
+    assert_int_equal(partition_end_offset(w->partition), CROWD);
+    snprintf(path, sizeof path, "%s/t-0", w->directory);
+    io_list_dir(path, segment_measure, w);
+    for (int i = 0; i < CROWD; i++)
+        record_builder_free(&letters[i].builder);
+}
+
 /* ---- many threads */
 enum { LETTERS = 300, WINDOW = 7 };
 struct writer {
@@ -455,6 +495,7 @@ int main(void)
         IN_WORLD(a_watch_is_told_once_and_only_while_armed),
         IN_WORLD(chores_run_one_at_a_time_with_the_turn),
         IN_WORLD(the_first_append_opens_the_log),
+        IN_WORLD(what_was_queued_together_still_fills_segments_one_by_one),
         IN_WORLD(many_threads_append_and_each_keeps_its_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -169,7 +169,7 @@ static bool group_fill(struct partition *p, struct log *log, struct group *group
             continue;
         }
         uint64_t size = (uint64_t)group->size_bytes + append->batch.size_bytes;
-        if (group->count > 0 && size > GROUP_SIZE_MAX)
+        if (group->count > 0 && (size > GROUP_SIZE_MAX || !log_segment_holds(log, size)))
             break;
         if (log_roll_is_due(log, (uint32_t)size, append->batch.facts.max_timestamp_ms, append->now_ms)) {
             if (group->count == 0)

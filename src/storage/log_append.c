@@ -35,6 +35,11 @@ bool log_roll_is_due(const struct log *log, uint32_t next_size_bytes, int64_t ne
     return status_is_ok(s) && is_full && size > 0; // a failing index shows itself at the append
 }
 
+bool log_segment_holds(const struct log *log, uint64_t size_bytes)
+{
+    return size_bytes <= (uint64_t)log->config.segment_bytes;
+}
+
 static struct status seal(struct log *log, struct log_segment *active)
 {
     TRY(index__last_time(active));

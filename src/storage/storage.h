@@ -75,6 +75,8 @@ bool log_is_offline(const struct log *log); // an I/O fault made it so
 /* ---- writer. One pwritev for all accepted batches. A failing write is truncated or overwritten, never published, and the
  * status tells; batches refused for their own sake have `error` set and the others go on. */
 bool log_roll_is_due(const struct log *log, uint32_t next_size_bytes, int64_t next_max_timestamp_ms, int64_t now_ms);
+/* Whether so many bytes of several batches may lie in one segment: an empty one takes any batch, but only one too large. */
+bool log_segment_holds(const struct log *log, uint64_t size_bytes);
 /* Closes the active segment and starts a new one at the end offset: creates files, so it belongs into the pool. */
 MUST_USE struct status log_roll(struct log *log);
 MUST_USE struct status log_append(struct log *log, struct log_batch *batches[], int count, int32_t leader_epoch,
