@@ -3,9 +3,10 @@
 import struct
 
 from harness import raw
+from harness.batch import batch
 from oracle import codec
 from oracle.session import served, story
-from oracle.stories.produce import producer_id
+from oracle.stories.produce import LINES, produce, producer_id
 
 
 @story
@@ -18,6 +19,28 @@ def describe_cluster(s):
                 s.ask("DescribeCluster", version, {"includeClusterAuthorizedOperations": False, "endpointType": kind}, f"endpoint type {kind}")
         if version >= 2:
             s.ask("DescribeCluster", version, {"includeClusterAuthorizedOperations": False, "includeFencedBrokers": True}, "fenced ones too")
+
+
+@story
+def describe_log_dirs(s):
+    s.differs("logDir", "where the broker under test keeps its data")
+    s.differs("totalBytes", "of the file system")
+    s.differs("usableBytes", "of the file system")
+    topic = s.topic(partitions=3)
+    produce(s, 9, topic, batch(LINES), partition=2)
+
+    def ask(version, topics, note):
+        asked = topics and [{"topic": name, "partitions": parts} for name, parts in topics]
+        answer = s.ask("DescribeLogDirs", version, {"topics": asked}, note)
+        for result in answer["results"]:
+            result["topics"] = [t for t in result["topics"] if t["name"] == topic]
+            for one in result["topics"]:
+                one["partitions"].sort(key=lambda p: p["partitionIndex"])
+    for version in served("DescribeLogDirs"):
+        ask(version, None, "all")
+        ask(version, [(topic, [2, 0])], "two partitions")
+        ask(version, [(topic, [9]), ("oracle-no-such-topic", [0])], "what is not there")
+        ask(version, [], "nothing")
 
 
 @story
