@@ -76,9 +76,12 @@ def commit(consumer, message):
 def consume(broker, topic, group, table, running, member=None):
     """`member` is this program's own name in its group: with one it takes its place again at once after a crash,
     without one the group waits until the session of the crashed member has timed out."""
-    consumer = KafkaConsumer(topic, bootstrap_servers=broker, group_id=group, auto_offset_reset="smallest",
+    consumer = KafkaConsumer(bootstrap_servers=broker, group_id=group, auto_offset_reset="smallest",
                              enable_auto_commit=False, max_partition_fetch_bytes=26210000, group_instance_id=member)
     try:
+        # The topic's partitions are asked for first: kafka-python 3.0.12 may lose a join that they would interrupt.
+        consumer.partitions_for_topic(topic)
+        consumer.subscribe([topic])
         while running():
             for fetched in consumer.poll(timeout_ms=500).values():
                 for message in fetched:

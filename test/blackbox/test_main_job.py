@@ -163,13 +163,13 @@ def test_two_consumers_share_a_group_and_one_takes_over(broker, make_client, top
         for member in (first, second):
             member.poll_later()
         return [len(member.ask("assignment", name="c")) for member in (first, second)]
-    assert eventually(lambda: spread() == [2, 2])
+    assert eventually(lambda: spread() == [2, 2]), spread()
     first.ask("close_consumer", name="c")
 
     def alone():
         second.poll("c", 1, 0.5)
         return len(second.ask("assignment", name="c"))
-    assert eventually(lambda: alone() == 4)
+    assert eventually(lambda: alone() == 4), alone()
     second.produce(topic, [{"value": b"to-%d" % p, "partition": p} for p in range(4)])
     assert sorted(r["value"] for r in second.poll("c", 4)) == [b"to-0", b"to-1", b"to-2", b"to-3"]
     second.ask("close_consumer", name="c")

@@ -61,6 +61,9 @@ class Driver:
         if assign is not None:
             made.assign([TopicPartition(t, p) for t, p in assign])
         else:
+            # 3.0.12 may forget its own second join, for good, when the topic's metadata comes right after the first one.
+            for topic in topics:
+                made.partitions_for_topic(topic)
             made.subscribe(list(topics))
         self.consumers[name] = made
 
