@@ -12,7 +12,7 @@ MESON_CC = $(strip $(CCACHE) $(1))
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help run build build-dev unit test check check-all long demo bench format install clean deps deps-test venv
+.PHONY: help run build build-dev unit test check check-all long demo bench interop clients format install clean deps deps-test venv
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | awk -F'\t' '{ printf "make %-10s %s\n", $$1, $$2 }'
@@ -55,6 +55,12 @@ long: deps-test build-dev  ## hours: simulator, fuzz drivers and kill loop in th
 
 bench: deps-test build-dev  ## figures beside Apache Kafka's in a few minutes; make bench ARGS=full takes hours
 	@bench/run.sh $(or $(ARGS),short)
+
+interop: build  ## every client of the field against the broker; writes docs/clients.md
+	@test/clients/run.sh --table docs/clients.md
+
+clients: build  ## those of them that are quickly made, as CI does
+	@test/clients/run.sh quick
 
 demo: build venv  ## the event log example: 50 MiB of events, two consumers, kills half way
 	@.venv/bin/python examples/event_log/demo.py $(ARGS)
