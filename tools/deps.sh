@@ -5,8 +5,8 @@
 set -eu
 
 run_packages="
-gcc libc6-dev make meson ninja-build pkgconf|pkg-config python3 python3-venv
-libisal-dev zlib1g-dev liblz4-dev libzstd-dev libsnappy-dev libmicrohttpd-dev libdw-dev
+gcc g++ libc6-dev make meson ninja-build pkgconf|pkg-config python3 python3-venv
+libisal-dev zlib1g-dev liblz4-dev libzstd-dev libsnappy-dev libmicrohttpd-dev libdw-dev libre2-dev
 libcmocka-dev libjansson-dev
 "
 test_packages="

@@ -241,13 +241,17 @@ struct histogram {
 void histogram_record(struct histogram *h, uint64_t value);
 uint64_t histogram_percentile(const struct histogram *h, double percent); // 0 <= percent <= 100
 
-/* ---- log: one line of logfmt on stderr per call: ts=... level=... mod=... msg="..." then the given fields. Each call
+/* ---- log: one line on stderr per call, logfmt: ts=... level=... mod=... msg="...", or the same as JSON. Each call
  * site is limited to 10 lines a second, the rest is counted and told. Safe from every thread. Never log a secret. */
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 void log_level_set(enum log_level level);
 enum log_level log_level(void);
+void log_json_set(bool is_json); // an object a line instead of logfmt
 /* Where lines go (tests, the simulator); NULL restores stderr. */
 void log_sink_set(void (*sink)(void *context, const char *line, size_t size), void *context);
+/* The last lines, whole ones, oldest first: at most `size` bytes of what is kept (LOG_KEPT_BYTES). */
+enum { LOG_KEPT_BYTES = 64 << 10 };
+void log_tail(struct buffer *out, size_t size);
 /* Wall-clock source in milliseconds, given by main (base knows no clock); 0 leaves ts out. */
 void log_clock_set(int64_t (*wall_ms)(void));
 

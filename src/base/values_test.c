@@ -151,6 +151,26 @@ static void a_line_has_time_level_and_module(void **state)
     assert_string_equal(lines, "ts=2023-11-14T22:13:20.123Z level=warn mod=net msg=\"closed 3\"\n");
 }
 
+static void a_line_may_be_json(void **state)
+{
+    log_json_set(true);
+    LOG(LOG_WARN, "net", "closed \"%s\"", "a\n");
+    log_json_set(false);
+    assert_string_equal(lines, "{\"ts\":\"2023-11-14T22:13:20.123Z\",\"level\":\"warn\",\"mod\":\"net\","
+                               "\"msg\":\"closed \\\"a\\u000a\\\"\"}\n");
+}
+
+static void the_last_lines_are_kept_whole(void **state)
+{
+    struct buffer tail = {0};
+    for (int i = 0; i < 9; i++)
+        LOG(LOG_INFO, "net", "line %d", i);
+    log_tail(&tail, 100);
+    buffer_append(&tail, "", 1);
+    assert_string_equal(tail.data, "ts=2023-11-14T22:13:20.123Z level=info mod=net msg=\"line 8\"\n");
+    buffer_free(&tail);
+}
+
 static void what_a_client_sends_cannot_forge_a_line(void **state)
 {
     LOG(LOG_INFO, "net", "topic %s", "a\"b\\c\nlevel=error \x7f");
@@ -199,6 +219,8 @@ int main(void)
         cmocka_unit_test(a_histogram_knows_values_to_three_percent),
         cmocka_unit_test(differences_stay_in_range),
         WITH_LINES(a_line_has_time_level_and_module),
+        WITH_LINES(a_line_may_be_json),
+        WITH_LINES(the_last_lines_are_kept_whole),
         WITH_LINES(what_a_client_sends_cannot_forge_a_line),
         WITH_LINES(a_level_hides_what_is_below),
         WITH_LINES(one_place_writes_ten_lines_a_second_and_tells_what_it_left_out),

@@ -12,6 +12,7 @@ enum option_key {
     OPTION_DATA = 256,
     OPTION_LISTEN,
     OPTION_HTTP,
+    OPTION_HTTP_READ_ONLY,
     OPTION_SET,
     OPTION_JSON
 }; // no letters: long names alone
@@ -49,6 +50,9 @@ static error_t parse_common(int key, char *text, struct argp_state *state)
     case OPTION_HTTP:
         arguments->http = text;
         return 0;
+    case OPTION_HTTP_READ_ONLY:
+        add_set(arguments, "ottla.http.read.only=true");
+        return 0;
     case OPTION_SET:
         add_set(arguments, text);
         return 0;
@@ -70,7 +74,9 @@ static const struct argp_option SETTINGS_OPTIONS[] = {
     {"data", OPTION_DATA, "DIR", 0, "Keep the data in DIR (default: your data home, usually ~/.local/share/ottla)", 0},
     {"listen", OPTION_LISTEN, "HOST:PORT", 0,
      "Where Kafka clients connect (default 127.0.0.1:9092; :9092 is every interface)", 0},
-    {"http", OPTION_HTTP, "HOST:PORT|off", 0, "Health and metrics over HTTP, on loopback (default 127.0.0.1:8080)", 0},
+    {"http", OPTION_HTTP, "HOST:PORT|off", 0,
+     "The console, metrics and health over HTTP, on loopback (default 127.0.0.1:8080)", 0},
+    {"http-read-only", OPTION_HTTP_READ_ONLY, NULL, 0, "Let the console change nothing", 0},
     {"set", OPTION_SET, "KEY=VALUE", 0,
      "Any setting of Kafka's or Ottla's; may be given often (`ottla config` lists them)", 0},
     {0},

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* http/http.h - health and metrics of a broker over HTTP, on loopback only.
+/* http/http.h - the console, its API, health and metrics of a broker over HTTP, on loopback only.
  *
  *   GET /healthz   200 while the process serves; 503 once a log directory is lost
  *   GET /readyz    200 once the broker takes part in its cluster; 503 before
  *   GET /metrics   the numbers of schema/metrics.txt in Prometheus' text format
+ *   GET /          the console; all it knows comes from /api/v1 (openapi.json)
  *
  * The port is open from the start; libmicrohttpd is loaded when the first connection comes, so that a broker that nobody
- * asks does not carry it. It has a thread of its own and never runs on a reactor.
+ * asks does not carry it. It has threads of its own and never runs on a reactor.
  */
 #pragma once
 
@@ -18,6 +19,7 @@ struct http_options {
     uint16_t port;    // 0: a free one
     struct broker *broker;
     const char *version;
+    bool is_read_only; // nothing can be changed through it
 };
 
 struct http;

@@ -76,8 +76,9 @@ static void say_started(const struct program *program)
     say(", durability %s\n", broker->fsync ? "fsync (what is acknowledged is on the disk)"
                                            : "page-cache (what is acknowledged is written, not yet flushed)");
     if (program->http)
-        say("  metrics and health at http://%s%s%s:%d\n", brackets(program->options.http_host, "["),
-            program->options.http_host, brackets(program->options.http_host, "]"), (int)http_port(program->http));
+        say("  console at http://%s%s%s:%d/ (metrics, health and API there too)\n",
+            brackets(program->options.http_host, "["), program->options.http_host,
+            brackets(program->options.http_host, "]"), (int)http_port(program->http));
 }
 
 /* Why it did not start, and what to do. The line before in the log says which port or directory. */
@@ -164,11 +165,13 @@ static void start_http(struct program *program)
     struct http_options http = {.host = options->http_host,
                                 .port = options->http_port,
                                 .broker = ottla_broker(program->ottla),
-                                .version = cli_version()};
+                                .version = cli_version(),
+                                .is_read_only = settings_get_bool(options->settings, "ottla.http.read.only")};
     struct status s = http_start(&http, &program->http);
     if (!status_is_ok(s))
         LOG(LOG_WARN, "main",
-            "no metrics and health: cannot open %s:%d: %s; choose another port with --http HOST:PORT, or --http off",
+            "no console, metrics and health: cannot open %s:%d: %s; choose another port with --http HOST:PORT, or "
+            "--http off",
             options->http_host, (int)options->http_port, strerror(s.error));
 }
 
@@ -275,6 +278,7 @@ static int serve(const struct cli_arguments *arguments)
     if (!status_is_ok(options__make(&program.source, &program.options)))
         return EXIT_WRONG;
     set_log_level(program.options.settings);
+    log_json_set(strcmp(settings_get(program.options.settings, "ottla.log.format"), "json") == 0);
     limit_connections(&program.options.net, descriptors);
     bool started = start(&program);
     if (started) {

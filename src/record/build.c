@@ -37,6 +37,13 @@ void record_builder_begin(struct record_builder *b)
 
 void record_builder_add(struct record_builder *b, int64_t timestamp_ms, struct slice key, struct slice value)
 {
+    record_builder_add_with(b, timestamp_ms, key, value, slice_of("", 1)); // no headers
+}
+
+void record_builder_add_with(struct record_builder *b, int64_t timestamp_ms, struct slice key, struct slice value,
+                             struct slice headers)
+{
+    assert(headers.size > 0);
     if (b->count == 0)
         b->base_timestamp_ms = timestamp_ms;
     uint8_t head[40], value_size[10], size_bytes[10];
@@ -46,13 +53,13 @@ void record_builder_add(struct record_builder *b, int64_t timestamp_ms, struct s
     head_size += record__put_varlong(head + head_size, b->count);
     head_size += record__put_varlong(head + head_size, slice_is_null(key) ? -1 : (int64_t)key.size);
     size_t value_size_size = record__put_varlong(value_size, slice_is_null(value) ? -1 : (int64_t)value.size);
-    size_t body = head_size + key.size + value_size_size + value.size + 1;
+    size_t body = head_size + key.size + value_size_size + value.size + headers.size;
     buffer_append(&b->bytes, size_bytes, record__put_varlong(size_bytes, (int64_t)body));
     buffer_append(&b->bytes, head, head_size);
     buffer_append(&b->bytes, key.data, key.size);
     buffer_append(&b->bytes, value_size, value_size_size);
     buffer_append(&b->bytes, value.data, value.size);
-    buffer_append(&b->bytes, "", 1); // no headers
+    buffer_append(&b->bytes, headers.data, headers.size);
     b->count++;
     b->max_timestamp_ms = max_i64(b->max_timestamp_ms, timestamp_ms);
 }

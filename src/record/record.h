@@ -195,6 +195,9 @@ struct record_builder {
 
 void record_builder_begin(struct record_builder *b); // reuses the memory of an earlier batch
 void record_builder_add(struct record_builder *b, int64_t timestamp_ms, struct slice key, struct slice value);
+/* `headers`: as struct record has them: a varint count, then pairs. */
+void record_builder_add_with(struct record_builder *b, int64_t timestamp_ms, struct slice key, struct slice value,
+                             struct slice headers);
 /* Head and CRC; base offset 0. `attributes` as RECORD_ATTRIBUTE_*, without a codec. The bytes are the builder's. */
 struct slice record_builder_finish(struct record_builder *b, int16_t attributes, int64_t producer_id,
                                    int16_t producer_epoch, int32_t base_sequence);

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: Apache-2.0
+/* http/stream.c - searches, live tails and downloads: one scan over a topic, told in three ways.
+ *
+ *   search    server-sent events: `message` for each hit, `progress` after each step, `done` at the end or the limit
+ *   tail      the same from the end on, for as long as somebody listens
+ *   download  the records themselves, as NDJSON or CSV
+ *
+ * A step reads at most STEP_READ_BYTES of one partition, then it is the next one's turn. The reader's pace is the scan's: a
+ * step runs only when what the last one said has been taken, so a slow reader holds nothing up and nothing piles up. It
+ * ends with its connection. STREAMS_MAX run at once, each on a thread of its own.
+ */
+#include "http/http__.h"
+
+enum {
+    STEP_READ_BYTES = 2 << 20,
+    TAIL_WAIT_MS = 400,
+    TAIL_LOOKS_MS = 50,
+    HITS_DEFAULT = 200,
+    HITS_MAX = 10000,
+    TAIL_RATE_MAX = 2000, // messages told of one step; the rest is counted as skipped
+    PREVIEW_DEFAULT_BYTES = 2048,
+    PREVIEW_MAX_BYTES = 1 << 20,
+};
+
+enum scan_form { FORM_EVENTS, FORM_TAIL, FORM_NDJSON, FORM_CSV };
+
+struct scan {
+    struct stream stream; // first
+    enum scan_form form;
+    struct asker asker;
+    struct slice topic; // copied
+    struct spans spans;
+    struct filter *filter;
+    struct reading reading;
+    size_t preview_bytes;
+    int64_t hits, hits_max, scanned, skipped, wanted;
+    int64_t started_ms;
+    int next;
+    bool is_over;
+};
+
+/* ---- how a hit is told */
+static void csv_field(struct buffer *out, struct slice text)
+{
+    buffer_append(out, "\"", 1);
+    const uint8_t *at = text.data, *end = at + text.size;
+    for (const uint8_t *quote; at < end && (quote = memchr(at, '"', (size_t)(end - at))); at = quote + 1) {
+        buffer_append(out, at, (size_t)(quote + 1 - at));
+        buffer_append(out, "\"", 1);
+    }
+    if (at < end)
+        buffer_append(out, at, (size_t)(end - at));
+    buffer_append(out, "\"", 1);
+}
+
+static void csv_bytes(struct buffer *out, struct slice bytes)
+{
+    buffer_append(out, ",", 1);
+    if (slice_is_null(bytes))
+        return;
+    if (json__utf8_prefix(bytes) == bytes.size) {
+        csv_field(out, bytes);
+        return;
+    }
+    struct buffer text CLEANUP(buffer_free) = {0};
+    buffer_base64(&text, bytes);
+    csv_field(out, slice_of(text.data, text.size));
+}
+
+static void csv_write(struct buffer *out, int32_t partition, const struct record *record)
+{
+    buffer_printf(out, "%d,%lld,%lld", (int)partition, (long long)record->offset, (long long)record->timestamp_ms);
+    csv_bytes(out, record->key);
+    csv_bytes(out, record->value);
+    struct buffer headers CLEANUP(buffer_free) = {0};
+    struct header_walk walk = header_walk__begin(record);
+    for (struct slice key, value; header_walk__next(&walk, &key, &value);)
+        buffer_printf(&headers, "%s%.*s=%.*s", headers.size ? ";" : "", (int)key.size, (const char *)key.data,
+                      (int)value.size, slice_is_null(value) ? "" : (const char *)value.data);
+    csv_bytes(out, headers.size ? slice_of(headers.data, headers.size) : SLICE_NULL);
+    buffer_append(out, "\r\n", 2);
+}
+
+static void tell(struct scan *scan, int32_t partition, const struct record *record, const uint8_t *head)
+{
+    struct buffer *out = &scan->stream.out;
+    if (scan->form == FORM_CSV) {
+        csv_write(out, partition, record);
+        return;
+    }
+    static const char EVENT[] = "event: message\ndata: ";
+    bool is_event = scan->form != FORM_NDJSON;
+    if (is_event)
+        buffer_append(out, EVENT, strlen(EVENT));
+    struct json j = json__begin(out);
+    message__write(&j, partition, record, head, scan->preview_bytes);
+    buffer_append(out, "\n\n", is_event ? 2 : 1);
+}
+
+static void tell_progress(struct scan *scan, const char *event, const char *why)
+{
+    if (scan->form != FORM_EVENTS && scan->form != FORM_TAIL)
+        return;
+    int64_t left = 0;
+    for (int i = 0; i < scan->spans.count; i++)
+        left += scan->spans.items[i].to - scan->spans.items[i].from;
+    buffer_printf(&scan->stream.out, "event: %s\ndata: ", event);
+    struct json j = json__begin(&scan->stream.out);
+    json__open(&j, NULL, '{');
+    json__i64(&j, "hits", scan->hits);
+    json__i64(&j, "scanned", scan->scanned);
+    json__i64(&j, "scannedBytes", scan->reading.read_bytes);
+    json__i64(&j, "skipped", scan->skipped);
+    json__i64(&j, "elapsedMs", io_now_ms() - scan->started_ms);
+    if (scan->form == FORM_EVENTS)
+        json__f64(&j, "share", scan->wanted > 0 ? 1 - (double)left / (double)scan->wanted : 1);
+    if (why)
+        json__string(&j, "reason", why);
+    json__close(&j, '}');
+    buffer_append(&scan->stream.out, "\n\n", 2);
+}
+
+/* ---- scanning */
+static void scan_batch(struct scan *scan, struct span *span, struct slice batch)
+{
+    struct record_walk walk;
+    struct record record;
+    int64_t told_before = scan->hits;
+    record_walk_begin(&walk, batch);
+    while (scan->hits < scan->hits_max && record_walk_next(&walk, &record)) {
+        if (record.offset < span->from || record.offset >= span->to)
+            continue;
+        scan->scanned++;
+        if (!filter__matches(scan->filter, &record))
+            continue;
+        if (scan->form == FORM_TAIL && scan->hits - told_before >= TAIL_RATE_MAX) {
+            scan->skipped++;
+            continue;
+        }
+        scan->hits++;
+        tell(scan, span->partition, &record, batch.data);
+    }
+    record_walk_end(&walk);
+}
+
+static void scan_span(struct scan *scan, struct span *span, int32_t wait_ms)
+{
+    asker__reset(&scan->asker);
+    struct reading *r = &scan->reading;
+    reading__fetch(r, scan->topic, span->partition, span->from, STEP_READ_BYTES, wait_ms);
+    int64_t before = span->from;
+    const uint8_t *head;
+    while (span->from < span->to && scan->hits < scan->hits_max && reading__head(r, &head)) {
+        int64_t next = record_batch_next_offset(head);
+        bool is_control = record_batch_attributes(head) & RECORD_ATTRIBUTE_CONTROL;
+        struct slice batch;
+        if (is_control || !filter__may_match(scan->filter, head))
+            reading__skip(r);
+        else if (reading__batch(r, &batch))
+            scan_batch(scan, span, batch);
+        else
+            break;
+        if (scan->hits < scan->hits_max)
+            span->from = min_i64(next, span->to);
+    }
+    if (r->error == KAFKA_OFFSET_OUT_OF_RANGE && span->from < span->to && scan->form == FORM_TAIL)
+        span->from = span->start;
+    else if (span->from == before && scan->form != FORM_TAIL)
+        span->from = span->to; // nothing can be read here any more
+}
+
+static bool finish(struct scan *scan, const char *why)
+{
+    tell_progress(scan, "done", why);
+    scan->is_over = true;
+    return true;
+}
+
+static bool step(struct stream *stream)
+{
+    struct scan *scan = (struct scan *)stream;
+    if (scan->is_over || atomic_load(&stream->site->stopping))
+        return false;
+    for (int tried = 0; tried < scan->spans.count; tried++) {
+        struct span *span = &scan->spans.items[scan->next];
+        scan->next = (scan->next + 1) % scan->spans.count;
+        if (span->from >= span->to)
+            continue;
+        scan_span(scan, span, 0);
+        if (scan->hits >= scan->hits_max)
+            return finish(scan, "limit");
+        tell_progress(scan, "progress", NULL);
+        return true;
+    }
+    return finish(scan, "end");
+}
+
+/* One partition waits in its fetch; many are looked at one after the other, with a pause when none has anything new. */
+static bool tail_step(struct stream *stream)
+{
+    struct scan *scan = (struct scan *)stream;
+    if (atomic_load(&stream->site->stopping))
+        return false;
+    bool is_alone = scan->spans.count == 1;
+    int64_t until_ms = io_now_ms() + TAIL_WAIT_MS, hits = scan->hits;
+    do {
+        for (int i = 0; i < scan->spans.count; i++)
+            scan_span(scan, &scan->spans.items[i], is_alone ? TAIL_WAIT_MS : 0);
+        if (!is_alone && scan->hits == hits) {
+            struct io_event none;
+            io_loop_wait(scan->asker.loop, &none, 1, io_now_ns() + (int64_t)TAIL_LOOKS_MS * 1000000);
+        }
+    } while (scan->hits == hits && io_now_ms() < until_ms && !atomic_load(&stream->site->stopping));
+    tell_progress(scan, "progress", NULL);
+    return true;
+}
+
+static void scan_free(struct stream *stream)
+{
+    struct scan *scan = (struct scan *)stream;
+    atomic_fetch_sub(&stream->site->streams, 1);
+    filter__free(scan->filter);
+    spans__free(&scan->spans);
+    reading__free(&scan->reading);
+    asker__free(&scan->asker);
+    buffer_free(&stream->out);
+    mem_free((void *)(uintptr_t)scan->topic.data);
+    mem_free(scan);
+}
+
+/* ---- beginning */
+static bool admit(struct exchange *e)
+{
+    if (atomic_fetch_add(&e->site->streams, 1) < STREAMS_MAX)
+        return true;
+    atomic_fetch_sub(&e->site->streams, 1);
+    exchange__fail(e, 429, "TOO_MANY", "%d searches, tails and downloads run already; end one of them", STREAMS_MAX);
+    return false;
+}
+
+static struct scan *scan_create(struct exchange *e, struct slice topic, enum scan_form form)
+{
+    struct spans spans;
+    struct filter *filter = filter__create(e);
+    if (!filter)
+        return NULL;
+    if (!spans__choose(e, topic, &spans)) {
+        filter__free(filter);
+        return NULL;
+    }
+    if (!admit(e)) {
+        filter__free(filter);
+        spans__free(&spans);
+        return NULL;
+    }
+    struct scan *scan = mem_zalloc(sizeof *scan);
+    scan->form = form;
+    scan->filter = filter;
+    scan->spans = spans;
+    scan->topic = slice_str(slice_to_str(topic));
+    scan->started_ms = io_now_ms();
+    asker__init(&scan->asker, e->broker);
+    scan->asker.loop = io_loop_create();
+    scan->reading.asker = &scan->asker;
+    scan->preview_bytes = (size_t)exchange__query_i64(e, "preview", PREVIEW_DEFAULT_BYTES, 0, PREVIEW_MAX_BYTES);
+    scan->stream = (struct stream){.step = step, .free = scan_free, .type = "text/event-stream", .site = e->site};
+    for (int i = 0; i < spans.count; i++)
+        scan->wanted += spans.items[i].to - spans.items[i].from;
+    e->stream = &scan->stream;
+    e->status = 200;
+    return scan;
+}
+
+void web__search(struct exchange *e, struct slice topic)
+{
+    struct scan *scan = scan_create(e, topic, FORM_EVENTS);
+    if (scan)
+        scan->hits_max = exchange__query_i64(e, "limit", HITS_DEFAULT, 1, HITS_MAX);
+}
+
+void web__tail(struct exchange *e, struct slice topic)
+{
+    struct scan *scan = scan_create(e, topic, FORM_TAIL);
+    if (!scan)
+        return;
+    scan->hits_max = INT64_MAX;
+    scan->stream.step = tail_step;
+    for (int i = 0; i < scan->spans.count; i++) {
+        struct span *span = &scan->spans.items[i];
+        span->from = scan->spans.newest_first ? span->end : span->from;
+        span->to = INT64_MAX;
+    }
+    tell_progress(scan, "progress", NULL);
+}
+
+void web__download(struct exchange *e, struct slice topic)
+{
+    static const char CSV_HEAD[] = "partition,offset,timestamp,key,value,headers\r\n";
+    const char *form = exchange__query(e, "format");
+    bool is_csv = form && strcmp(form, "csv") == 0;
+    struct scan *scan = scan_create(e, topic, is_csv ? FORM_CSV : FORM_NDJSON);
+    if (!scan)
+        return;
+    scan->hits_max = exchange__query_i64(e, "limit", INT64_MAX, 1, INT64_MAX);
+    scan->preview_bytes = SIZE_MAX;
+    scan->stream.type = is_csv ? "text/csv; charset=utf-8" : "application/x-ndjson";
+    scan->stream.file_name = is_csv ? "messages.csv" : "messages.ndjson";
+    if (is_csv)
+        buffer_append(&scan->stream.out, CSV_HEAD, strlen(CSV_HEAD));
+}
