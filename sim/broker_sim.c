@@ -71,6 +71,7 @@ static struct status options_make(const char *mutant)
     const char *sets[] = {reactors,
                           draw(2) ? "offsets.topic.num.partitions=1" : "offsets.topic.num.partitions=5",
                           draw(2) ? "ottla.flush.max.delay.ms=1" : "ottla.flush.max.delay.ms=50",
+                          draw(3) ? "ottla.unflushed.max.bytes=0" : "ottla.unflushed.max.bytes=500",
                           "offsets.topic.replication.factor=1",
                           "auto.create.topics.enable=false",
                           "group.initial.rebalance.delay.ms=0",

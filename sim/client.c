@@ -13,7 +13,7 @@ enum { FRAME_BYTES_MAX = 1 << 24 };
 
 void link_init(struct link *link)
 {
-    *link = (struct link){.loop = io_loop_create(), .socket = -1};
+    *link = (struct link){.loop = io_loop_create(), .socket = -1, .send_timeout_ms = 10000};
     wire_writer_init(&link->out, FRAME_BYTES_MAX);
     arena_init(&link->arena, 4096, FRAME_BYTES_MAX);
 }
@@ -86,7 +86,6 @@ static bool send_all(struct link *link, int64_t deadline_ns)
 
 bool link_send(struct link *link, int16_t key, int16_t version, const void *request)
 {
-    enum { SEND_TIMEOUT_MS = 10000 };
     if (link->socket < 0)
         return false;
     struct request_header header = {.request_api_key = key,
@@ -99,7 +98,7 @@ bool link_send(struct link *link, int16_t key, int16_t version, const void *requ
     wire_api_find(key)->request->write(&link->out, version, request);
     assert(!wire_writer_failed(&link->out));
     wire_writer_patch_i32(&link->out, 0, (int32_t)link->out.size - 4);
-    if (send_all(link, deadline_of(SEND_TIMEOUT_MS)))
+    if (send_all(link, deadline_of(link->send_timeout_ms)))
         return true;
     link_close(link);
     return false;

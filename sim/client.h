@@ -15,8 +15,9 @@ struct link {
     int32_t next_id, next_reply_id;
     struct wire_writer out;
     struct buffer in;
-    struct arena arena;   // of the latest reply
-    bool errors_may_come; // the user's: what it was opened to has a bad disk
+    struct arena arena;      // of the latest reply
+    int64_t send_timeout_ms; // how long a broker may read nothing
+    bool errors_may_come;    // the user's: what it was opened to has a bad disk
 };
 
 void link_init(struct link *link);

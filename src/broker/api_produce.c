@@ -148,6 +148,7 @@ static int16_t part_start(struct request *request, struct produce_part *part, co
     part->partition = part->use->partition;
     partition_ref(part->partition);
     part->queued = true;
+    request->mutes |= partition_is_over_budget(part->partition);
     reactor_append(request->home, part->use, &part->append);
     return KAFKA_NONE;
 }

@@ -343,11 +343,22 @@ static void add_reactor(struct broker_numbers *numbers, struct reactor *reactor)
     }
 }
 
+static void add_budget(struct broker_numbers *numbers, const struct write_budget *budget)
+{
+    uint64_t now = (uint64_t)max_i64(0, atomic_load(&budget->unflushed.bytes));
+    uint64_t most = (uint64_t)atomic_load(&budget->unflushed.bytes_most);
+    numbers->unflushed_bytes = now > numbers->unflushed_bytes ? now : numbers->unflushed_bytes;
+    numbers->unflushed_bytes_most = most > numbers->unflushed_bytes_most ? most : numbers->unflushed_bytes_most;
+    numbers->muted_writes += atomic_load(&budget->taken);
+}
+
 void broker_numbers(struct broker *broker, struct broker_numbers *ret_numbers)
 {
     *ret_numbers = (struct broker_numbers){0};
     for (int i = 0; i < broker->options.reactor_count; i++)
         add_reactor(ret_numbers, &broker->reactors[i]);
+    for (int i = 0; i < broker->dirs.count; i++)
+        add_budget(ret_numbers, &broker->dirs.dirs[i].budget);
     if (broker->flusher)
         flusher__numbers(broker->flusher, ret_numbers);
     if (broker->control)

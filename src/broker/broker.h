@@ -41,6 +41,7 @@ struct broker_options {
     int listener_count;
     bool fsync; // ottla.durability
     int32_t flush_max_delay_ms;
+    int64_t unflushed_max_bytes; // of each log directory; 0: no limit
     int reactor_count;
     const struct meta_settings *settings; // values of the static settings, by Kafka's names
     /* resolved from `settings` for the hot path */
@@ -67,6 +68,7 @@ enum mail_kind {
     MAIL_CONNECTION, // net: an accepted connection
     MAIL_DIRTY,      // to the flusher
     MAIL_FLUSHED,    // to the flusher: a helper finished
+    MAIL_DRAIN,      // to the flusher: struct write_budget, much is unflushed
     MAIL_LOCAL,      // struct local_call: to a reactor, and home
     MAIL_WAKE,       // to the control thread: something it started has come back
     MAIL_STOP,
@@ -152,6 +154,7 @@ struct request {
     uint32_t frame_size;
     enum request_state state;
     bool abandoned;         // the connection died: the reply is dropped
+    bool mutes;             // until it is answered, its connection is not read
     bool refused;           // the control thread could not do it and does not know what came of it
     struct list in_control; // the control thread's
     const struct broker_listener *listener;
@@ -286,6 +289,8 @@ struct api_percentiles broker_api_latency(struct broker *broker, int16_t api_key
 struct broker_numbers {
     uint64_t requests, request_errors, bytes_in, bytes_out, connections;
     uint64_t flush_rounds, flush_failures, flush_p50_us, flush_p99_us;
+    uint64_t unflushed_bytes, unflushed_bytes_most; // of the log directory that has, or had, the most
+    uint64_t muted_writes;                          // groups of batches that the pool wrote, since reactors might not
     uint64_t topics, partitions, partitions_offline, partitions_uncleanable;
     uint64_t compactions, compacted_bytes;
     uint64_t api_requests[128];

@@ -4,7 +4,8 @@
  * Partitions mail themselves here when they were written to. A round takes all that are dirty and syncs them, several at
  * a time by helpers in a pool of their own; each publishes its flushed end, high watermark and wake-ups as soon as it is
  * on the disk. A round starts at once when somebody waits for it, else flush_max_delay_ms after the first dirty mail.
- * What is written during a round is dirty for the next one. A failed sync takes its partition offline; it is never
+ * What is written during a round is dirty for the next one. In page-cache mode nobody is dirty; a round starts when a log
+ * directory has much that is unflushed, and takes all of it. A failed sync takes its partition offline; it is never
  * tried again as if nothing had happened.
  */
 #include "broker/broker__.h"
@@ -29,11 +30,21 @@ struct flusher {
     struct flush_helper helpers[HELPERS];
     int helpers_running;
     bool urgent, stopping;
+    bool drains; // directories whose budgets asked for it are synced in the next round
     int64_t first_dirty_ns, round_start_ns;
     struct io_lock *numbers_lock;
     struct histogram round_us;
     _Atomic uint64_t rounds, failures;
 };
+
+static void dirty_add(struct flusher *flusher, struct partition *p) // takes the reference
+{
+    if (flusher->dirty_count == flusher->dirty_capacity) {
+        flusher->dirty_capacity = flusher->dirty_capacity ? flusher->dirty_capacity * 2 : 64;
+        flusher->dirty = mem_realloc(flusher->dirty, (size_t)flusher->dirty_capacity * sizeof flusher->dirty[0]);
+    }
+    flusher->dirty[flusher->dirty_count++] = p;
+}
 
 static void sync_files(struct flusher *flusher)
 {
@@ -63,10 +74,29 @@ static void round_end(struct flusher *flusher)
     flusher->round_count = 0;
 }
 
+static void drain_add(void *context, struct partition *p)
+{
+    struct flusher *flusher = context;
+    struct write_budget *budget = partition_budget(p);
+    if (!budget || atomic_load(&budget->unflushed.bytes) <= budget->drain_bytes || !partition_write_back(p))
+        return;
+    partition_ref(p);
+    dirty_add(flusher, p);
+}
+
+/* Every partition of a directory that has much unflushed: write-back of all starts here, the round then waits for each. */
+static void drain_gather(struct flusher *flusher)
+{
+    flusher->drains = false;
+    broker__partitions_each(flusher->broker, drain_add, flusher);
+}
+
 /* The flusher itself syncs too; helpers come only when there is more than one file each. */
 static void round_start(struct flusher *flusher)
 {
     assert(flusher->round_count == 0 && flusher->helpers_running == 0);
+    if (flusher->drains)
+        drain_gather(flusher);
     struct partition **free_array = flusher->round;
     int free_capacity = flusher->round_capacity;
     flusher->round = flusher->dirty;
@@ -78,7 +108,7 @@ static void round_start(struct flusher *flusher)
     flusher->urgent = false;
     flusher->round_start_ns = io_now_ns();
     atomic_store(&flusher->round_next, 0);
-    int helpers = (int)min_i64(HELPERS, flusher->round_count - 1);
+    int helpers = (int)min_i64(HELPERS, max_i64(0, flusher->round_count - 1));
     for (int i = 0; i < helpers; i++) {
         flusher->helpers_running++;
         io_pool_submit(flusher->pool, IO_LANE_FILE, &flusher->helpers[i].job);
@@ -92,11 +122,7 @@ static void take_dirty(struct flusher *flusher, struct partition *p)
 {
     if (flusher->dirty_count == 0)
         flusher->first_dirty_ns = io_now_ns();
-    if (flusher->dirty_count == flusher->dirty_capacity) {
-        flusher->dirty_capacity = flusher->dirty_capacity ? flusher->dirty_capacity * 2 : 64;
-        flusher->dirty = mem_realloc(flusher->dirty, (size_t)flusher->dirty_capacity * sizeof flusher->dirty[0]);
-    }
-    flusher->dirty[flusher->dirty_count++] = p; // the mail's reference
+    dirty_add(flusher, p); // the mail's reference
     flusher->urgent |= partition_flush_is_urgent(p);
 }
 
@@ -108,6 +134,8 @@ static void take_mail(struct flusher *flusher)
             take_dirty(flusher, partition_of_dirty_mail(mail));
         else if (mail->kind == MAIL_FLUSHED && --flusher->helpers_running == 0)
             round_end(flusher);
+        else if (mail->kind == MAIL_DRAIN)
+            flusher->drains = true;
         else if (mail->kind == MAIL_STOP)
             flusher->stopping = true;
     }
@@ -122,9 +150,9 @@ static int64_t wait_deadline_ns(const struct flusher *flusher)
 
 static bool round_is_due(const struct flusher *flusher)
 {
-    if (flusher->round_count > 0 || flusher->dirty_count == 0)
+    if (flusher->round_count > 0 || (flusher->dirty_count == 0 && !flusher->drains))
         return false;
-    return flusher->urgent || flusher->stopping || io_now_ns() >= wait_deadline_ns(flusher);
+    return flusher->urgent || flusher->drains || flusher->stopping || io_now_ns() >= wait_deadline_ns(flusher);
 }
 
 static void run(void *context)

@@ -11,9 +11,14 @@
 
 enum { PATH_BYTES = 4096 };
 
-static void add(struct log_dirs *dirs, const char *path, bool holds_partitions)
+static void add(struct log_dirs *dirs, const struct broker_options *options, const char *path, bool holds_partitions)
 {
-    dirs->dirs[dirs->count++] = (struct log_dir){.path = path, .lock = -1, .holds_partitions = holds_partitions};
+    struct log_dir *dir = &dirs->dirs[dirs->count++];
+    *dir = (struct log_dir){.path = path, .lock = -1, .holds_partitions = holds_partitions};
+    dir->budget.log_dir = path;
+    dir->budget.limit_bytes = options->unflushed_max_bytes;
+    dir->budget.drain_bytes = options->unflushed_max_bytes / 4 * 3;
+    dir->budget.drain.kind = MAIL_DRAIN;
 }
 
 /* With its parents, as Kafka does; the names synced. */
@@ -54,9 +59,9 @@ struct status log_dirs__lock(struct log_dirs *dirs, const struct broker_options 
 {
     dirs->count = 0;
     for (int i = 0; i < options->log_dir_count; i++)
-        add(dirs, options->log_dirs[i], true);
+        add(dirs, options, options->log_dirs[i], true);
     if (!log_dirs__by_path(dirs, options->metadata_dir))
-        add(dirs, options->metadata_dir, false);
+        add(dirs, options, options->metadata_dir, false);
     for (int i = 0; i < dirs->count; i++)
         TRY(lock(&dirs->dirs[i]));
     return STATUS_OK;

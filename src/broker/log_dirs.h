@@ -13,6 +13,7 @@ struct log_dir {
     int64_t stopped_epoch;   // broker epoch in that mark; -1: none
     _Atomic bool offline;    // set by the control thread
     int32_t partition_count; // the control thread's
+    struct write_budget budget;
 };
 
 struct log_dirs {

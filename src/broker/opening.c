@@ -58,6 +58,7 @@ static struct opening *partition_make(struct openings *openings, const struct me
     struct opening *opening = item_add(openings);
     opening->partition = partition_create(&broker->replica, (const char *)topic->name.data, topic->id, index, dir->path,
                                           meta_topic_is_internal(topic->name));
+    partition_budget_set(opening->partition, &dir->budget);
     opening->options.now_ms = io_wall_ms();
     opening->options.cancel = &broker->stopping;
     struct partition_config config = broker__partition_config(broker, image, topic->name);

@@ -57,6 +57,7 @@ void broker_mail(struct reactor *reactor, struct io_mail *mail)
     case MAIL_CONNECTION:
     case MAIL_DIRTY:
     case MAIL_FLUSHED:
+    case MAIL_DRAIN:
     case MAIL_WAKE:
     case MAIL_STOP:
         break;

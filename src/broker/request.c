@@ -59,7 +59,7 @@ void request_free(struct request *request)
     request->local_call = NULL;
     request->body = request->work = NULL;
     request->api = NULL;
-    request->abandoned = request->refused = false;
+    request->abandoned = request->refused = request->mutes = false;
     atomic_fetch_sub_explicit(&reactor->requests_used_count, 1, memory_order_relaxed);
     if (reactor->requests_free_count >= REQUESTS_KEPT) {
         wire_writer_free(&request->reply.out);

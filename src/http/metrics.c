@@ -70,6 +70,12 @@ static uint64_t number_of(enum metric metric, const struct numbers *numbers)
         return numbers->broker.flush_rounds;
     case METRIC_FLUSH_FAILURES_TOTAL:
         return numbers->broker.flush_failures;
+    case METRIC_UNFLUSHED_BYTES:
+        return numbers->broker.unflushed_bytes;
+    case METRIC_UNFLUSHED_BYTES_MOST:
+        return numbers->broker.unflushed_bytes_most;
+    case METRIC_MUTED_WRITES_TOTAL:
+        return numbers->broker.muted_writes;
     case METRIC_TOPICS:
         return numbers->broker.topics;
     case METRIC_PARTITIONS:

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct io_thread {
     pthread_t handle;
@@ -58,6 +59,18 @@ static int cgroup_cpus(void)
     long long quota = got ? strtoll(line, &end, 10) : 0; // "max 100000" has none
     long long period = quota > 0 ? strtoll(end, NULL, 10) : 0;
     return period > 0 ? (int)((quota + period - 1) / period) : 0;
+}
+
+int64_t io_memory_bytes(void)
+{
+    int64_t memory = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+    char line[64] = "";
+    FILE *file = fopen("/sys/fs/cgroup/memory.max", "re");
+    if (!file)
+        return memory;
+    long long limit = fgets(line, sizeof line, file) ? strtoll(line, NULL, 10) : 0; // "max" is none
+    fclose(file);
+    return limit > 0 && limit < memory ? limit : memory;
 }
 
 int io_cpu_count(void)

@@ -76,6 +76,11 @@ void io_thread_join(struct io_thread *thread)
     mem_free(thread);
 }
 
+int64_t io_memory_bytes(void)
+{
+    return 1 << 30;
+}
+
 int io_cpu_count(void)
 {
     return 2;

@@ -207,10 +207,23 @@ static void make_http(struct settings *settings, struct serve_options *options)
                         SETTING, text, (int)options->http_port);
 }
 
+/* The kernel begins to slow writers down when about 15 % of the memory is dirty. With durability fsync the bytes are on
+ * their way to the disk at once, and a small budget costs nothing; page-cache is chosen for what the memory can take. */
+static int64_t default_unflushed_max(bool fsync)
+{
+    static const int64_t MIN_BYTES = 16 << 20, FSYNC_MAX_BYTES = 1 << 30, CACHE_MAX_BYTES = 4LL << 30;
+    int64_t memory = io_memory_bytes();
+    int64_t wanted = fsync ? min_i64(memory / 64, FSYNC_MAX_BYTES) : min_i64(memory / 10, CACHE_MAX_BYTES);
+    return max_i64(wanted, MIN_BYTES);
+}
+
 static void make_numbers(const struct settings *settings, struct serve_options *options)
 {
     struct broker_options *broker = &options->broker;
     broker->flush_max_delay_ms = (int32_t)settings_get_i64(settings, "ottla.flush.max.delay.ms");
+    broker->unflushed_max_bytes = settings_get_i64(settings, "ottla.unflushed.max.bytes");
+    if (broker->unflushed_max_bytes == 0)
+        broker->unflushed_max_bytes = default_unflushed_max(broker->fsync);
     broker->reactor_count = (int)settings_get_i64(settings, "ottla.reactors");
     if (broker->reactor_count == 0)
         broker->reactor_count = io_cpu_count();

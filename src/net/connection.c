@@ -111,7 +111,8 @@ static uint32_t frame_head(const uint8_t *bytes)
 
 static bool at_limit(const struct connection *connection)
 {
-    return connection->request_count >= CONNECTION_REQUESTS_MAX || connection->request_bytes >= CONNECTION_BYTES_MAX;
+    return connection->request_count >= CONNECTION_REQUESTS_MAX || connection->request_bytes >= CONNECTION_BYTES_MAX ||
+           connection->muting_count > 0;
 }
 
 /* NULL when fine, else why the connection must close. */
@@ -239,6 +240,7 @@ static void requests_start(struct connection *connection)
             if (unfinished > 0 && !(all_overlap && request_may_overlap(request)))
                 return;
             request_start(request);
+            connection->muting_count += request->mutes;
         }
         if (request->state == REQUEST_RUNNING) {
             unfinished++;

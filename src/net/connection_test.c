@@ -3,7 +3,7 @@
  *
  * A frame here is an operation, an id and more bytes. The played broker answers `e` at once with size, id and as many
  * bytes, lets `w` and `p` wait until the test says go (`p` may overlap, as Produce), answers `f` with a piece of a file, `n`
- * with nothing (acks=0), and closes on `x`. One thread is the client and ticks the reactor between its calls.
+ * with nothing (acks=0), and closes on `x`; `m` is a `p` that mutes its connection. One thread is the client and ticks the reactor between its calls.
  */
 #include "net/net.h"
 
@@ -65,12 +65,12 @@ void request_free(struct request *request)
 
 bool request_begin(struct request *request)
 {
-    return request->frame_size >= FRAME_HEAD && strchr("ewpfnx", request->frame[0]);
+    return request->frame_size >= FRAME_HEAD && strchr("ewpmfnx", request->frame[0]);
 }
 
 bool request_may_overlap(const struct request *request)
 {
-    return request->frame[0] == 'p';
+    return request->frame[0] == 'p' || request->frame[0] == 'm';
 }
 
 static void complete(struct request *request)
@@ -104,7 +104,8 @@ void request_start(struct request *request)
     request->state = REQUEST_RUNNING;
     assert_in_range(played->started_count, 0, STARTED_MAX - 1);
     played->started[played->started_count++] = be32(request->frame + 1);
-    if (strchr("wp", request->frame[0]))
+    request->mutes = request->frame[0] == 'm';
+    if (strchr("wpm", request->frame[0]))
         played->running[played->running_count++] = request;
     else
         answer(request);
@@ -431,6 +432,25 @@ static void at_the_limit_of_requests_the_connection_is_not_read(void **state)
     io_socket_close(client);
 }
 
+static void what_waits_for_a_disk_that_is_behind_mutes_its_own_connection(void **state)
+{
+    int muted = connect_client(), other = connect_client();
+    send_frame(muted, 'm', 1, 0);
+    ticks_until_started(1);
+    send_frame(muted, 'p', 2, 0);
+    expect_silence(muted);
+    assert_int_equal(played->started_count, 1); // it is not even read
+    send_frame(other, 'e', 3, 10);
+    expect_reply(other, 3, 10);
+    let_go(0);
+    expect_reply(muted, 1, 0);
+    ticks_until_started(3);
+    let_go(1);
+    expect_reply(muted, 2, 0);
+    io_socket_close(muted);
+    io_socket_close(other);
+}
+
 static void too_many_connections_are_refused(void **state)
 {
     int clients[3];
@@ -589,6 +609,7 @@ int main(void)
         OVER_SOCKETS(a_request_without_reply_holds_nobody_up),
         OVER_SOCKETS(what_a_request_breaks_is_closed_after_the_replies_before_it),
         OVER_SOCKETS(at_the_limit_of_requests_the_connection_is_not_read),
+        OVER_SOCKETS(what_waits_for_a_disk_that_is_behind_mutes_its_own_connection),
         OVER_SOCKETS(too_many_connections_are_refused),
         OVER_SOCKETS(a_dead_connection_drops_its_replies_and_nobody_elses),
         OVER_SOCKETS(a_client_that_sends_no_more_still_gets_its_replies),

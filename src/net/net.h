@@ -3,7 +3,8 @@
  *
  * A connection lives and dies on one reactor. It owns a receive block only while bytes of it are not consumed; requests
  * hold the block their frame lies in. Limits per connection: CONNECTION_REQUESTS_MAX requests and
- * CONNECTION_BYTES_MAX frame bytes in flight; at the limit it is not read until replies have left.
+ * CONNECTION_BYTES_MAX frame bytes in flight; at the limit it is not read until replies have left. Nor is it while a
+ * request of it `mutes`: what it asks for has to wait for a disk that is behind.
  */
 #pragma once
 

@@ -40,6 +40,7 @@ struct connection {
     struct block *block;  // NULL when idle
     struct list requests; // struct request.in_connection, oldest first
     int request_count;
+    int muting_count; // of them those that mute the connection until they are answered
     size_t request_bytes;
     int segment; // of the oldest request's reply: 2i memory before piece i, 2i+1 piece i
     size_t segment_sent;

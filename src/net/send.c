@@ -29,6 +29,7 @@ static void oldest_done(struct connection *connection, struct request *request)
 {
     list_remove(&request->in_connection);
     connection->request_count--;
+    connection->muting_count -= request->mutes;
     connection->request_bytes -= request->frame_size;
     connection->segment = 0;
     connection->segment_sent = 0;

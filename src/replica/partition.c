@@ -70,6 +70,7 @@ struct status partition__open_now(struct partition *p)
     struct partition_config config = partition_config_get(p);
     options.directory = p->directory;
     options.config = &config.log;
+    options.unflushed = p->budget ? &p->budget->unflushed : NULL;
     struct log *log = NULL;
     TRY(log_open(&options, &log));
     int32_t epoch = atomic_load(&p->leader_epoch);

@@ -21,6 +21,7 @@ enum { CROWDED_SEGMENT_BYTES = 200 }; // two batches of one record, not three
 struct world {
     char directory[64];
     struct replica_options options;
+    struct write_budget budget; // of the directory
     struct partition *partition;
     struct io_thread *flusher;
     struct io_mail end;
@@ -154,6 +155,15 @@ static void flusher_end(struct world *w)
     io_thread_join(w->flusher);
 }
 
+static void wait_for_mail(struct io_loop *loop, int wanted)
+{
+    struct io_event event;
+    while (wanted > 0) {
+        io_loop_wait(loop, &event, 1, INT64_MAX);
+        wanted -= drop_mail(loop);
+    }
+}
+
 /* ---- appends */
 struct letter {
     struct append append;
@@ -257,6 +267,106 @@ static void a_restored_high_watermark_is_bounded_by_what_is_flushed(void **state
     assert_int_equal(partition_high_watermark(w->partition), 1); // it never goes back
 }
 
+/* ---- the budget of bytes that are written and not flushed */
+static struct write_budget *under_a_budget(struct world *w, int64_t drain_bytes, int64_t limit_bytes)
+{
+    w->budget = (struct write_budget){.log_dir = w->directory,
+                                      .drain_bytes = drain_bytes,
+                                      .limit_bytes = limit_bytes,
+                                      .drain = {.kind = MAIL_OF_END}};
+    struct log_open_options options = at_start();
+    partition_budget_set(w->partition, &w->budget);
+    assert_ok(partition_open(w->partition, &options, false));
+    lead(w, 0);
+    return &w->budget;
+}
+
+static void what_is_flushed_leaves_the_budget(void **state)
+{
+    struct world *w = *state;
+    struct write_budget *budget = under_a_budget(w, 0, 1 << 20);
+    assert_int_equal(send_one(w, -1), 0);
+    int64_t one = atomic_load(&budget->unflushed.bytes);
+    assert_true(one > 0);
+    assert_int_equal(send_one(w, -1), 0);
+    assert_int_equal(atomic_load(&budget->unflushed.bytes), 2 * one);
+    assert_int_equal(log_unflushed_bytes(partition_log(w->partition)), 2 * one);
+    assert_ok(partition_flush(w->partition));
+    assert_int_equal(atomic_load(&budget->unflushed.bytes), 0);
+    assert_int_equal(atomic_load(&budget->unflushed.bytes_most), 2 * one);
+    assert_int_equal(atomic_load(&budget->taken), 0);
+    partition_unref(w->partition); // what a log takes with it is not waited for either
+    w->partition = NULL;
+    drop_mail(w->options.flusher);
+    assert_int_equal(atomic_load(&budget->unflushed.bytes), 0);
+}
+
+/* The thread that appends never writes beyond the limit; the pool does, and syncs before each group. */
+static void beyond_the_budget_the_pool_writes_and_syncs_first(void **state)
+{
+    enum { APPENDS = 50 };
+    struct world *w = *state;
+    struct write_budget *budget = under_a_budget(w, 0, 1);
+    struct letter letters[APPENDS] = {0};
+    assert_int_equal(send_one(w, -1), 0); // nothing was unflushed yet
+    int64_t one = atomic_load(&budget->unflushed.bytes);
+    assert_true(partition_is_over_budget(w->partition));
+    struct partition_watch *watch = partition_watch_get(w->partition, 0);
+    partition_watch_arm(watch);
+    for (uint32_t i = 0; i < APPENDS; i++) {
+        partition_enqueue(w->partition, letter_write(&letters[i], 0, i));
+        partition_drain(w->partition, 0);
+    }
+    for (uint32_t i = 0; i < APPENDS; i++) {
+        while (!atomic_load(&letters[i].append.done))
+            wait_for_mail(w->options.loops[0], 1);
+        assert_int_equal(letters[i].append.error, 0);
+        assert_int_equal(letters[i].append.batch.base_offset, i + 1);
+        record_builder_free(&letters[i].builder);
+    }
+    assert_int_equal(atomic_load(&budget->taken), APPENDS); // each its own group: a larger one is beyond the limit
+    assert_int_equal(atomic_load(&budget->unflushed.bytes_most), one);
+    partition_watch_disarm(watch);
+}
+
+static void in_page_cache_mode_the_flusher_hears_when_much_is_unflushed(void **state)
+{
+    struct world *w = *state;
+    w->options.flush_before_visible = false;
+    under_a_budget(w, 100, 1 << 20);
+    assert_int_equal(send_one(w, -1), 0);
+    assert_int_equal(drop_mail(w->options.flusher), 0);
+    assert_int_equal(send_one(w, -1), 0);
+    assert_int_equal(send_one(w, -1), 0);
+    assert_int_equal(drop_mail(w->options.flusher), 1); // at most once in the mailbox
+    assert_true(partition_write_back(w->partition));
+    assert_ok(partition_flush(w->partition));
+    assert_int_equal(send_one(w, -1), 0);
+    assert_int_equal(drop_mail(w->options.flusher), 0);
+}
+
+static void a_roll_that_is_due_happens_beyond_the_budget_too(void **state)
+{
+    struct world *w = *state;
+    struct partition_config config = CONFIG;
+    struct letter letters[9] = {0};
+    config.log.segment_bytes = CROWDED_SEGMENT_BYTES;
+    partition_config_set(w->partition, &config);
+    under_a_budget(w, 0, 1);
+    partition_watch_arm(partition_watch_get(w->partition, 0));
+    for (uint32_t i = 0; i < COUNT_OF(letters); i++) {
+        partition_enqueue(w->partition, letter_write(&letters[i], 0, i));
+        partition_drain(w->partition, 0);
+    }
+    for (uint32_t i = 0; i < COUNT_OF(letters); i++) {
+        while (!atomic_load(&letters[i].append.done))
+            wait_for_mail(w->options.loops[0], 1);
+        record_builder_free(&letters[i].builder);
+    }
+    assert_int_equal(partition_end_offset(w->partition), COUNT_OF(letters));
+    partition_watch_disarm(partition_watch_get(w->partition, 0));
+}
+
 /* ---- watches */
 static void a_watch_is_told_once_and_only_while_armed(void **state)
 {
@@ -297,15 +407,6 @@ static void chore_run(struct chore *chore)
     assert_false(partition_turn_try(chore->partition));
     atomic_store(own->others_inside, false);
     io_loop_send(own->loop, &own->mail);
-}
-
-static void wait_for_mail(struct io_loop *loop, int wanted)
-{
-    struct io_event event;
-    while (wanted > 0) {
-        io_loop_wait(loop, &event, 1, INT64_MAX);
-        wanted -= drop_mail(loop);
-    }
 }
 
 static void chores_run_one_at_a_time_with_the_turn(void **state)
@@ -495,6 +596,10 @@ int main(void)
         IN_WORLD(a_watch_is_told_once_and_only_while_armed),
         IN_WORLD(chores_run_one_at_a_time_with_the_turn),
         IN_WORLD(the_first_append_opens_the_log),
+        IN_WORLD(what_is_flushed_leaves_the_budget),
+        IN_WORLD(beyond_the_budget_the_pool_writes_and_syncs_first),
+        IN_WORLD(in_page_cache_mode_the_flusher_hears_when_much_is_unflushed),
+        IN_WORLD(a_roll_that_is_due_happens_beyond_the_budget_too),
         IN_WORLD(what_was_queued_together_still_fills_segments_one_by_one),
         IN_WORLD(many_threads_append_and_each_keeps_its_order),
     };

@@ -34,6 +34,18 @@ struct replica_options {
     struct io_pool *pool; // chores
 };
 
+/* ---- what one log directory may have written and not flushed. Its partitions share it; it outlives them.
+ * Beyond `drain_bytes` the flusher is told to sync, whatever the durability; beyond `limit_bytes` nothing is written from
+ * a reactor any more: the pool flushes the partition and writes for it, one group at a time, and producers are muted. */
+struct write_budget {
+    const char *log_dir;
+    int64_t drain_bytes, limit_bytes; // 0: no limit
+    struct log_unflushed unflushed;
+    struct io_mail drain;   // to the flusher; its kind is the owner's
+    _Atomic uint64_t taken; // groups that the pool wrote because of it
+    _Atomic int64_t told_ms;
+};
+
 /* ---- one append: a batch of one client, or of a coordinator. Lives in its request until `done`. */
 struct append {
     struct append *next; // the queue's
@@ -83,6 +95,12 @@ void partition_unref(struct partition *p); // the last one frees log and memory
  * `later`: the first append does it (a chore); until then the partition reads as empty. */
 MUST_USE struct status partition_open(struct partition *p, const struct log_open_options *options, bool later);
 
+/* Before it is opened; without one it may write as it likes. */
+void partition_budget_set(struct partition *p, struct write_budget *budget);
+struct write_budget *partition_budget(const struct partition *p); // NULL: none
+/* More is unflushed in its directory than may be: whoever appends has to wait for the disk. */
+bool partition_is_over_budget(const struct partition *p);
+
 /* What it was opened with; all zero before. */
 const struct log_open_options *partition_open_options(const struct partition *p);
 /* Its disk cannot be trusted any more: every later append and read is refused, its data is left as it is. */
@@ -130,6 +148,8 @@ void partition_turn_end(struct partition *p);
 /* ---- the flusher's side */
 struct partition *partition_of_dirty_mail(struct io_mail *mail);
 bool partition_flush_is_urgent(const struct partition *p);
+/* Starts write-back of what is unflushed, without waiting; false when there is nothing. */
+bool partition_write_back(struct partition *p);
 /* Syncs, moves the high watermark, wakes the watchers. */
 MUST_USE struct status partition_flush(struct partition *p);
 

@@ -18,8 +18,9 @@ struct partition {
     _Atomic(struct chore *) chores;         // newest first
     struct append *pending, **pending_tail; // taken from the queue, in order; the turn's
     struct chore *chores_taken;             // in order; the turn's
-    struct chore own_chore;                 // roll, or first opening
-    bool own_chore_busy;
+    struct chore own_chore;                 // roll, first opening, or a group beyond the budget
+    bool own_chore_busy, own_chore_drains;
+    struct write_budget *budget; // of its directory; NULL: none
 
     _Atomic(struct log *) log; // NULL while it has none
     bool opens_later;
@@ -44,6 +45,10 @@ struct partition {
 bool partition__high_watermark_advance(struct partition *p);
 /* Tells the flusher that there is something to sync. */
 void partition__mark_dirty(struct partition *p, bool urgent);
+/* After an append: past the first mark the flusher is told. */
+void partition__budget_look(struct partition *p);
+/* In the pool: counts, and says so now and then. */
+void partition__budget_tell(struct partition *p);
 /* Wakes the watchers but that of `except_loop`, which looks itself. */
 void partition__wake(struct partition *p, uint32_t except_loop);
 /* Opens the log now: directory, recovery, epoch. */

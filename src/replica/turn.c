@@ -7,13 +7,15 @@
  *
  * The order that makes it safe: a queue is filled before the flag is tried, and looked at after the flag is cleared, both
  * sequentially consistent; so whatever is queued is seen either by the holder or by its sender.
- * Appends keep the order in which they were queued. A chore runs in the pool with the turn held.
+ * Appends keep the order in which they were queued. A chore runs in the pool with the turn held. While the directory is
+ * over its budget of unflushed bytes, the pool writes too: only its threads may wait for the disk.
  */
 #include "replica/replica__.h"
 #include "wire/gen/errors.h"
 
 enum { GROUP_MAX = 128 };           // appends in one write
 enum { GROUP_SIZE_MAX = 64 << 20 }; // bytes in one write
+enum { GROUP_BUDGET_PART = 16 };    // and no more than this part of the directory's budget, but for a single batch
 static const uint32_t NO_LOOP = UINT32_MAX;
 
 bool partition_turn_try(struct partition *p)
@@ -116,38 +118,6 @@ static void config_refresh(struct partition *p, struct log *log)
     p->config_version_of_log = version;
 }
 
-/* ---- the partition's own chores: the first opening, and a roll */
-static void own_chore_run(struct chore *chore)
-{
-    struct partition *p = chore->partition;
-    struct log *log = atomic_load(&p->log);
-    struct status s = log ? log_roll(log) : partition__open_now(p);
-    p->own_chore_busy = false;
-    if (!status_is_ok(s))
-        partition_take_offline(p, s);
-    else if (log)
-        partition__mark_dirty(p, true);
-}
-
-static void chore_job(struct io_job *job)
-{
-    struct chore *chore = CONTAINER_OF(job, struct chore, job);
-    struct partition *p = chore->partition; // the chore may be gone after its run
-    config_refresh(p, atomic_load(&p->log));
-    chore->run(chore);
-    partition_turn_end(p);
-    partition_unref(p);
-}
-
-static void own_chore_submit(struct partition *p)
-{
-    assert(!p->own_chore_busy);
-    p->own_chore_busy = true;
-    partition_ref(p);
-    p->own_chore = (struct chore){.job = {.run = chore_job}, .partition = p, .run = own_chore_run};
-    io_pool_submit(p->options->pool, IO_LANE_FILE, &p->own_chore.job);
-}
-
 /* ---- writing */
 struct group {
     struct append *appends[GROUP_MAX];
@@ -157,10 +127,17 @@ struct group {
     bool waits;
 };
 
+static uint64_t group_size_max(const struct partition *p)
+{
+    int64_t limit = p->budget ? p->budget->limit_bytes : 0;
+    return (uint64_t)(limit > 0 ? min_i64(GROUP_SIZE_MAX, limit / GROUP_BUDGET_PART) : GROUP_SIZE_MAX);
+}
+
 /* Takes from pending what goes into one write. False when the log must roll before the first of it. */
 static bool group_fill(struct partition *p, struct log *log, struct group *group, uint32_t own_loop)
 {
     *group = (struct group){0};
+    uint64_t size_max = group_size_max(p);
     while (p->pending && group->count < GROUP_MAX) {
         struct append *append = p->pending;
         int16_t error = refusal(p, append);
@@ -169,7 +146,7 @@ static bool group_fill(struct partition *p, struct log *log, struct group *group
             continue;
         }
         uint64_t size = (uint64_t)group->size_bytes + append->batch.size_bytes;
-        if (group->count > 0 && (size > GROUP_SIZE_MAX || !log_segment_holds(log, size)))
+        if (group->count > 0 && (size > size_max || !log_segment_holds(log, size)))
             break;
         if (log_roll_is_due(log, (uint32_t)size, append->batch.facts.max_timestamp_ms, append->now_ms)) {
             if (group->count == 0)
@@ -200,10 +177,70 @@ static void group_write(struct partition *p, struct log *log, struct group *grou
     bool ok = status_is_ok(s);
     for (int i = 0; i < group->count; i++)
         finish(p, group->appends[i], ok ? group->batches[i]->error : KAFKA_KAFKA_STORAGE_ERROR, own_loop);
-    if (ok)
+    if (ok) {
         partition__mark_dirty(p, group->waits);
+        partition__budget_look(p);
+    }
     if (advanced)
         partition__wake(p, own_loop);
+}
+
+/* ---- the partition's own chores: the first opening, a roll, and writing while the directory is over its budget */
+/* This thread may wait for the disk: it syncs what the partition has, then writes one group more. So the bytes that are
+ * not flushed pass the limit by no more than a group for each thread. */
+static struct status drain_one_group(struct partition *p, struct log *log)
+{
+    partition__budget_tell(p);
+    TRY(partition_flush(p));
+    take_queued(p);
+    struct group group = {0};
+    if (!group_fill(p, log, &group, NO_LOOP)) {
+        TRY(log_roll(log));
+        partition__mark_dirty(p, true);
+        if (!group_fill(p, log, &group, NO_LOOP))
+            return STATUS_OK;
+    }
+    group_write(p, log, &group, NO_LOOP);
+    return STATUS_OK;
+}
+
+static struct status own_chore_work(struct partition *p, struct log *log)
+{
+    if (!log)
+        return partition__open_now(p);
+    return p->own_chore_drains ? drain_one_group(p, log) : log_roll(log);
+}
+
+static void own_chore_run(struct chore *chore)
+{
+    struct partition *p = chore->partition;
+    struct log *log = atomic_load(&p->log);
+    struct status s = own_chore_work(p, log);
+    p->own_chore_busy = false;
+    if (!status_is_ok(s))
+        partition_take_offline(p, s);
+    else if (log && !p->own_chore_drains)
+        partition__mark_dirty(p, true);
+}
+
+static void chore_job(struct io_job *job)
+{
+    struct chore *chore = CONTAINER_OF(job, struct chore, job);
+    struct partition *p = chore->partition; // the chore may be gone after its run
+    config_refresh(p, atomic_load(&p->log));
+    chore->run(chore);
+    partition_turn_end(p);
+    partition_unref(p);
+}
+
+static void own_chore_submit(struct partition *p, bool drains)
+{
+    assert(!p->own_chore_busy);
+    p->own_chore_busy = true;
+    p->own_chore_drains = drains;
+    partition_ref(p);
+    p->own_chore = (struct chore){.job = {.run = chore_job}, .partition = p, .run = own_chore_run};
+    io_pool_submit(p->options->pool, IO_LANE_FILE, &p->own_chore.job);
 }
 
 /* With the turn held. True when the turn went on to a chore in the pool. */
@@ -215,7 +252,7 @@ static bool work(struct partition *p, uint32_t own_loop)
             break;
         struct log *log = atomic_load(&p->log);
         if (!log && p->opens_later && !partition_is_offline(p) && !partition_is_retired(p)) {
-            own_chore_submit(p);
+            own_chore_submit(p, false);
             return true;
         }
         if (!log) {
@@ -224,9 +261,16 @@ static bool work(struct partition *p, uint32_t own_loop)
             break;
         }
         config_refresh(p, log);
+        if (partition_is_over_budget(p) && !partition_is_offline(p) && !partition_is_retired(p)) {
+            take_chores(p);
+            if (p->chores_taken)
+                break; // they are few, and they may be what makes room
+            own_chore_submit(p, true);
+            return true;
+        }
         struct group group;
         if (!group_fill(p, log, &group, own_loop)) {
-            own_chore_submit(p);
+            own_chore_submit(p, false);
             return true;
         }
         group_write(p, log, &group, own_loop);

@@ -13,6 +13,7 @@ void log__take_offline(struct log *log, struct status why)
     if (!atomic_exchange(&log->offline, true))
         LOG(LOG_ERROR, "storage", "log %s goes offline: %s: %s; its data is left as it is", log->directory, why.what,
             strerror(why.error));
+    log__flushed_move(log, atomic_load(&log->written_bytes)); // nobody will flush them any more
 }
 
 bool log_is_offline(const struct log *log)
@@ -167,6 +168,7 @@ static struct log *make(const struct log_open_options *options)
     log->lock = io_lock_create();
     log->flush_lock = io_lock_create();
     log->snapshot_offset = -1;
+    log->unflushed = options->unflushed;
     atomic_store(&log->first_dirty_offset, max_i64(options->first_dirty_offset, 0));
     atomic_store(&log->unstable_offset, -1);
     for (int i = 0; i < LOG_MARKS; i++)
@@ -223,6 +225,7 @@ void log_free(struct log *log)
 {
     if (!log)
         return;
+    log__flushed_move(log, atomic_load(&log->written_bytes)); // no longer anything to flush
     for (int i = 0; i < log->segment_count; i++)
         segment__unref(log->segments[i]);
     for (struct doomed *doomed = log->doomed, *next; doomed; doomed = next) {
@@ -254,6 +257,7 @@ struct status log_rename_for_delete(struct log *log)
 {
     io_lock_take(log->flush_lock);
     atomic_store(&log->offline, true); // its paths are going: nothing is written any more
+    log__flushed_move(log, atomic_load(&log->written_bytes));
     struct status s = rename_for_delete(log);
     io_lock_release(log->flush_lock);
     return s;

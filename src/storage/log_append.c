@@ -147,7 +147,7 @@ static void tail_publish(struct log *log, const struct tail *tail)
     atomic_store_explicit(&log->end_offset, tail->end_offset, memory_order_release);
     io_lock_release(log->lock);
     atomic_fetch_add_explicit(&log->size_bytes, more, memory_order_relaxed);
-    atomic_fetch_add_explicit(&log->written_bytes, more, memory_order_release);
+    log__written_add(log, more);
 }
 
 static struct status tail_fail(struct log *log, const struct tail *tail, struct status why)

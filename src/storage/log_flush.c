@@ -9,6 +9,38 @@
  */
 #include "storage/storage__.h"
 
+/* ---- what is written and not flushed. The directory's sum goes up before the log's own and down after it, so it is never
+ * too small. */
+void log__written_add(struct log *log, int64_t bytes)
+{
+    if (log->unflushed && bytes > 0) {
+        int64_t now = atomic_fetch_add(&log->unflushed->bytes, bytes) + bytes;
+        int64_t most = atomic_load_explicit(&log->unflushed->bytes_most, memory_order_relaxed);
+        while (most < now && !atomic_compare_exchange_weak(&log->unflushed->bytes_most, &most, now))
+            ;
+    }
+    atomic_fetch_add(&log->written_bytes, bytes);
+    if (log_is_offline(log)) // meanwhile: who took it offline may not have seen these
+        log__flushed_move(log, atomic_load(&log->written_bytes));
+}
+
+void log__flushed_move(struct log *log, int64_t written_bytes)
+{
+    int64_t before = atomic_load(&log->flushed_bytes);
+    while (before < written_bytes)
+        if (atomic_compare_exchange_weak(&log->flushed_bytes, &before, written_bytes)) {
+            if (log->unflushed)
+                atomic_fetch_sub(&log->unflushed->bytes, written_bytes - before);
+            return;
+        }
+}
+
+int64_t log_unflushed_bytes(const struct log *log)
+{
+    int64_t flushed = atomic_load(&log->flushed_bytes); // first: it only grows
+    return atomic_load(&log->written_bytes) - flushed;
+}
+
 /* What a round covers: the segments that are not synced yet, oldest first, the active one last. */
 enum { ROUND_SEGMENTS = 64 };
 struct round {
@@ -77,7 +109,7 @@ static void round_publish(struct log *log, const struct round *round)
     }
     io_lock_release(log->lock);
     if (!round->is_partial)
-        atomic_store(&log->flushed_bytes, round->written_bytes);
+        log__flushed_move(log, round->written_bytes);
 }
 
 static struct status flush_locked(struct log *log)
@@ -128,7 +160,7 @@ int64_t log_write_back(struct log *log, int64_t threshold_bytes)
         segment__unref(view.segment);
         log->written_back_bytes = written;
     }
-    return written - atomic_load(&log->flushed_bytes);
+    return log_unflushed_bytes(log);
 }
 
 /* Segments at or past the recovery point have indexes that may not be synced. */

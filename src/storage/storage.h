@@ -43,6 +43,11 @@ struct log_batch {
     int64_t log_append_time_ms; // of the original for a duplicate; else -1 (the caller knows)
 };
 
+/* What the logs of one directory have written and its disk need not have yet. They share it; it outlives them. */
+struct log_unflushed {
+    _Atomic int64_t bytes, bytes_most; // now, and the most there ever were
+};
+
 struct log_open_options {
     const char *directory; // of the partition, exists or is made
     const struct log_config *config;
@@ -53,6 +58,7 @@ struct log_open_options {
     int64_t flushed_offset;     // our flushed mark; -1 unknown. Corruption below it takes the partition offline (EIO)
     int64_t now_ms;             // wall clock
     const _Atomic bool *cancel; // recovery looks at it between pieces; may be NULL
+    struct log_unflushed *unflushed; // counts this log's bytes; may be NULL
 };
 
 /* Opens or creates, recovering as the options say: CRC of every batch from the recovery point, a bad tail cut and kept
@@ -144,6 +150,7 @@ void log_compaction_free(
 MUST_USE struct status log_flush(struct log *log, int64_t *ret_flushed_offset);
 /* Starts write-back early when more than `threshold_bytes` were written since the last call; returns unflushed bytes. */
 int64_t log_write_back(struct log *log, int64_t threshold_bytes);
+int64_t log_unflushed_bytes(const struct log *log); // any thread
 
 /* ---- readers. A slice holds its segment until released; bytes below the published end never change. */
 struct log_slice {

@@ -111,6 +111,7 @@ struct log {
     int segment_count, segment_capacity;
     _Atomic int64_t start_offset, end_offset, flushed_offset, recovery_point, size_bytes, first_dirty_offset;
     _Atomic int64_t written_bytes, flushed_bytes; // ever, of this process
+    struct log_unflushed *unflushed;              // the difference, with that of the directory's other logs; or NULL
     _Atomic bool offline;
     struct log_mark marks[LOG_MARKS]; // ends of recent flushes and appends, where readers come next
     int mark_next;
@@ -131,6 +132,11 @@ struct log {
     struct epoch_entry *epochs;
     int epoch_count, epoch_capacity;
 };
+
+/* log_flush.c: the two ends of what is counted as written and not flushed */
+void log__written_add(struct log *log, int64_t bytes);
+void log__flushed_move(struct log *log,
+                       int64_t written_bytes); // flushed, or given up, up to that of log->written_bytes
 
 /* segment.c */
 MUST_USE struct status segment__create(const struct log *log, int64_t base_offset, int64_t now_ms,
