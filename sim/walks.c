@@ -9,10 +9,13 @@
  *   wait       a fetch of more than there is, and a large batch that comes then: it leaves by sendfile
  *   cold       a fetch of what lies far behind the end
  *
+ * Besides, syncs are counted: from a machine without a data directory to a broker that answers, and from the request for a
+ * topic of one partition to its answer.
+ *
  * The floors are built with -finstrument-functions for this program; an entered function is printed as its distance from
  * main, so that its name can be found in the program's symbols, static ones too. Output, a line each:
  *
- *   enter WALK THREAD DISTANCE      call WALK THREAD NAME      allocations WALK COUNT
+ *   enter WALK THREAD DISTANCE      call WALK THREAD NAME      allocations WALK COUNT      syncs OF COUNT
  */
 #include "io/io.h"
 #include "io/sim.h"
@@ -20,6 +23,7 @@
 #include "record/record.h"
 #include "sim/client.h"
 #include "sim/witness.h"
+#include "wire/gen/api_versions.h"
 #include "wire/gen/create_topics.h"
 #include "wire/gen/fetch.h"
 #include "wire/gen/produce.h"
@@ -39,7 +43,7 @@ static struct {
     uint8_t value[LARGE];
     int64_t end;
     const char *walk; // NULL: nothing is watched
-    uint64_t allocations;
+    uint64_t allocations, syncs;
 } run;
 
 void __cyg_profile_func_enter(void *function, void *caller)
@@ -61,6 +65,7 @@ static void note_call(void *context, const char *thread, const char *where)
                                                 "rename", "stat",      "open",       "watch"};
     static char before[64];
     char line[64];
+    run.syncs += strcmp(where, "fdatasync") == 0 || strcmp(where, "sync dir") == 0;
     snprintf(line, sizeof line, "%s %s %s", run.walk ? run.walk : "", thread, where);
     for (size_t i = 0; run.walk && i < COUNT_OF(OF_THE_KERNEL); i++)
         if (strcmp(where, OF_THE_KERNEL[i]) == 0 && strcmp(line, before) != 0)
@@ -74,6 +79,12 @@ static void watch_begin(const char *walk)
     run.allocations = sim_broker_allocations_made(run.world);
 }
 
+static void tell_syncs(const char *of)
+{
+    printf("syncs %s %llu\n", of, (unsigned long long)run.syncs);
+    run.syncs = 0;
+}
+
 static void watch_end(void)
 {
     sim_sleep_ns(1000000000);
@@ -83,6 +94,15 @@ static void watch_end(void)
 }
 
 /* ---- requests */
+static void wait_for_an_answer(void)
+{
+    struct api_versions_request request;
+    api_versions_request_init(&request);
+    const void *reply;
+    if (!link_call(&run.link, API_API_VERSIONS, 0, &request, TIMEOUT_MS, &reply))
+        blame("no first answer", 0, 0);
+}
+
 static void create_topic(void)
 {
     struct create_topics_request_creatable_topic topic = {
@@ -155,7 +175,10 @@ static void walk(void *context)
     link_init(&run.other);
     while (!link_open(&run.link, PORT, TIMEOUT_MS) || !link_open(&run.other, PORT, TIMEOUT_MS))
         sim_sleep_ns(10000000);
+    wait_for_an_answer();
+    tell_syncs("start");
     create_topic();
+    tell_syncs("topic");
     for (int i = 0; i < COLD_BATCHES; i++)
         produce(&run.link, LARGE);
     for (int i = 0; i < ROUNDS && !is_blamed(); i++) {

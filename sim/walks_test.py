@@ -4,7 +4,7 @@
 
 Each row of the two tables names a file and a function: the function is defined in that file, and the trace enters the
 functions in the order of the rows. A warm produce and a warm fetch of a small batch call malloc zero times, and make the
-system calls that stand below.
+system calls that stand below. A start on an empty directory and a new topic sync as often as stands there.
 """
 import bisect
 import pathlib
@@ -18,6 +18,8 @@ CALLS = {
     "produce": ["reactor recv", "reactor write", "flusher fdatasync", "reactor send"],
     "fetch": ["reactor recv", "reactor read", "reactor read nowait", "reactor send"],
 }
+# fdatasync and fsync of directories, one after another: what the order of birth needs, and no more.
+SYNCS = {"start": 18, "topic": 7}
 # Rows that only a fetch of old records takes.
 COLD = {"warm_run"}
 
@@ -47,16 +49,18 @@ def watch(program):
     if run.returncode != 0:
         sys.exit(f"{program} failed:\n{run.stderr}")
     found, main = symbols(program)
-    entered, calls, allocations = {}, {}, {}
+    entered, calls, allocations, syncs = {}, {}, {}, {}
     for line in run.stdout.splitlines():
         kind, walk, *rest = line.split(" ", 2)
         if kind == "enter":
             entered.setdefault(walk, []).append(name_of(found, main + int(rest[0].split()[-1])))
+        elif kind == "syncs":
+            syncs[walk] = int(rest[0])
         elif kind == "call":
             calls.setdefault(walk, []).append(rest[0])
         else:
             allocations[walk] = int(rest[0])
-    return entered, calls, allocations
+    return entered, calls, allocations, syncs
 
 
 def order_faults(title, rows, trace):
@@ -78,7 +82,7 @@ def place_faults(rows):
 
 
 def main():
-    entered, calls, allocations = watch(sys.argv[1])
+    entered, calls, allocations, syncs = watch(sys.argv[1])
     produce, fetch = table("A produce"), table("A fetch")
     faults = [] if produce and fetch else ["ARCHITECTURE.md has no tables of the walks"]
     faults += place_faults(produce + fetch)
@@ -90,6 +94,9 @@ def main():
             faults.append(f"{walk}: system calls {calls[walk]}, expected {expected}")
         if allocations[walk] != 0:
             faults.append(f"{walk}: {allocations[walk]} allocations, expected none")
+    for of, expected in SYNCS.items():
+        if syncs[of] != expected:
+            faults.append(f"{of}: {syncs[of]} syncs, expected {expected}")
     for fault in faults:
         print(fault)
     return 1 if faults else 0

@@ -142,8 +142,10 @@ static struct status open_one(struct opening *opening)
     TRY(opening->refusal);
     if (!opening->is_made)
         TRY(stray_set_aside(p));
-    if (!opening->is_made && !opening->later)
+    if (!opening->is_made && !opening->later) {
         TRY(dir_partition_create(partition_log_dir(p), partition_topic(p), partition_index(p), partition_topic_id(p)));
+        opening->options.is_made = true;
+    }
     TRY(partition_open(p, &opening->options, opening->later));
     partition_high_watermark_restore(p, opening->high_watermark);
     return STATUS_OK;

@@ -78,7 +78,7 @@ struct status ctrl__bootstrap_write(const char *log_dir, int64_t now_ms)
     record_builder_begin(&batch);
     ctrl__snapshot_footer_add(&batch, now_ms);
     batch_put(&bytes, &batch, true, &offset);
-    return ctrl__file_replace(path, ".tmp", bytes.data, bytes.size);
+    return ctrl__file_put(path, ".tmp", bytes.data, bytes.size);
 }
 
 static bool batch_copy(struct slice batch, struct ctrl__records *records)

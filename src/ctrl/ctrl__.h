@@ -74,6 +74,8 @@ MUST_USE struct status ctrl__file_read_head(const char *path, int64_t size_max, 
                                             bool *ret_exists);
 MUST_USE struct status ctrl__file_read(const char *path, struct buffer *ret_bytes, bool *ret_exists);
 /* Through `path` + `suffix`, synced, renamed, the directory synced. */
+/* The same, but that the directory is not synced: the caller has more names to make. */
+MUST_USE struct status ctrl__file_put(const char *path, const char *suffix, const void *data, size_t size);
 MUST_USE struct status ctrl__file_replace(const char *path, const char *suffix, const void *data, size_t size);
 MUST_USE struct status ctrl__directories_make(const char *path); // parents too, names synced
 

@@ -68,7 +68,7 @@ static struct status sync_parent(const char *path)
     return error < 0 ? STATUS(-error, "sync a directory") : STATUS_OK;
 }
 
-struct status ctrl__file_replace(const char *path, const char *suffix, const void *data, size_t size)
+struct status ctrl__file_put(const char *path, const char *suffix, const void *data, size_t size)
 {
     char other[CTRL_PATH_BYTES];
     snprintf(other, sizeof other, "%s%s", path, suffix);
@@ -79,7 +79,13 @@ struct status ctrl__file_replace(const char *path, const char *suffix, const voi
     io_close(file);
     TRY(s);
     int error = io_rename(other, path);
-    return error < 0 ? STATUS(-error, "rename a file") : sync_parent(path);
+    return error < 0 ? STATUS(-error, "rename a file") : STATUS_OK;
+}
+
+struct status ctrl__file_replace(const char *path, const char *suffix, const void *data, size_t size)
+{
+    TRY(ctrl__file_put(path, suffix, data, size));
+    return sync_parent(path);
 }
 
 /* One that is there may be there by name only, from a try that was killed: its name is synced too, unless its parent is

@@ -79,7 +79,9 @@ static struct status voters_write(const struct ctrl_format_options *options, con
 {
     char path[CTRL_PATH_BYTES];
     snprintf(path, sizeof path, "%s/__cluster_metadata-0", options->metadata_dir);
-    TRY(ctrl__directories_make(path));
+    int error = io_mkdir(path);
+    if (error < 0 && error != -EEXIST)
+        return STATUS(-error, "make the directory of the metadata log");
     struct ctrl__quorum quorum = {.kraft_version = CTRL_KRAFT_VERSION_MAX};
     ctrl__voters_set(&quorum, options->node_id, properties->directory_id, &options->controller);
     struct status s =
@@ -96,6 +98,9 @@ static struct status directory_format(const struct ctrl_format_options *options,
     properties->directory_id = ctrl__uuid_random();
     if (strcmp(directory, options->metadata_dir) == 0 && !options->static_voters)
         TRY(voters_write(options, properties));
+    int error = io_sync_dir(directory); // all names but the last one, and then that
+    if (error < 0)
+        return STATUS(-error, "sync a log directory");
     return dir_properties_write(directory, properties);
 }
 

@@ -52,6 +52,7 @@ static struct status log_start(struct ctrl *ctrl, const struct ctrl__snapshots *
     struct log_open_options options = {
         .directory = ctrl->directory,
         .config = &ctrl->log_config,
+        .is_made = true,
         .start_offset = snapshots->count > 0 ? snapshots->ids[0].end_offset : 0,
         .flushed_offset = newest,
         .now_ms = now_ms,

@@ -64,9 +64,11 @@ struct status partition__open_now(struct partition *p)
     int error = io_stat(p->directory, &there);
     if (error < 0)
         return STATUS(-error, "look at the partition's directory");
-    if (!there.exists)
-        TRY(dir_partition_create(p->log_dir, p->topic, p->index, p->topic_id));
     struct log_open_options options = p->open_options;
+    if (!there.exists) {
+        TRY(dir_partition_create(p->log_dir, p->topic, p->index, p->topic_id));
+        options.is_made = true;
+    }
     struct partition_config config = partition_config_get(p);
     options.directory = p->directory;
     options.config = &config.log;

@@ -180,6 +180,8 @@ static struct log *make(const struct log_open_options *options)
 /* Without a clean stop the directory may be there by name only: a kill between making it and syncing its name. */
 static struct status directory_make(const struct log_open_options *options)
 {
+    if (options->is_made)
+        return STATUS_OK;
     int error = io_mkdir(options->directory);
     if (error == -EEXIST)
         return options->clean_stop ? STATUS_OK : file__sync_dir_of(options->directory);

@@ -339,7 +339,8 @@ static struct status begin_at(struct log *log, int64_t offset, int64_t now_ms)
     atomic_store(&log->end_offset, offset);
     atomic_store(&log->flushed_offset, offset);
     atomic_store(&log->recovery_point, offset);
-    TRY(epochs__save(log));
+    if (log->epoch_count > 0) // else the first one brings the file
+        TRY(epochs__save(log));
     int error = io_sync_dir(log->directory);
     return error < 0 ? STATUS(-error, "sync a partition's directory") : STATUS_OK;
 }

@@ -52,6 +52,7 @@ struct log_open_options {
     const char *directory; // of the partition, exists or is made
     const struct log_config *config;
     bool clean_stop;            // the log directory had the clean-stop mark: no scan
+    bool is_made;               // dir_partition_create has just made the directory, or synced its name again
     int64_t recovery_point;     // from recovery-point-offset-checkpoint; 0 when absent
     int64_t start_offset;       // from log-start-offset-checkpoint; 0 when absent
     int64_t first_dirty_offset; // from cleaner-offset-checkpoint; 0 when absent
