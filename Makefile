@@ -12,7 +12,7 @@ MESON_CC = $(strip $(CCACHE) $(1))
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help run build build-dev unit test check check-all long demo bench interop clients format install clean deps deps-test venv
+.PHONY: help run build build-dev unit test check check-all long demo bench interop clients console format install clean deps deps-test venv
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | awk -F'\t' '{ printf "make %-10s %s\n", $$1, $$2 }'
@@ -65,8 +65,12 @@ clients: build  ## those of them that are quickly made, as CI does
 demo: build venv  ## the event log example: 50 MiB of events, two consumers, kills half way
 	@.venv/bin/python examples/event_log/demo.py $(ARGS)
 
+console: deps-test  ## the console's bundle, console/dist, from its sources
+	@cd console && npm ci --no-audit --no-fund --silent && npm run --silent build
+
 install: build  ## PREFIX=/usr/local/bin/ottla
 	install -D -m 755 build/ottla $(DESTDIR)$(PREFIX)/bin/ottla
+	if [ -f build/libottla-re2.so ]; then install -D -m 644 build/libottla-re2.so $(DESTDIR)$(PREFIX)/lib/ottla/libottla-re2.so; fi
 
 # One environment, .venv, for the programs in Python: tests and examples.
 venv:

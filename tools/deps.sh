@@ -12,7 +12,7 @@ libcmocka-dev libjansson-dev
 test_packages="
 ccache binutils
 clang-14 llvm-14 libclang-rt-14-dev clang-format-14 clang-tidy-14 universal-ctags
-kcat strace unzip procps openjdk-17-jdk-headless|default-jdk-headless maven
+npm|nodejs chromium kcat strace unzip procps openjdk-17-jdk-headless|default-jdk-headless maven
 "
 
 case "${1:-test}" in

@@ -127,7 +127,7 @@ void json__f64(struct json *j, const char *key, double value)
 {
     key_put(j, key);
     if (isfinite(value))
-        buffer_printf(j->out, "%.6g", value);
+        buffer_printf(j->out, "%.13g", value);
     else
         put(j, "null");
 }

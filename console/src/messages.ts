@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+// A topic's messages: a page at a time as one scrolls, live, or searched on the server. What is asked for lives in the URL.
+import { h, fill, bytes, clock, count, time, say, field, dialog } from "./dom";
+import { get, stream, value as loadValue, session, type Message, type Page, type Progress, type TopicDetail } from "./api";
+import { decode, unpack, parse, rowsOf, tree, grid, hex, plain, type Form } from "./view";
+import { produce } from "./produce";
+
+const ROW = 34, PAGE = 200, KEPT_MAX = 20_000, LOAD_AT_ONCE = 1 << 20;
+const KINDS: [string, string, string][] = [
+  ["text", "Text", "contains, e.g. order-42"], ["regex", "Regular expression", "e.g. err(or)?\\s\\d+"], ["json", "JSON path", "e.g. $.order.total > 100"],
+  ["key", "Key", "contains, e.g. customer-7"], ["header", "Header", "name or name=value"],
+];
+
+interface Ask { from: string; to: string; partition: string; kind: string; q: string; live: boolean; after: string; before: string }
+
+function readAsk(): Ask {
+  const url = new URLSearchParams(location.search), kind = KINDS.find(([name]) => url.has(name))?.[0] ?? "text";
+  return { from: url.get("from") ?? "latest", to: url.get("to") ?? "", partition: url.get("partition") ?? "", kind, q: url.get(kind) ?? "", live: url.get("live") === "1", after: url.get("after") ?? "", before: url.get("before") ?? "" };
+}
+
+function toQuery(ask: Ask, forServer: boolean): URLSearchParams {
+  const url = new URLSearchParams();
+  if (ask.from && (forServer || ask.from !== "latest")) url.set("from", ask.from);
+  for (const name of ["to", "partition", "after", "before"] as const) if (ask[name]) url.set(name, ask[name]);
+  if (ask.q) url.set(ask.kind, ask.q);
+  if (ask.live && !forServer) url.set("live", "1");
+  return url;
+}
+
+const shown = (b: { text: string; encoding: string; size: number } | null) => b === null ? "null" : b.encoding === "utf8" ? b.text.slice(0, 400) : `${bytes(b.size)} of binary data`;
+
+export function messagesPage(topic: TopicDetail, signal: AbortSignal): HTMLElement {
+  const ask = readAsk(), path = `/topics/${encodeURIComponent(topic.name)}`;
+  let list: Message[] = [], cursor: string | null = null, loading = false, running: AbortController | null = null, selected = -1;
+  let chosen: Message | null = null;
+
+  /* ---- the list: only rows in sight are in the page */
+  const space = h("div", { class: "m-space", role: "rowgroup" });
+  const status = h("div", { class: "status", role: "status" });
+  const box = h("div", { class: "m-list", role: "grid", tabindex: 0, "aria-label": "Messages", onscroll: () => draw(), onkeydown: onKey as unknown }, h("div", { class: "m-top", role: "rowgroup" },
+    h("div", { class: "m-row m-head", role: "row" }, ["Time", "P", "Offset", "Key", "Value", "Size"].map((name, i) => h("div", { role: "columnheader", class: `c${i}` }, name)))), space);
+  const detail = h("aside", { class: "detail", "aria-label": "Message", hidden: true });
+  const listened = new ResizeObserver(() => draw(true));
+  listened.observe(box);
+  signal.addEventListener("abort", () => { running?.abort(); listened.disconnect(); });
+
+  let drawn = "";
+  function draw(force = false) {
+    const from = Math.max(0, Math.floor(box.scrollTop / ROW) - 6), to = Math.min(list.length, from + Math.ceil((box.clientHeight || 700) / ROW) + 14);
+    const state = `${from}-${to}-${list.length}-${selected}`;
+    if (state === drawn && !force) return;
+    drawn = state;
+    space.style.height = `${list.length * ROW}px`;
+    box.setAttribute("aria-rowcount", String(list.length + 1));
+    fill(space, list.slice(from, to).map((m, i) => {
+      const at = from + i;
+      const row = h("div", { class: "m-row", role: "row", id: `m-${m.partition}-${m.offset}`, "aria-rowindex": at + 2, "aria-selected": at === selected ? "true" : "false", onclick: () => select(at) },
+        h("div", { role: "gridcell", class: "c0", title: time(m.timestamp) }, clock(m.timestamp)), h("div", { role: "gridcell", class: "c1" }, m.partition), h("div", { role: "gridcell", class: "c2" }, m.offset),
+        h("div", { role: "gridcell", class: m.key ? "c3" : "c3 faint" }, m.key ? shown(m.key) : "–"), h("div", { role: "gridcell", class: m.value ? "c4" : "c4 faint" }, m.value ? shown(m.value) : "null (tombstone)"),
+        h("div", { role: "gridcell", class: "c5" }, bytes(m.sizeBytes)));
+      row.style.transform = `translateY(${at * ROW}px)`;
+      return row;
+    }));
+    if (to > list.length - 60 && cursor && !loading && !ask.q && !ask.live) void load();
+  }
+
+  function onKey(event: KeyboardEvent) {
+    const jump: Record<string, number> = { ArrowDown: 1, ArrowUp: -1, PageDown: 12, PageUp: -12, Home: -1e9, End: 1e9 };
+    if (event.key in jump && list.length) {
+      event.preventDefault();
+      select(Math.max(0, Math.min(list.length - 1, selected + jump[event.key]!)));
+      const top = selected * ROW;
+      if (top < box.scrollTop) box.scrollTop = top;
+      else if (top + 2 * ROW > box.scrollTop + box.clientHeight) box.scrollTop = top + 2 * ROW - box.clientHeight;
+    } else if (event.key === "Escape") close();
+  }
+
+  function select(at: number) {
+    selected = at;
+    const m = list[at];
+    if (!m) return;
+    chosen = m;
+    draw();
+    box.setAttribute("aria-activedescendant", `m-${m.partition}-${m.offset}`);
+    void showDetail(m);
+  }
+
+  function close() {
+    selected = -1;
+    chosen = null;
+    detail.hidden = true;
+    draw();
+    box.focus();
+  }
+
+  /* ---- one message */
+  let form: Form | null = null;
+  async function showDetail(m: Message, whole?: Uint8Array) {
+    detail.hidden = false;
+    const body = h("div", { class: "d-body" }), tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "Seen as" });
+    const load = async () => {
+      fill(body, h("p", { class: "faint" }, `loading ${bytes(m.value!.size)} …`));
+      await showDetail(m, await loadValue(topic.name, m, "value", signal));
+    };
+    const facts: [string, string][] = [["Timestamp", `${time(m.timestamp)} (${m.timestampType})`], ["Batch", `${count(m.batch.count)} at ${m.batch.baseOffset}, ${bytes(m.batch.sizeBytes)}, ${m.batch.codec}`],
+      ["Leader epoch", String(m.batch.leaderEpoch)], ["Producer", m.batch.producerId < 0 ? "not idempotent" : `${m.batch.producerId}, epoch ${m.batch.producerEpoch}, sequence ${m.batch.baseSequence}${m.batch.transactional ? ", transactional" : ""}`]];
+    fill(detail, h("header", null, h("h2", null, `Partition ${m.partition}, offset ${m.offset}`), h("button", { type: "button", class: "icon", "aria-label": "Close message", onclick: close }, "✕")),
+      h("dl", { class: "facts" }, h("dt", null, "Key"), h("dd", { class: "mono" }, m.key ? shown(m.key) : "null"),
+        m.headers.map(x => [h("dt", null, x.key), h("dd", { class: "mono" }, shown(x.value))]), facts.map(([name, text]) => [h("dt", null, name), h("dd", null, text)])),
+      tabs, body);
+    if (!m.value) { fill(body, h("p", { class: "faint" }, "The value is null: a tombstone, which compaction takes as a deletion of its key.")); return; }
+    if (m.value.truncated && !whole && m.value.size <= LOAD_AT_ONCE) { await load(); return; }
+    const raw = whole ?? (m.value.encoding === "base64" ? decode(m.value.text) : new TextEncoder().encode(m.value.text));
+    const cut = m.value.truncated && !whole, inside = cut ? { data: raw, text: m.value.encoding === "utf8" ? m.value.text : null, notes: [] } : await unpack(raw);
+    if (chosen !== m) return;
+    const parsed = cut ? null : parse(inside.text), rows = parsed ? rowsOf(parsed.value) : null;
+    const forms: [Form, string, boolean][] = [["table", "Table", !!rows], ["json", "JSON", !!parsed], ["text", "Text", inside.text !== null], ["hex", "Hex", true]];
+    const there = forms.filter(([, , is]) => is), first = there.find(([name]) => name === form)?.[0] ?? there[0]![0];
+    const show = (name: Form) => {
+      for (const tab of tabs.children) tab.setAttribute("aria-selected", String((tab as HTMLElement).dataset["form"] === name));
+      fill(body, cut ? h("p", { class: "cut" }, `The first ${bytes(raw.length)} of ${bytes(m.value!.size)}. `, h("button", { type: "button", class: "small", onclick: load }, `Load all ${bytes(m.value!.size)}`)) : null,
+        inside.notes.length ? h("p", { class: "faint" }, `unpacked: ${inside.notes.join(", ")}`) : null,
+        name === "table" ? grid(rows!) : name === "json" ? tree(parsed!.value) : name === "text" ? plain(inside.text!) : hex(inside.data));
+    };
+    fill(tabs, there.map(([name, label]) => h("button", { type: "button", role: "tab", "data-form": name, onclick: () => { form = name; show(name); } }, label)),
+      h("a", { class: "small button", href: `/api/v1${path}/messages/${m.partition}/${m.offset}/value?download=${encodeURIComponent(topic.name)}-${m.partition}-${m.offset}` }, "Save value"));
+    show(first);
+  }
+
+  /* ---- getting messages */
+  function tell(text: string, busy = false) {
+    fill(status, busy ? h("span", { class: "spinner", "aria-hidden": "true" }) : null, h("span", null, text), busy && ask.q ? h("button", { type: "button", class: "small", onclick: () => { running?.abort(); tell(`${count(list.length)} found; cancelled`); } }, "Cancel") : null);
+  }
+
+  async function load() {
+    loading = true;
+    const query = toQuery(ask, true);
+    query.set("limit", String(PAGE));
+    if (cursor) query.set("cursor", cursor);
+    try {
+      const page = await get<Page>(`${path}/messages?${query}`, running!.signal);
+      list.push(...page.messages);
+      cursor = list.length >= KEPT_MAX ? null : page.cursor;
+      const all = page.partitions.reduce((sum, p) => sum + p.endOffset - p.startOffset, 0);
+      tell(`${count(list.length)}${page.cursor ? "+" : ""} shown of ${count(all)}${list.length >= KEPT_MAX ? `; more than ${count(KEPT_MAX)} are not kept here: choose an offset or a time` : ""}`);
+      loading = false;
+      draw(true);
+      if (list.length === 0) empty();
+    } catch (reason) {
+      loading = false;
+      if (!running?.signal.aborted) { tell((reason as Error).message); status.classList.add("wrong"); }
+    }
+  }
+
+  function empty() {
+    fill(space, h("div", { class: "empty", role: "row" }, h("div", { role: "gridcell" }, h("p", null, ask.q ? "Nothing matches." : "No messages here yet."),
+      ask.q ? null : h("p", { class: "faint" }, "Produce one with the button above, or with any Kafka client."))));
+    space.style.height = "160px";
+  }
+
+  function add(m: Message) {
+    if (ask.live) {
+      list.unshift(m);
+      if (selected >= 0) selected++;
+      if (list.length > 5000) list.pop();
+    } else list.push(m);
+  }
+
+  async function follow(kind: "search" | "tail") {
+    const query = toQuery({ ...ask, from: kind === "search" && ask.from === "latest" ? "earliest" : ask.from }, true);
+    if (kind === "search") query.set("limit", "2000");
+    let pending = false, mine = running!;
+    const soon = () => { if (!pending) { pending = true; requestAnimationFrame(() => { pending = false; draw(true); }); } };
+    tell(kind === "tail" ? "live: waiting for messages" : "searching", true);
+    try {
+      await stream(`${path}/${kind}?${query}`, mine.signal, (event, data) => {
+        if (event === "message") { add(data as Message); soon(); return; }
+        const p = data as Progress, speed = p.elapsedMs > 0 ? p.scannedBytes / 1048576 / (p.elapsedMs / 1000) : 0;
+        if (kind === "tail") tell(`live: ${count(p.hits)} arrived${p.skipped ? `, ${count(p.skipped)} more not shown` : ""}`, true);
+        else if (event === "done") tell(`${count(p.hits)} found in ${count(p.scanned)} messages, ${bytes(p.scannedBytes)} in ${(p.elapsedMs / 1000).toFixed(2)} s (${speed.toFixed(0)} MiB/s)${p.reason === "limit" ? "; stopped at the limit: narrow the search" : ""}`);
+        else tell(`${((p.share ?? 0) * 100).toFixed(0)} %: ${count(p.hits)} found in ${count(p.scanned)} messages`, true);
+        if (event === "done" && list.length === 0) empty();
+      });
+    } catch (reason) {
+      if (!mine.signal.aborted) { tell((reason as Error).message); status.classList.add("wrong"); }
+    }
+  }
+
+  async function start() {
+    running?.abort();
+    running = new AbortController();
+    list = []; cursor = null; selected = -1; chosen = null;
+    detail.hidden = true;
+    box.scrollTop = 0;
+    status.classList.remove("wrong");
+    const query = toQuery(ask, false).toString();
+    history.replaceState(null, "", `${path}${query ? `?${query}` : ""}`);
+    draw(true);
+    if (ask.live) { ask.from = "latest"; await Promise.all([ask.q ? null : load().then(() => { cursor = null; }), follow("tail")]); }
+    else if (ask.q || ask.after || ask.before) await follow("search");
+    else await load();
+  }
+
+  /* ---- what is asked for */
+  const word = ["latest", "earliest"].includes(ask.from) ? ask.from : "at";
+  const at = h("input", { type: "text", value: word === "at" ? ask.from : "", placeholder: "offset or 2026-01-31T12:00Z", "aria-label": "Offset or time", hidden: word !== "at", onchange: () => { ask.from = at.value || "latest"; void start(); } });
+  const from = h("select", { onchange: () => { at.hidden = from.value !== "at"; if (from.value === "at") at.focus(); else { ask.from = from.value; void start(); } } }, h("option", { value: "latest" }, "Newest first"), h("option", { value: "earliest" }, "Oldest first"), h("option", { value: "at" }, "From offset or time…"));
+  from.value = word;
+  const partition = h("select", { onchange: () => { ask.partition = partition.value; void start(); } }, h("option", { value: "" }, "All"), topic.partitions.map(p => h("option", { value: p.partition }, p.partition)));
+  partition.value = ask.partition;
+  const kind = h("select", { "aria-label": "Search by", onchange: () => { ask.kind = kind.value; q.placeholder = KINDS.find(k => k[0] === kind.value)![2]; } }, KINDS.map(([name, label]) => h("option", { value: name }, label)));
+  kind.value = ask.kind;
+  const q = h("input", { type: "search", value: ask.q, placeholder: KINDS.find(k => k[0] === ask.kind)![2], "aria-label": "Search for", id: "q" });
+  const live = h("button", { type: "button", class: "live", "aria-pressed": String(ask.live), onclick: () => { ask.live = !ask.live; live.setAttribute("aria-pressed", String(ask.live)); from.disabled = ask.live; void start(); } }, h("i", { "aria-hidden": "true" }), "Live");
+  from.disabled = ask.live;
+  const download = (format: string) => {
+    const query = toQuery({ ...ask, from: ask.from === "latest" ? "earliest" : ask.from }, true);
+    query.set("format", format);
+    location.assign(`/api/v1${path}/download?${query}`);
+    more.open = false;
+  };
+  const range = () => {
+    const after = h("input", { type: "text", value: ask.after, placeholder: "2026-01-31T12:00:00Z" }), before = h("input", { type: "text", value: ask.before, placeholder: "2026-01-31T13:00:00Z" }), to = h("input", { type: "text", value: ask.to, placeholder: "offset or time" });
+    dialog("Narrow by time and offset", [field("Timestamp from", after), field("Timestamp before", before), field("Up to", to, "the offset or time where reading ends")], "Apply", async () => { ask.after = after.value.trim(); ask.before = before.value.trim(); ask.to = to.value.trim(); void start(); return true; });
+  };
+  const more = h("details", { class: "menu" }, h("summary", { class: "button" }, "More"), h("div", null,
+    h("button", { type: "button", onclick: () => download("ndjson") }, "Download as NDJSON"), h("button", { type: "button", onclick: () => download("csv") }, "Download as CSV"), h("button", { type: "button", onclick: () => { more.open = false; range(); } }, "Time and offset range…"),
+    h("button", { type: "button", onclick: () => { const name = prompt("Name of this view", topic.name); if (name) { save(name); more.open = false; } } }, "Save this view…")));
+  const bar = h("form", { class: "bar", role: "search", onsubmit: (event: Event) => { event.preventDefault(); ask.q = q.value.trim(); void start(); } },
+    h("label", null, h("span", null, "Show"), from), at, h("label", null, h("span", null, "Partition"), partition), h("span", { class: "joined" }, kind, q, h("button", { type: "submit" }, "Search")), live, more,
+    session.readOnly ? null : h("button", { type: "button", class: "primary", onclick: () => produce(topic, () => { if (!ask.live) void start(); }) }, "Produce…"));
+  void start();
+  return h("section", { class: "messages" }, bar, status, h("div", { class: "split" }, box, detail));
+}
+
+/* ---- saved views, in this browser */
+export function saved(): { name: string; url: string }[] {
+  try { return JSON.parse(localStorage.getItem("ottla.saved") ?? "[]"); } catch { return []; }
+}
+export function save(name: string, url = location.pathname + location.search) {
+  localStorage.setItem("ottla.saved", JSON.stringify([...saved().filter(s => s.name !== name), { name, url }]));
+  dispatchEvent(new Event("ottla-saved"));
+  say(`Saved “${name}”`);
+}
+export function forget(name: string) {
+  localStorage.setItem("ottla.saved", JSON.stringify(saved().filter(s => s.name !== name)));
+  dispatchEvent(new Event("ottla-saved"));
+}
