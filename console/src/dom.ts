@@ -107,8 +107,12 @@ export function dialog(title: string, fields: Child[], action: string, done: (fo
   return box;
 }
 
+let fields = 0;
 export function field(label: string, control: HTMLElement, hint?: string): HTMLElement {
-  return h("label", { class: "field" }, h("span", null, label), control, hint ? h("small", null, hint) : null);
+  const id = `field-${++fields}`;
+  control.id = id;
+  if (hint) control.setAttribute("aria-describedby", `${id}-hint`);
+  return h("div", { class: "field" }, h("label", { for: id }, label), control, hint ? h("small", { id: `${id}-hint` }, hint) : null);
 }
 
 export function table(caption: string, heads: (string | [string, string])[], rows: Child[][]): HTMLElement {

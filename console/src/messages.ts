@@ -107,7 +107,7 @@ export function messagesPage(topic: TopicDetail, signal: AbortSignal): HTMLEleme
     fill(detail, h("header", null, h("h2", null, `Partition ${m.partition}, offset ${m.offset}`), h("button", { type: "button", class: "icon", "aria-label": "Close message", onclick: close }, "✕")),
       h("dl", { class: "facts" }, h("dt", null, "Key"), h("dd", { class: "mono" }, m.key ? shown(m.key) : "null"),
         m.headers.map(x => [h("dt", null, x.key), h("dd", { class: "mono" }, shown(x.value))]), facts.map(([name, text]) => [h("dt", null, name), h("dd", null, text)])),
-      tabs, body);
+      h("div", { class: "d-tools" }, tabs, h("a", { class: "small button", href: `/api/v1${path}/messages/${m.partition}/${m.offset}/value?download=${encodeURIComponent(topic.name)}-${m.partition}-${m.offset}` }, "Save value")), body);
     if (!m.value) { fill(body, h("p", { class: "faint" }, "The value is null: a tombstone, which compaction takes as a deletion of its key.")); return; }
     if (m.value.truncated && !whole && m.value.size <= LOAD_AT_ONCE) { await load(); return; }
     const raw = whole ?? (m.value.encoding === "base64" ? decode(m.value.text) : new TextEncoder().encode(m.value.text));
@@ -122,8 +122,7 @@ export function messagesPage(topic: TopicDetail, signal: AbortSignal): HTMLEleme
         inside.notes.length ? h("p", { class: "faint" }, `unpacked: ${inside.notes.join(", ")}`) : null,
         name === "table" ? grid(rows!) : name === "json" ? tree(parsed!.value) : name === "text" ? plain(inside.text!) : hex(inside.data));
     };
-    fill(tabs, there.map(([name, label]) => h("button", { type: "button", role: "tab", "data-form": name, onclick: () => { form = name; show(name); } }, label)),
-      h("a", { class: "small button", href: `/api/v1${path}/messages/${m.partition}/${m.offset}/value?download=${encodeURIComponent(topic.name)}-${m.partition}-${m.offset}` }, "Save value"));
+    fill(tabs, there.map(([name, label]) => h("button", { type: "button", role: "tab", "data-form": name, onclick: () => { form = name; show(name); } }, label)));
     show(first);
   }
 

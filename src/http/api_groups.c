@@ -10,6 +10,7 @@
 #include "wire/gen/consumer_group_describe.h"
 #include "wire/gen/delete_groups.h"
 #include "wire/gen/describe_groups.h"
+#include "wire/gen/find_coordinator.h"
 #include "wire/gen/list_groups.h"
 #include "wire/gen/list_offsets.h"
 #include "wire/gen/offset_commit.h"
@@ -421,6 +422,32 @@ static void find_committed(struct exchange *e, struct slice id, struct reset *re
     mem_free(lags);
 }
 
+/* As a client does: the first group of a broker brings the topic of offsets into being, and its coordinator has to load. */
+static bool await_coordinator(struct exchange *e, struct slice id)
+{
+    enum { TRIES = 100, PAUSE_MS = 50 };
+    struct find_coordinator_request body;
+    find_coordinator_request_init(&body);
+    body.key = id;
+    for (int i = 0; i < TRIES; i++) {
+        const struct find_coordinator_response *found = exchange__ask(e, API_FIND_COORDINATOR, 3, &body);
+        if (!found)
+            return false;
+        int count;
+        int16_t error = found->error_code;
+        if (error == KAFKA_NONE)
+            mem_free(lags_of(&e->asker, id, &count, &error));
+        bool is_loading = error == KAFKA_COORDINATOR_NOT_AVAILABLE || error == KAFKA_COORDINATOR_LOAD_IN_PROGRESS ||
+                          error == KAFKA_NOT_COORDINATOR;
+        if (!is_loading)
+            return !exchange__fail_kafka(e, error, SLICE_NULL);
+        struct io_event none;
+        io_loop_wait(e->asker.loop, &none, 1, io_now_ns() + (int64_t)PAUSE_MS * 1000000);
+    }
+    exchange__fail(e, 503, "COORDINATOR_NOT_AVAILABLE", "the coordinator of that group does not get ready; try again");
+    return false;
+}
+
 static bool commit(struct exchange *e, struct slice id, const struct reset *reset)
 {
     struct offset_commit_request_offset_commit_request_partition *partitions =
@@ -491,7 +518,7 @@ void web__group_reset(struct exchange *e, struct slice id)
              choose_offsets(e, body, &reset)) {
         bool is_preview = json_is_true(json_object_get(body, "preview"));
         find_committed(e, id, &reset);
-        if (is_preview || commit(e, id, &reset))
+        if (is_preview || (await_coordinator(e, id) && commit(e, id, &reset)))
             write_reset(e, &reset, is_preview);
     }
     mem_free(reset.items);

@@ -71,6 +71,7 @@ static unsigned status_of(int16_t error)
         return 403;
     case KAFKA_COORDINATOR_LOAD_IN_PROGRESS:
     case KAFKA_COORDINATOR_NOT_AVAILABLE:
+    case KAFKA_NOT_COORDINATOR:
     case KAFKA_NOT_LEADER_OR_FOLLOWER:
     case KAFKA_LEADER_NOT_AVAILABLE:
     case KAFKA_KAFKA_STORAGE_ERROR:

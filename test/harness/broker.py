@@ -86,7 +86,9 @@ class Broker:
 
     def _start_ottla(self):
         binary = os.environ.get("OTTLA", str(ROOT / "build" / "ottla"))
-        command = [binary, "serve", "--data", str(self.data), "--listen", self.address, "--http", "off"]
+        command = [binary, "serve", "--data", str(self.data), "--listen", self.address]
+        if "ottla.http.listener" not in self.settings:
+            command += ["--http", "off"]
         for key, value in self.settings.items():
             command += ["--set", f"{key}={value}"]
         with open(self.out, "ab") as out:

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+// What people do in the console, in a real Chromium: node scenarios.mjs BASE NAME, or NAME "shots" with a folder.
+// A scenario fails on a wrong outcome, on any error of the page, on a request to another host, and on what axe finds.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { chromium } from "playwright-core";
+
+const [base, wanted, folder] = process.argv.slice(2);
+const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
+const problems = [];
+
+async function open(path, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, acceptDownloads: true, bypassCSP: false, ...options });
+  const page = await context.newPage();
+  page.on("console", message => { if (message.type() === "error" && !page.expectsErrors) problems.push(`console: ${message.text()}`); });
+  page.on("pageerror", error => problems.push(`page: ${error.message}`));
+  page.on("request", request => { if (!request.url().startsWith(base) && !/^(data|blob):/.test(request.url())) problems.push(`asks another host: ${request.url()}`); });
+  await page.goto(base + path);
+  return page;
+}
+
+/** axe by evaluate, which the page's policy does not concern. */
+async function accessible(page) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"] }));
+  assert.deepEqual(violations.map(v => `${v.id}: ${v.nodes.map(n => `${n.html.slice(0, 160)} ${n.any[0]?.message ?? ""}`).slice(0, 3).join(" | ")}`), []);
+}
+
+const rows = page => page.locator(".m-space .m-row");
+const status = page => page.locator(".messages > .status");
+
+const scenarios = {
+  async topics_are_listed_and_filtered() {
+    const page = await open("/");
+    await page.getByRole("link", { name: "events", exact: true }).waitFor();
+    await page.getByRole("searchbox", { name: "Filter topics" }).fill("file");
+    await page.getByRole("link", { name: "events", exact: true }).waitFor({ state: "detached" });
+    await page.getByRole("link", { name: "files", exact: true }).waitFor();
+  },
+  async every_page_is_accessible_in_light_and_dark() {
+    for (const colorScheme of ["light", "dark"])
+      for (const [path, there] of [["/", "text=events"], ["/topics/events", ".m-space .m-row"], ["/topics/events/partitions", "text=Add partitions"], ["/topics/events/settings", "text=retention.ms"], ["/groups", "text=readers"], ["/groups/readers", "text=Reset offsets"], ["/broker", "text=ListOffsets"]]) {
+        const page = await open(path, { colorScheme });
+        await page.locator(there).first().waitFor();
+        await accessible(page);
+        await page.context().close();
+      }
+  },
+  async messages_come_newest_first_and_more_when_scrolled() {
+    const page = await open("/topics/events?partition=0");
+    await rows(page).first().waitFor();
+    const first = Number(await rows(page).first().locator(".c2").textContent());
+    assert.equal(first, 1999);
+    for (let i = 0; i < 40; i++) {
+      await page.locator(".m-list").evaluate(list => { list.scrollTop = list.scrollHeight; });
+      await page.waitForTimeout(50);
+    }
+    await page.locator(".m-space .m-row .c2", { hasText: /^0$/ }).waitFor();
+    assert.ok(await rows(page).count() < 200, "only rows in sight are in the page");
+  },
+  async messages_come_from_the_start_an_offset_or_a_time() {
+    const page = await open("/topics/events?partition=1");
+    await rows(page).first().waitFor();
+    await page.locator(".bar select").first().selectOption("earliest");
+    await page.locator(".m-space .m-row:first-child .c2", { hasText: /^0$/ }).waitFor();
+    await page.locator(".bar select").first().selectOption("at");
+    await page.getByRole("textbox", { name: "Offset or time" }).fill("700");
+    await page.keyboard.press("Enter");
+    await page.keyboard.press("Tab");
+    await page.locator(".m-space .m-row:first-child .c2", { hasText: /^700$/ }).waitFor();
+    assert.match(page.url(), /from=700/);
+    await page.reload();
+    await page.locator(".m-space .m-row:first-child .c2", { hasText: /^700$/ }).waitFor();
+  },
+  async a_value_is_a_tree_a_table_text_or_hex() {
+    const page = await open("/topics/files?from=earliest");
+    await rows(page).nth(1).click();
+    await page.getByRole("tab", { name: "Table" }).waitFor();
+    await page.locator(".grid .g-space", { hasText: "customer 3" }).waitFor();
+    await page.getByRole("tab", { name: "JSON" }).click();
+    await page.locator(".tree summary").first().waitFor();
+    await page.getByRole("tab", { name: "Text" }).click();
+    await page.locator(".raw.wrap").waitFor();
+    await page.getByRole("tab", { name: "Hex" }).click();
+    await page.locator(".raw", { hasText: "00000000  5b 7b" }).waitFor();
+    await accessible(page);
+  },
+  async a_large_value_is_a_preview_until_it_is_loaded() {
+    const page = await open("/topics/files?from=earliest");
+    await rows(page).nth(0).click();
+    await page.getByRole("button", { name: /^Load all/ }).click();
+    await page.getByRole("tab", { name: "Table" }).waitFor();
+    await page.locator(".grid[aria-rowcount='20001']").waitFor();
+    await page.locator(".grid").evaluate(grid => { grid.scrollTop = grid.scrollHeight; });
+    await page.locator(".g-n", { hasText: /^20,000$/ }).waitFor();
+  },
+  async gzip_and_base64_are_recognised() {
+    const page = await open("/topics/files?from=earliest");
+    await rows(page).nth(2).click();
+    await page.locator("text=unpacked: gzip").waitFor();
+    await page.locator(".tree", { hasText: "hello" }).waitFor();
+  },
+  async a_search_streams_its_hits_and_lives_in_the_url() {
+    const page = await open("/topics/events");
+    await rows(page).first().waitFor();
+    const q = page.getByRole("searchbox", { name: "Search for" });
+    for (const [kind, text, hits] of [["text", '"id": 4321,', 1], ["regex", '"id": 43[0-9]{2},', 100], ["json", "$.id >= 5900", 100], ["key", "customer-1", null], ["header", "source=web", 2000]]) {
+      await page.getByLabel("Search by", { exact: true }).selectOption(kind);
+      await q.fill(text);
+      await q.press("Enter");
+      await status(page).getByText(/found in .* messages/).waitFor();
+      await page.waitForFunction(() => / in [\d.]+ s /.test(document.querySelector(".messages > .status").textContent));
+      const told = Number((await status(page).textContent()).match(/^([\d,]+) found/)[1].replaceAll(",", ""));
+      if (hits !== null) assert.equal(told, hits, kind);
+    }
+    assert.match(page.url(), /header=source%3Dweb/);
+    await page.getByLabel("Search by", { exact: true }).selectOption("regex");
+    await q.fill("(");
+    page.expectsErrors = true; // the 400 that the page shows as text
+    await q.press("Enter");
+    await page.locator(".status.wrong", { hasText: "missing )" }).waitFor();
+  },
+  async live_messages_arrive_at_the_top() {
+    const page = await open("/topics/live?live=1");
+    await page.locator(".status", { hasText: "live" }).waitFor();
+    await page.waitForTimeout(500);
+    await produce(page, "live", [{ key: "now", value: "just arrived" }]);
+    await rows(page).filter({ hasText: "just arrived" }).first().waitFor();
+    assert.match(await rows(page).first().textContent(), /just arrived/);
+  },
+  async a_message_is_produced_by_hand() {
+    const page = await open("/topics/hand");
+    await page.getByRole("button", { name: "Produce…" }).click();
+    await accessible(page);
+    await page.getByLabel("Key", { exact: true }).fill("k1");
+    await page.getByLabel("Value", { exact: true }).fill('{"by":"hand"}');
+    await page.getByLabel("Headers", { exact: true }).fill("origin=console");
+    await page.getByRole("button", { name: "Send" }).click();
+    await page.locator(".note", { hasText: "Stored in partition" }).waitFor();
+    await rows(page).filter({ hasText: '{"by":"hand"}' }).first().click();
+    await page.locator(".facts", { hasText: "origin" }).waitFor();
+  },
+  async a_file_is_split_into_rows_or_chunks() {
+    const page = await open("/topics/split");
+    const file = { name: "rows.json", mimeType: "application/json", buffer: Buffer.from(JSON.stringify(Array.from({ length: 30000 }, (_, i) => ({ id: i, text: "x".repeat(60) })))) };
+    for (const [how, count] of [["chunks", 3], ["rows", 30003], ["bytes", 30006]]) {
+      await page.getByRole("button", { name: "Produce…" }).click();
+      await page.getByLabel("File", { exact: true }).setInputFiles(file);
+      await page.getByLabel("Split", { exact: true }).selectOption(how);
+      await page.getByRole("button", { name: "Send" }).click();
+      await page.locator("dialog").waitFor({ state: "detached", timeout: 60000 });
+      const topic = await page.evaluate(async () => (await fetch("/api/v1/topics/split")).json());
+      assert.equal(topic.messages, count, how);
+    }
+    const page2 = await page.evaluate(async () => (await fetch("/api/v1/topics/split/messages?from=earliest&limit=3&preview=10")).json());
+    for (const message of page2.messages) assert.ok(message.value.size <= 1 << 20, `a chunk of ${message.value.size}`);
+  },
+  async what_is_seen_can_be_downloaded() {
+    const page = await open("/topics/events?text=%22id%22%3A+432");
+    await status(page).getByText(/found/).waitFor();
+    for (const [name, check] of [["NDJSON", text => assert.equal(text.trim().split("\n").map(JSON.parse).length, 11)], ["CSV", text => assert.equal(text.trim().split("\r\n").length, 12)]]) {
+      await page.locator("summary", { hasText: "More" }).click();
+      const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: `Download as ${name}` }).click()]);
+      check(readFileSync(await download.path(), "utf8"));
+    }
+  },
+  async a_topic_is_made_changed_widened_and_deleted() {
+    const page = await open("/topics");
+    await page.getByRole("button", { name: "Create topic…" }).click();
+    await page.getByLabel("Name", { exact: true }).fill("born");
+    await page.getByLabel("Partitions", { exact: true }).fill("2");
+    await page.getByLabel("Settings", { exact: true }).fill("retention.ms=3600000");
+    await page.getByRole("button", { name: "Create", exact: true }).click();
+    await page.getByRole("link", { name: "born" }).click();
+    await page.getByRole("link", { name: "Settings" }).click();
+    await page.getByRole("row", { name: /^retention.ms/ }).getByText("3600000").waitFor();
+    await page.getByRole("button", { name: "Change retention.ms" }).click();
+    await page.getByLabel("Value (long)").fill("7200000");
+    await page.getByRole("button", { name: "Change", exact: true }).last().click();
+    await page.getByRole("row", { name: /^retention.ms/ }).getByText("7200000").waitFor();
+    await page.getByRole("link", { name: "Partitions" }).click();
+    await page.getByRole("button", { name: "Add partitions…" }).click();
+    await page.getByLabel("Partitions in all", { exact: true }).fill("5");
+    await page.getByRole("button", { name: "Add", exact: true }).click();
+    await page.getByRole("row", { name: /^4 / }).waitFor();
+    await page.getByRole("button", { name: "Delete topic…" }).click();
+    await page.getByLabel("Type born to go on").fill("bor");
+    await page.getByRole("button", { name: "Delete topic", exact: true }).click();
+    await page.getByRole("alert").getByText("another name").waitFor();
+    await page.getByLabel("Type born to go on").fill("born");
+    await page.getByRole("button", { name: "Delete topic", exact: true }).click();
+    await page.getByRole("heading", { name: "Topics" }).waitFor();
+    await page.getByRole("link", { name: "born" }).waitFor({ state: "detached" });
+  },
+  async records_are_deleted_up_to_an_offset() {
+    const page = await open("/topics/trim/partitions");
+    await page.getByRole("button", { name: "Delete records of partition 0" }).click();
+    await page.getByLabel("Everything before offset", { exact: true }).fill("4");
+    await page.getByLabel("Type trim to go on").fill("trim");
+    await page.getByRole("button", { name: "Delete records", exact: true }).click();
+    await page.locator("tbody tr td:nth-child(4)", { hasText: /^4$/ }).waitFor();
+  },
+  async a_group_shows_its_lag_and_is_reset_after_a_preview() {
+    const page = await open("/groups");
+    await page.getByRole("link", { name: "readers" }).click();
+    await page.locator(".tile", { hasText: "Lag" }).getByText("5,970").waitFor();
+    await page.locator(".chart canvas").waitFor();
+    await page.getByRole("button", { name: "Reset offsets…" }).click();
+    await page.getByLabel("To", { exact: true }).fill("100");
+    await page.getByRole("button", { name: "Preview, then reset" }).click();
+    await page.getByRole("cell", { name: "100" }).first().waitFor();
+    await page.getByRole("button", { name: "Reset", exact: true }).click();
+    await page.locator(".tile", { hasText: "Lag" }).getByText("5,700").waitFor();
+  },
+  async the_broker_page_tells_what_it_does() {
+    const page = await open("/broker");
+    for (const text of ["Throughput", "Latency by API", "fsync", "Disks", "ListOffsets", "metadata.version"]) await page.getByText(text).first().waitFor();
+    await page.locator(".log", { hasText: "is ready" }).waitFor();
+    await page.getByRole("searchbox", { name: "Filter settings" }).fill("log.dirs");
+    await page.getByRole("row", { name: /^log.dirs/ }).waitFor();
+    assert.equal(await page.locator(".chart canvas").count(), 4);
+  },
+  async the_keyboard_is_enough() {
+    const page = await open("/topics/events");
+    await rows(page).first().waitFor();
+    await page.keyboard.press("/");
+    assert.equal(await page.evaluate(() => document.activeElement.id), "q");
+    for (let i = 0; i < 12 && !(await page.evaluate(() => document.activeElement.classList.contains("m-list"))); i++) await page.keyboard.press("Tab");
+    await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("ArrowDown");
+    await page.locator(".m-row[aria-selected=true] ").waitFor();
+    assert.equal(await page.locator(".m-row[aria-selected=true]").getAttribute("aria-rowindex"), "3");
+    await page.locator(".detail h2").waitFor();
+    await page.keyboard.press("Escape");
+    await page.locator(".detail").waitFor({ state: "hidden" });
+  },
+  async favourites_and_views_are_kept() {
+    const page = await open("/topics/events?text=refund");
+    await page.getByRole("button", { name: "Favourite" }).click();
+    await page.locator(".saved", { hasText: "events" }).waitFor();
+    page.on("dialog", dialog => dialog.accept("all refunds"));
+    await page.locator("summary", { hasText: "More" }).click();
+    await page.getByRole("button", { name: "Save this view…" }).click();
+    await page.goto(`${base}/topics`);
+    await page.getByRole("link", { name: "all refunds" }).click();
+    await page.waitForURL(/text=refund/);
+  },
+  async it_fits_a_phone() {
+    for (const path of ["/topics", "/topics/events", "/groups/readers", "/broker"]) {
+      const page = await open(path, { viewport: { width: 390, height: 844 } });
+      await page.locator("main h1").waitFor();
+      await page.waitForTimeout(300);
+      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth && document.querySelector("main").scrollWidth <= innerWidth), `${path} is wider than a phone`);
+      await accessible(page);
+      await page.context().close();
+    }
+  },
+  async another_site_can_neither_read_nor_change() {
+    const page = await open("/topics");
+    const token = await page.evaluate(async () => (await (await fetch("/api/v1/session")).json()).token);
+    // The same broker by another name of this machine is another site to the browser.
+    const other = base.replace("127.0.0.1", "localhost");
+    page.expectsErrors = true;
+    const read = await page.evaluate(url => fetch(url).then(() => "read", () => "refused"), `${other}/api/v1/session`);
+    assert.equal(read, "refused");
+    const changed = await page.evaluate(([url, secret]) => fetch(url, { method: "POST", headers: { "Content-Type": "application/json", "X-Ottla-Token": secret }, body: '{"name":"stolen"}' }).then(() => "sent", () => "refused"), [`${other}/api/v1/topics`, token]);
+    assert.equal(changed, "refused");
+    const names = await page.evaluate(async () => (await (await fetch("/api/v1/topics")).json()).topics.map(t => t.name));
+    assert.ok(!names.includes("stolen"));
+    problems.length = 0; // the policy's refusals are what was asked for
+  },
+};
+
+async function produce(page, topic, messages) {
+  await page.evaluate(async ([name, list]) => {
+    const { token } = await (await fetch("/api/v1/session")).json();
+    await fetch(`/api/v1/topics/${name}/messages`, { method: "POST", headers: { "Content-Type": "application/json", "X-Ottla-Token": token }, body: JSON.stringify({ messages: list }) });
+  }, [topic, messages]);
+}
+
+const SHOTS = [["topics", "/topics"], ["messages", "/topics/events", ".m-space .m-row"], ["table", "/topics/files?from=earliest", ".m-space .m-row:nth-child(2)"], ["search", "/topics/events?json=%24.total+%3E+890"], ["partitions", "/topics/events/partitions"], ["group", "/groups/readers"], ["broker", "/broker"]];
+
+async function shots() {
+  for (const [name, path, click] of SHOTS) {
+    const page = await open(path, { viewport: { width: 1280, height: 760 }, colorScheme: name === "broker" ? "dark" : "light" });
+    await page.waitForTimeout(1500);
+    if (click) await page.locator(click).first().click();
+    await page.waitForTimeout(600);
+    await page.screenshot({ path: `${folder}/${name}.png` });
+    await page.context().close();
+  }
+}
+
+try {
+  if (wanted === "names") console.log(Object.keys(scenarios).join("\n"));
+  else if (wanted === "shots") await shots();
+  else await scenarios[wanted]();
+  assert.deepEqual(problems, []);
+} catch (error) {
+  console.error(error.message ?? error);
+  process.exitCode = 1;
+} finally {
+  await browser.close();
+}

@@ -1,0 +1,32 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The pictures in docs/console: test/console/screenshots.py, with build/ottla there and the tests' packages installed."""
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+from harness.broker import Broker, free_port  # noqa: E402
+from test_console import Web, fill  # noqa: E402
+
+
+def main():
+    out = ROOT / "docs" / "console"
+    out.mkdir(exist_ok=True)
+    port = free_port()
+    broker = Broker("ottla", tempfile.mkdtemp(prefix="ottla-shots-"), {"ottla.http.listener": f"127.0.0.1:{port}"})
+    try:
+        broker.start()
+        web = Web(port)
+        fill(web)
+        subprocess.run(["node", str(HERE / "scenarios.mjs"), web.base, "shots", str(out)], check=True)
+    finally:
+        broker.close()
+
+
+if __name__ == "__main__":
+    main()

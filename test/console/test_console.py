@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The console in a real Chromium, one scenario of scenarios.mjs a test; and what no page may do.
+
+All share one broker with topics that are made here. Node's packages come from the lock file beside this one.
+"""
+import base64
+import gzip
+import http.client
+import json
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+from harness.broker import Broker, free_port
+
+HERE = pathlib.Path(__file__).parent
+SCENARIOS = re.findall(r"^  async (\w+)\(\) \{$", (HERE / "scenarios.mjs").read_text(), re.MULTILINE)
+TIMEOUT_S = 180
+pytestmark = pytest.mark.ottla
+
+
+class Web:
+    """The API as a program of this machine asks it."""
+
+    def __init__(self, port):
+        self.port = port
+        self.base = f"http://127.0.0.1:{port}"
+        self.token = self.get("/api/v1/session")["token"]
+
+    def ask(self, method, path, body=None, headers=None):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S)
+        connection.request(method, path, body=None if body is None else json.dumps(body), headers=headers or {})
+        answer = connection.getresponse()
+        text = answer.read()
+        connection.close()
+        return answer.status, text, dict(answer.getheaders())
+
+    def get(self, path):
+        status, text, _headers = self.ask("GET", path)
+        assert status == 200, text
+        return json.loads(text)
+
+    def post(self, path, body):
+        status, text, _headers = self.ask("POST", path, body, {"Content-Type": "application/json", "X-Ottla-Token": self.token})
+        assert status == 200, text
+        return json.loads(text)
+
+    def produce(self, topic, messages, **more):
+        return self.post(f"/api/v1/topics/{topic}/messages", {"messages": messages, **more})
+
+
+def fill(web):
+    for topic in ("events", "live", "hand", "split", "trim"):
+        web.post("/api/v1/topics", {"name": topic, "partitions": 3 if topic == "events" else 1})
+    web.post("/api/v1/topics", {"name": "files", "partitions": 1, "configs": {"max.message.bytes": "30000000"}})
+    for first in range(0, 6000, 500):
+        for partition in range(3):
+            web.produce("events", [{"key": f"customer-{i % 40}", "value": json.dumps({"id": i, "kind": "order", "total": i / 2}),
+                                    "headers": [{"key": "source", "value": "web"}]}
+                                   for i in range(first, first + 500) if i % 3 == partition], partition=partition)
+    rows = [{"id": i, "customer": f"customer {i % 37}", "total": i * 1.5} for i in range(20000)]
+    rows[0]["padding"] = "x" * (1 << 20)
+    web.produce("files", [{"key": "large", "value": json.dumps(rows)}])
+    web.produce("files", [{"key": "small", "value": json.dumps(rows[1:400])}])
+    web.produce("files", [{"value": base64.b64encode(gzip.compress(b'{"hello": "gzip"}')).decode(), "encoding": "base64"}])
+    web.produce("trim", [{"value": str(i)} for i in range(10)])
+    web.post("/api/v1/groups/readers/offsets", {"topic": "events", "to": 10})
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory):
+    port = free_port()
+    broker = Broker("ottla", tmp_path_factory.mktemp("console"), {"ottla.http.listener": f"127.0.0.1:{port}"})
+    try:
+        broker.start()
+        served = Web(port)
+        fill(served)
+        yield served
+    finally:
+        broker.close()
+
+
+@pytest.fixture(scope="session")
+def node():
+    if not (HERE / "node_modules" / "playwright-core").is_dir():
+        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=HERE, check=True)
+
+    def run(*words):
+        return subprocess.run(["node", str(HERE / "scenarios.mjs"), *words], capture_output=True, text=True, timeout=TIMEOUT_S)
+    return run
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_in_chromium(web, node, scenario):
+    done = node(web.base, scenario)
+    assert done.returncode == 0, done.stderr
+
+
+# ---- without a browser
+def test_a_page_of_another_name_gets_nothing(web):
+    for path in ("/", "/api/v1/session", "/api/v1/topics", "/metrics"):
+        assert web.ask("GET", path, headers={"Host": "rebound.example"})[0] == 403
+    other = {"Content-Type": "application/json", "X-Ottla-Token": web.token, "Origin": "http://evil.example"}
+    assert web.ask("POST", "/api/v1/topics", {"name": "stolen"}, other)[0] == 403
+    assert web.ask("POST", "/api/v1/topics", {"name": "stolen"}, {"Content-Type": "application/json"})[0] == 403
+    assert "stolen" not in [topic["name"] for topic in web.get("/api/v1/topics")["topics"]]
+
+
+def test_a_read_only_console_changes_nothing(tmp_path):
+    port = free_port()
+    broker = Broker("ottla", tmp_path, {"ottla.http.listener": f"127.0.0.1:{port}", "ottla.http.read.only": "true"})
+    try:
+        broker.start()
+        web = Web(port)
+        assert web.get("/api/v1/session")["readOnly"] is True
+        status, text, _headers = web.ask("POST", "/api/v1/topics", {"name": "t"}, {"Content-Type": "application/json", "X-Ottla-Token": web.token})
+        assert status == 403 and json.loads(text)["error"] == "READ_ONLY"
+    finally:
+        broker.close()
+
+
+def test_pages_page_through_every_message_once(web):
+    for start in ("latest", "earliest"):
+        seen, cursor = [], None
+        while True:
+            page = web.get(f"/api/v1/topics/events/messages?from={start}&limit=700&preview=0" + (f"&cursor={cursor}" if cursor else ""))
+            seen += [(m["partition"], m["offset"]) for m in page["messages"]]
+            cursor = page["cursor"]
+            if cursor is None:
+                break
+        assert len(seen) == len(set(seen)) == 6000
+        for partition in range(3):
+            offsets = [offset for p, offset in seen if p == partition]
+            assert offsets == sorted(offsets, reverse=start == "latest") and len(offsets) == 2000
