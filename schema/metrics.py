@@ -11,7 +11,7 @@ def load():
     with open(os.path.join(HERE, "metrics.txt"), encoding="utf-8") as file:
         rows = [line.rstrip("\n").split("\t") for line in file if line.strip() and not line.startswith("#")]
     for name, kind, _labels, said in rows:
-        assert kind in ("counter", "gauge") and said.endswith("."), name
+        assert kind in ("counter", "gauge", "summary") and said.endswith("."), name
         assert (kind == "counter") == name.endswith("_total"), f"{name}: counters, and only they, end in _total"
     return rows
 

@@ -309,6 +309,9 @@ static void records_write(struct request *request, struct fetch_part *part, bool
     wire_write_bytes_size(out, flexible, slice->size_bytes);
     if (slice->size_bytes == 0)
         return;
+    if (part->partition && !request->local_call) // people who look are no consumers
+        atomic_fetch_add_explicit(&partition_traffic(part->partition)->bytes_out, slice->size_bytes,
+                                  memory_order_relaxed);
     if (slice->size_bytes < COPY_BELOW_BYTES) {
         size_t at = out->size;
         uint8_t *into = wire_writer_extend(out, slice->size_bytes);

@@ -173,11 +173,22 @@ static bool part_is_over(struct produce_work *work, struct produce_part *part)
     return true;
 }
 
+static void count_stored(const struct produce_part *part)
+{
+    const struct log_batch *batch = &part->append.batch;
+    if (!part->queued || part->error != KAFKA_NONE || batch->duplicate)
+        return;
+    struct partition_traffic *traffic = partition_traffic(part->partition);
+    atomic_fetch_add_explicit(&traffic->messages_in, (uint64_t)batch->facts.count, memory_order_relaxed);
+    atomic_fetch_add_explicit(&traffic->bytes_in, batch->size_bytes, memory_order_relaxed);
+}
+
 static void part_end(struct produce_part *part)
 {
     request_wait_partition_end(&part->wait);
     buffer_free(&part->repacked);
     if (part->partition) {
+        count_stored(part);
         part->start_offset = partition_start_offset(part->partition);
         partition_unref(part->partition);
     }

@@ -238,6 +238,9 @@ static void tell(void *context, struct partition *p)
         .high_watermark = partition_high_watermark(p),
         .last_stable_offset = partition_last_stable_offset(p),
         .size_bytes = log ? log_size_bytes(log) : 0,
+        .messages_in = atomic_load_explicit(&partition_traffic(p)->messages_in, memory_order_relaxed),
+        .bytes_in = atomic_load_explicit(&partition_traffic(p)->bytes_in, memory_order_relaxed),
+        .bytes_out = atomic_load_explicit(&partition_traffic(p)->bytes_out, memory_order_relaxed),
         .is_offline = partition_is_offline(p),
         .is_internal = partition_is_internal(p),
     };

@@ -11,9 +11,6 @@ struct process_numbers {
 };
 void process__numbers(struct process_numbers *ret_numbers);
 
-/* All metrics of schema/metrics.txt in Prometheus' text format. */
-void metrics__write(struct buffer *out, struct broker *broker, const char *version);
-
 /* Whether a request that says `Host: <host>` was meant for a loopback address: a page of another site that had its name
  * resolved to us says that name. NULL is no. */
 bool host__is_ours(const char *host);
@@ -54,6 +51,16 @@ bool asker__serves(int16_t api_key);
 struct local_call *asker__last_call(struct asker *asker);
 void asker__reset(struct asker *asker);
 void asker__free(struct asker *asker);
+
+/* ---- metrics.c */
+/* All metrics of schema/metrics.txt in Prometheus' text format. */
+void metrics__write(struct buffer *out, struct asker *asker, const char *version);
+/* ---- kafka_metrics.c: those of them that have Kafka's names or kafka_exporter's */
+struct kafka_numbers;
+struct kafka_numbers *kafka_numbers__gather(struct asker *asker, const struct broker_numbers *numbers);
+void kafka_numbers__free(struct kafka_numbers *numbers);
+bool kafka_numbers__write(struct buffer *out, int metric,
+                          const struct kafka_numbers *numbers); // false: not one of them
 
 /* ---- exchange.c: one request of HTTP and its answer */
 enum { QUERY_MAX = 48, BODY_MAX_BYTES = 40 << 20 };

@@ -42,7 +42,7 @@ static void answer_readiness(struct exchange *e)
 
 static void answer_metrics(struct exchange *e)
 {
-    metrics__write(&e->out, e->broker, e->site->version);
+    metrics__write(&e->out, &e->asker, e->site->version);
     e->status = 200;
     e->type = "text/plain; version=0.0.4; charset=utf-8";
 }

@@ -30,6 +30,7 @@ struct partition {
     _Atomic int32_t leader, leader_epoch, isr_count;
     _Atomic bool retired, offline;
     _Atomic int64_t high_watermark;
+    struct partition_traffic traffic;
 
     struct io_lock *config_lock;
     struct partition_config config;

@@ -98,6 +98,11 @@ int64_t partition_end_offset(const struct partition *p)
     return log ? log_end_offset(log) : 0;
 }
 
+struct partition_traffic *partition_traffic(struct partition *p)
+{
+    return &p->traffic;
+}
+
 int64_t partition_flushed_offset(const struct partition *p)
 {
     const struct log *log = atomic_load(&p->log);

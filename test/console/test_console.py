@@ -134,3 +134,41 @@ def test_pages_page_through_every_message_once(web):
         for partition in range(3):
             offsets = [offset for p, offset in seen if p == partition]
             assert offsets == sorted(offsets, reverse=start == "latest") and len(offsets) == 2000
+
+
+def samples_of(web):
+    status, text, _headers = web.ask("GET", "/metrics")
+    assert status == 200
+    return dict(line.rsplit(" ", 1) for line in text.decode().splitlines() if not line.startswith("#"))
+
+
+def test_metrics_have_the_names_of_dashboards(web):
+    before = samples_of(web)
+    web.produce("live", [{"value": "one"}, {"value": "two"}])
+    after = samples_of(web)
+    for name, grown in (('kafka_server_brokertopicmetrics_messagesin_total{topic="live"}', 2), ("kafka_server_brokertopicmetrics_messagesin_total", 2),
+                        ('kafka_topic_partition_current_offset{topic="live",partition="0"}', 2), ('kafka_network_requestmetrics_requests_total{request="Produce"}', 1)):
+        assert int(after[name]) == int(before[name]) + grown, name
+    assert int(after['kafka_server_brokertopicmetrics_bytesin_total{topic="live"}']) > int(before['kafka_server_brokertopicmetrics_bytesin_total{topic="live"}'])
+    committed = int(after['kafka_consumergroup_current_offset{consumergroup="readers",topic="events",partition="0"}'])
+    assert int(after['kafka_consumergroup_lag{consumergroup="readers",topic="events",partition="0"}']) == 2000 - committed
+    assert after['kafka_topic_partitions{topic="events"}'] == "3"
+    assert after['kafka_topic_partition_leader_is_preferred{topic="events",partition="0"}'] == "1"
+
+
+def test_metrics_are_well_formed(web):
+    """As promtool's lint: known types, counters end in _total, no name of one metric under another's type."""
+    _status, text, _headers = web.ask("GET", "/metrics")
+    kinds, told = {}, None
+    for line in text.decode().splitlines():
+        if line.startswith("# TYPE "):
+            told, kind = line.split()[2:]
+            assert told not in kinds and kind in ("counter", "gauge", "summary")
+            assert (kind == "counter") == told.endswith("_total")
+            assert not told.endswith(("_sum", "_count", "_bucket"))
+            kinds[told] = kind
+        elif not line.startswith("#"):
+            name, labels, value = re.fullmatch(r"([a-z_:]+)(\{.*\})? (\S+)", line).groups()
+            assert name == told
+            assert ("quantile=" in (labels or "")) == (kinds[name] == "summary")
+            float(value)
