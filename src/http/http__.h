@@ -69,6 +69,7 @@ struct exchange {
     struct broker *broker;
     struct http_site *site;
     const char *method, *path;
+    bool accepts_gzip;
     struct {
         const char *name, *value;
     } query[QUERY_MAX];

@@ -8,6 +8,7 @@
 #include "http/http__.h"
 
 #include <stdlib.h>
+#include <zlib.h>
 
 #define TEXT "text/plain; charset=utf-8"
 
@@ -141,14 +142,35 @@ static const struct route ROUTES[] = {
     {"POST", "/api/v1/groups/{group}/delete", .named = web__group_delete},
 };
 
+/* Pages lie packed in the program; who cannot unpack them gets them unpacked. */
+static void unpack(struct exchange *e, const struct asset *asset)
+{
+    enum { PART_BYTES = 64 << 10, GZIP_WINDOW_BITS = 16 + 15 };
+    z_stream z = {.next_in = (Bytef *)(uintptr_t)asset->data, .avail_in = (uInt)asset->size};
+    int result = inflateInit2(&z, GZIP_WINDOW_BITS);
+    while (result == Z_OK) {
+        buffer_reserve(&e->out, PART_BYTES);
+        z.next_out = e->out.data + e->out.size;
+        z.avail_out = PART_BYTES;
+        result = inflate(&z, Z_NO_FLUSH);
+        e->out.size += PART_BYTES - z.avail_out;
+    }
+    assert(result == Z_STREAM_END); // they were packed by our own build
+    inflateEnd(&z);
+}
+
 static bool answer_asset(struct exchange *e, const char *path)
 {
     for (size_t i = 0; i < assets__count; i++)
         if (strcmp(assets__all[i].path, path) == 0) {
             e->status = 200;
             e->type = assets__all[i].type;
-            e->encoding = "gzip";
-            e->fixed = slice_of(assets__all[i].data, assets__all[i].size);
+            if (e->accepts_gzip) {
+                e->encoding = "gzip";
+                e->fixed = slice_of(assets__all[i].data, assets__all[i].size);
+            } else {
+                unpack(e, &assets__all[i]);
+            }
             return true;
         }
     return false;

@@ -246,6 +246,8 @@ static void answer(struct incoming *incoming, struct MHD_Connection *connection)
         exchange__fail(e, 413, "TOO_LARGE", "a body has at most %d bytes", BODY_MAX_BYTES);
         return;
     }
+    const char *accepted = mhd->lookup_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT_ENCODING);
+    e->accepts_gzip = accepted && strstr(accepted, "gzip");
     mhd->get_values(connection, MHD_GET_ARGUMENT_KIND, take_query, e);
     routes__answer(e);
 }

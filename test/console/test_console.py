@@ -172,3 +172,80 @@ def test_metrics_are_well_formed(web):
             assert name == told
             assert ("quantile=" in (labels or "")) == (kinds[name] == "summary")
             float(value)
+
+
+# ---- openapi.json tells the truth
+OPENAPI = json.loads((HERE.parents[1] / "docs" / "openapi.json").read_text())
+
+
+def fits(value, schema, at="answer"):
+    """A small validator of the keywords that openapi.json uses; it accepts no keyword that it does not know."""
+    if "$ref" in schema:
+        return fits(value, OPENAPI["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]], at)
+    assert not set(schema) - {"type", "enum", "oneOf", "required", "properties", "additionalProperties", "items", "description", "format"}, at
+    if "oneOf" in schema:
+        for one in schema["oneOf"]:
+            try:
+                return fits(value, one, at)
+            except AssertionError:
+                continue
+        raise AssertionError(f"{at}: {value!r} fits none")
+    if "enum" in schema:
+        assert value in schema["enum"], f"{at}: {value!r}"
+        return None
+    kinds = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "null": type(None), "object": dict, "array": list}
+    wanted = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    assert any(isinstance(value, kinds[kind]) and (kind == "boolean" or not isinstance(value, bool)) for kind in wanted), f"{at}: {value!r}"
+    if isinstance(value, list):
+        for i, item in enumerate(value):
+            fits(item, schema["items"], f"{at}[{i}]")
+    elif isinstance(value, dict):
+        assert not set(schema.get("required", ())) - set(value), f"{at}: lacks {set(schema['required']) - set(value)}"
+        for name, item in value.items():
+            inner = schema.get("properties", {}).get(name, schema.get("additionalProperties"))
+            assert inner, f"{at}: {name} is not told"
+            fits(item, inner, f"{at}.{name}")
+    return None
+
+
+def answer_of(path, method="get"):
+    return OPENAPI["paths"][path][method]["responses"]["200"]["content"]["application/json"]["schema"]
+
+
+def test_openapi_is_served_and_tells_every_route(web):
+    assert web.get("/api/v1/openapi.json") == OPENAPI
+    source = (HERE.parents[1] / "src" / "http" / "routes.c").read_text()
+    routes = {(method.lower(), path) for method, path in re.findall(r'\{"(GET|POST)", "(/api/v1/[^"]*)"', source)}
+    assert routes == {(method, path) for path, methods in OPENAPI["paths"].items() for method in methods}
+
+
+def test_answers_are_as_openapi_tells(web):
+    for path, asked in (("/api/v1/session", None), ("/api/v1/broker", None), ("/api/v1/broker", "/api/v1/broker?parts=live"), ("/api/v1/topics", None),
+                        ("/api/v1/topics/{topic}", "/api/v1/topics/events"), ("/api/v1/topics/{topic}/messages", "/api/v1/topics/events/messages?limit=20"),
+                        ("/api/v1/topics/{topic}/messages", "/api/v1/topics/files/messages"), ("/api/v1/groups", None), ("/api/v1/groups/{group}", "/api/v1/groups/readers")):
+        fits(web.get(asked or path), answer_of(path), asked or path)
+    status, text, _headers = web.ask("GET", "/api/v1/topics/nowhere")
+    assert status == 404
+    fits(json.loads(text), OPENAPI["components"]["schemas"]["Error"])
+
+
+def test_changes_answer_as_openapi_tells(web):
+    topic = "/api/v1/topics/{topic}"
+    for path, asked, body in (("/api/v1/topics", None, {"name": "told", "partitions": 1}), (f"{topic}/messages", "/api/v1/topics/told/messages", {"messages": [{"value": "x"}]}),
+                              (f"{topic}/configs", "/api/v1/topics/told/configs", {"set": {"retention.ms": "1000000"}}), (f"{topic}/partitions", "/api/v1/topics/told/partitions", {"count": 2}),
+                              ("/api/v1/groups/{group}/offsets", "/api/v1/groups/telling/offsets", {"topic": "told", "to": "earliest", "preview": True}),
+                              ("/api/v1/groups/{group}/offsets", "/api/v1/groups/telling/offsets", {"topic": "told", "to": 1}),
+                              ("/api/v1/groups/{group}/delete", "/api/v1/groups/telling/delete", {"confirm": "telling"}),
+                              (f"{topic}/records/delete", "/api/v1/topics/told/records/delete", {"partition": 0, "before": 0, "confirm": "told"}), (f"{topic}/delete", "/api/v1/topics/told/delete", {"confirm": "told"})):
+        fits(body, OPENAPI["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"], path)
+        fits(web.post(asked or path, body), answer_of(path, "post"), asked or path)
+
+
+def test_streams_are_as_openapi_tells(web):
+    _status, text, headers = web.ask("GET", "/api/v1/topics/events/search?from=earliest&json=id%20%3C%205")
+    assert headers["Content-Type"] == "text/event-stream"
+    events = [event.split("\n") for event in text.decode().split("\n\n") if event]
+    for name, data in events:
+        told = {"event: message": "Message", "event: progress": "Progress", "event: done": "Progress"}[name]
+        fits(json.loads(data.removeprefix("data: ")), OPENAPI["components"]["schemas"][told])
+    assert [name for name, _data in events].count("event: message") == 5 and events[-1][0] == "event: done"
