@@ -37,8 +37,14 @@ export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
   return await answer.json() as T;
 }
 
+/** The token is that of the broker's run: after a restart the new one is asked for. */
 export async function post<T>(path: string, body: unknown): Promise<T> {
-  const answer = await fetch(`/api/v1${path}`, { method: "POST", headers: { "Content-Type": "application/json", "X-Ottla-Token": session.token }, body: JSON.stringify(body) });
+  const send = () => fetch(`/api/v1${path}`, { method: "POST", headers: { "Content-Type": "application/json", "X-Ottla-Token": session.token }, body: JSON.stringify(body) });
+  let answer = await send();
+  if (answer.status === 403 && (await answer.clone().json().catch(() => ({})) as { error?: string }).error === "TOKEN") {
+    await open();
+    answer = await send();
+  }
   if (!answer.ok) throw await failure(answer);
   return await answer.json() as T;
 }

@@ -43,7 +43,10 @@ function go() {
   const name = location.pathname.split("/").filter(Boolean).map(decodeURIComponent).slice(0, 2).join(" · ");
   document.title = name ? `${name} · Ottla` : "Ottla";
   page(location.pathname)(place, mine.signal).catch((reason: Error) => {
-    if (!mine.signal.aborted) fill(place, h("div", { class: "empty", role: "alert" }, h("h1", null, "That did not work"), h("p", null, reason.message), h("p", null, h("a", { href: "/topics" }, "All topics"))));
+    if (mine.signal.aborted) return;
+    const again = setTimeout(go, 3000);
+    mine.signal.addEventListener("abort", () => clearTimeout(again));
+    fill(place, h("div", { class: "empty", role: "alert" }, h("h1", null, "That did not work"), h("p", null, reason.message), h("p", { class: "faint" }, "It is tried again every few seconds."), h("p", null, h("a", { href: "/topics" }, "All topics"))));
   });
 }
 

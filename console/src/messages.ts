@@ -181,7 +181,13 @@ export function messagesPage(topic: TopicDetail, signal: AbortSignal): HTMLEleme
         if (event === "done" && list.length === 0) empty();
       });
     } catch (reason) {
-      if (!mine.signal.aborted) { tell((reason as Error).message); status.classList.add("wrong"); }
+      if (mine.signal.aborted) return;
+      tell((reason as Error).message);
+      status.classList.add("wrong");
+    }
+    if (kind === "tail" && !mine.signal.aborted) { // the broker went away: it may come back
+      tell("live: the broker does not answer; trying again", true);
+      setTimeout(() => { if (!mine.signal.aborted) { status.classList.remove("wrong"); void follow("tail"); } }, 1000);
     }
   }
 

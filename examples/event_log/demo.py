@@ -21,7 +21,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT / "test"))
 
-from harness.broker import Broker  # noqa: E402
+from harness.broker import Broker, free_port  # noqa: E402
 import make_events  # noqa: E402
 
 TABLES = ("events", "archive")
@@ -33,7 +33,9 @@ class Demo:
     def __init__(self, options, folder):
         self.options, self.folder = options, folder
         self.file, self.database = folder / "events.json", folder / "event_log.sqlite"
-        self.broker = Broker(options.broker, folder / "broker")
+        web = f"127.0.0.1:{free_port()}" if options.broker == "ottla" else None
+        self.console = f"http://{web}/topics/event-log?live=1" if web else None
+        self.broker = Broker(options.broker, folder / "broker", {"ottla.http.listener": web} if web else None)
         self.processes, self.reader, self.drawn = {}, None, ""
 
     def spawn(self, name, *arguments):
@@ -110,6 +112,8 @@ class Demo:
         self.say(f"{self.file.stat().st_size:,} bytes of events, {self.rows:,} rows")
         self.broker.start()
         self.say(f"{self.broker.kind} at {self.broker.address}, process {self.broker.pid}")
+        if self.console:
+            self.say(f"watch the events arrive: {self.console}\n  and the lag of both groups: {self.console.split('/topics')[0]}/groups")
         for table in TABLES:
             self.start_consumer(table)
         self.spawn("producer", self.file, *(["--one-row"] if self.options.one_row else []))
@@ -130,6 +134,8 @@ class Demo:
             self.say(f"{name:8} {count:>10,} rows")
         equal = len(set(counts.values())) == 1
         self.say("equal: nothing lost, nothing twice" if equal else "NOT EQUAL")
+        if self.console and sys.stdin.isatty() and sys.stdout.isatty():
+            input(f"The broker still runs, look around: {self.console.replace('?live=1', '')}   Enter ends it. ")
         return 0 if equal else 1
 
     def close(self):
