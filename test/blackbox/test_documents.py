@@ -13,7 +13,7 @@ import pytest
 from harness import raw
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-DOCUMENTS = sorted(p for p in ROOT.rglob("*.md") if not any(part.startswith((".", "build")) for part in
+DOCUMENTS = sorted(p for p in ROOT.rglob("*.md") if not any(part.startswith((".", "build", "node_modules")) for part in
                                                             p.relative_to(ROOT).parts))
 STEP = re.compile(r"^\| \d+ \| `(src/[\w/]+\.c)` \| `(\w+)` \|", re.MULTILINE)
 

@@ -294,9 +294,36 @@ async function shots() {
   }
 }
 
+/* Figures for bench/console.py: pairs of name and text. */
+async function speed() {
+  const page = await open("/topics");
+  const starts = [];
+  for (let i = 0; i < 8; i++) {
+    await page.goto(`${base}/topics/many?from=${i % 2 ? "latest" : "earliest"}`, { waitUntil: "commit" });
+    starts.push(await page.evaluate(() => new Promise(done => {
+      const look = () => document.querySelector(".m-space .m-row") ? done(performance.now()) : requestAnimationFrame(look);
+      look();
+    })));
+  }
+  const frames = await page.evaluate(() => new Promise(done => {
+    const list = document.querySelector(".m-list"), times = [];
+    let last = performance.now(), left = 300;
+    const next = now => {
+      times.push(now - last);
+      last = now;
+      list.scrollTop += 400;
+      if (--left) requestAnimationFrame(next); else done(times.sort((a, b) => a - b));
+    };
+    requestAnimationFrame(next);
+  }));
+  starts.sort((a, b) => a - b);
+  console.log(JSON.stringify([["page opened until rows stand, Chromium", `${starts[4].toFixed(0)} ms`], ["scrolling, time of a frame", `median ${frames[150].toFixed(1)} ms, 99th percentile ${frames[297].toFixed(1)} ms`]]));
+}
+
 try {
   if (wanted === "names") console.log(Object.keys(scenarios).join("\n"));
   else if (wanted === "shots") await shots();
+  else if (wanted === "speed") await speed();
   else await scenarios[wanted]();
   assert.deepEqual(problems, []);
 } catch (error) {

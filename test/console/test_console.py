@@ -249,3 +249,11 @@ def test_streams_are_as_openapi_tells(web):
         told = {"event: message": "Message", "event: progress": "Progress", "event: done": "Progress"}[name]
         fits(json.loads(data.removeprefix("data: ")), OPENAPI["components"]["schemas"][told])
     assert [name for name, _data in events].count("event: message") == 5 and events[-1][0] == "event: done"
+
+
+def test_dashboard_and_alerts_ask_for_metrics_that_there_are():
+    root = HERE.parents[1]
+    served = {line.split("\t")[0] for line in (root / "schema" / "metrics.txt").read_text().splitlines() if not line.startswith("#")}
+    for file in ("contrib/grafana/ottla.json", "contrib/prometheus/alerts.yml"):
+        asked = set(re.findall(r"\b(?:ottla|kafka|process)_[a-z0-9_]+\b", (root / file).read_text()))
+        assert asked and not asked - served, file
