@@ -290,7 +290,7 @@ json_t *body__object(struct exchange *e)
 {
     json_error_t error;
     json_t *root = json_loadb((const char *)e->body.data, e->body.size, 0, &error);
-    if (root && json_is_object(root))
+    if (json_is_object(root))
         return root;
     json_decref(root);
     exchange__fail(e, 400, "INVALID", "the body must be a JSON object: %s", root ? "it is something else" : error.text);

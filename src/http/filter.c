@@ -247,7 +247,7 @@ static bool compare(const json_t *node, const struct json_condition *c)
         return c->comparison == COMPARE_NOT;
     if (c->comparison == COMPARE_CONTAINS)
         return strstr(text, c->value) != NULL;
-    return compare_order(c->comparison, strcmp(text, c->value), 0);
+    return compare_order(c->comparison, (double)strcmp(text, c->value), 0);
 }
 
 static bool json_step(const json_t *node, const struct json_condition *c, int number);

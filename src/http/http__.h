@@ -53,8 +53,8 @@ void asker__reset(struct asker *asker);
 void asker__free(struct asker *asker);
 
 /* ---- metrics.c */
-/* All metrics of schema/metrics.txt in Prometheus' text format. */
-void metrics__write(struct buffer *out, struct asker *asker, const char *version);
+/* All metrics of schema/metrics.txt in Prometheus' text format, or as OpenMetrics. */
+void metrics__write(struct buffer *out, struct asker *asker, const char *version, bool is_open);
 /* ---- kafka_metrics.c: those of them that have Kafka's names or kafka_exporter's */
 struct kafka_numbers;
 struct kafka_numbers *kafka_numbers__gather(struct asker *asker, const struct broker_numbers *numbers);
@@ -70,6 +70,7 @@ struct exchange {
     struct http_site *site;
     const char *method, *path;
     bool accepts_gzip;
+    const char *accept; // NULL: not sent
     struct {
         const char *name, *value;
     } query[QUERY_MAX];

@@ -119,16 +119,26 @@ static void write_samples(struct buffer *out, enum metric metric, const struct n
         buffer_printf(out, "%s %llu\n", name, (unsigned long long)number_of(metric, numbers));
 }
 
-void metrics__write(struct buffer *out, struct asker *asker, const char *version)
+/* OpenMetrics calls a counter's family by its name without _total. */
+static void write_head(struct buffer *out, const struct metric_def *def, bool is_open)
+{
+    static const char TOTAL[] = "_total";
+    bool is_cut = is_open && strcmp(def->type, "counter") == 0;
+    int size = (int)(strlen(def->name) - (is_cut ? strlen(TOTAL) : 0));
+    buffer_printf(out, "# HELP %.*s %s\n# TYPE %.*s %s\n", size, def->name, def->said, size, def->name, def->type);
+}
+
+void metrics__write(struct buffer *out, struct asker *asker, const char *version, bool is_open)
 {
     struct numbers numbers = {0};
     gather(asker->broker, version, &numbers);
     struct kafka_numbers *kafka = kafka_numbers__gather(asker, &numbers.broker);
     for (int i = 0; i < METRIC_COUNT; i++) {
-        const struct metric_def *def = &http_metric_defs[i];
-        buffer_printf(out, "# HELP %s %s\n# TYPE %s %s\n", def->name, def->said, def->name, def->type);
+        write_head(out, &http_metric_defs[i], is_open);
         if (!kafka_numbers__write(out, i, kafka))
             write_samples(out, (enum metric)i, &numbers);
     }
+    if (is_open)
+        buffer_printf(out, "# EOF\n");
     kafka_numbers__free(kafka);
 }

@@ -41,11 +41,14 @@ static void answer_readiness(struct exchange *e)
     plain(e, ready ? 200 : 503);
 }
 
+/* Prometheus' own form, or OpenMetrics for who asks for it. */
 static void answer_metrics(struct exchange *e)
 {
-    metrics__write(&e->out, &e->asker, e->site->version);
+    bool is_open = e->accept && strstr(e->accept, "application/openmetrics-text");
+    metrics__write(&e->out, &e->asker, e->site->version, is_open);
     e->status = 200;
-    e->type = "text/plain; version=0.0.4; charset=utf-8";
+    e->type = is_open ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+                      : "text/plain; version=0.0.4; charset=utf-8";
 }
 
 static void answer_session(struct exchange *e)
@@ -106,8 +109,9 @@ static bool path_matches(const char *pattern, const char *path, struct names *na
 /* ---- the API */
 static void value(struct exchange *e, const struct names *names)
 {
-    web__value(e, slice_str(names->text[0]), (int32_t)strtol(names->text[1], NULL, 10),
-               strtoll(names->text[2], NULL, 10));
+    assert(names->count == 3);
+    const char *partition = names->text[1], *offset = names->text[2];
+    web__value(e, slice_str(names->text[0]), (int32_t)strtol(partition, NULL, 10), strtoll(offset, NULL, 10));
 }
 
 struct route {

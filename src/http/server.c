@@ -247,6 +247,7 @@ static void answer(struct incoming *incoming, struct MHD_Connection *connection)
         return;
     }
     const char *accepted = mhd->lookup_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT_ENCODING);
+    e->accept = mhd->lookup_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT);
     e->accepts_gzip = accepted && strstr(accepted, "gzip");
     mhd->get_values(connection, MHD_GET_ARGUMENT_KIND, take_query, e);
     routes__answer(e);

@@ -257,3 +257,12 @@ def test_dashboard_and_alerts_ask_for_metrics_that_there_are():
     for file in ("contrib/grafana/ottla.json", "contrib/prometheus/alerts.yml"):
         asked = set(re.findall(r"\b(?:ottla|kafka|process)_[a-z0-9_]+\b", (root / file).read_text()))
         assert asked and not asked - served, file
+
+
+def test_openmetrics_is_told_to_who_asks_for_it(web):
+    _status, text, headers = web.ask("GET", "/metrics", headers={"Accept": "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"})
+    assert headers["Content-Type"].startswith("application/openmetrics-text")
+    lines = text.decode().splitlines()
+    assert lines[-1] == "# EOF" and lines.count("# EOF") == 1
+    assert "# TYPE kafka_network_requestmetrics_requests counter" in lines
+    assert any(line.startswith('kafka_network_requestmetrics_requests_total{request="Produce"}') for line in lines)
