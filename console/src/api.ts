@@ -18,7 +18,7 @@ export interface Broker {
   at: number; version: string; nodeId: number; clusterId: string; durability: string; ready: boolean; failed: boolean; requests: number; requestErrors: number;
   bytesIn: number; bytesOut: number; connections: number; topics: number; partitions: number; offlinePartitions: number; flushRounds: number; flushFailures: number;
   flushP50Ms: number; flushP99Ms: number; residentBytes: number; openFiles: number; startedAt: number; storedBytes: number;
-  apis: { name: string; requests: number; p50Ms: number; p99Ms: number }[]; disks: { path: string; freeBytes: number }[];
+  apis: { name: string; requests: number; p50Ms: number; p99Ms: number }[]; clients: { name: string; version: string; connections: number; seenAt: number }[]; disks: { path: string; freeBytes: number }[];
   listeners: { name: string; host: string; port: number }[]; features: { name: string; min: number; max: number }[]; configs: Config[]; log: string[];
   history: { stepMs: number; at: number[]; bytesIn: number[]; bytesOut: number[]; requests: number[]; messages: number[]; connections: number[]; residentBytes: number[]; flushP99Us: number[]; groups: { id: string; lag: number[] }[] };
 }

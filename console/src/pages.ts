@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Topics, groups and the broker.
-import { h, fill, bytes, count, rate, duration, command, dialog, field, say, table } from "./dom";
+import { h, fill, bytes, count, rate, time, duration, command, dialog, field, say, table } from "./dom";
 import { get, post, session, type Broker, type Config, type Group, type GroupDetail, type Topic, type TopicDetail } from "./api";
 import { messagesPage } from "./messages";
 import { chart, perSecond } from "./charts";
@@ -194,11 +194,12 @@ export const brokerPage: Page = async (place, signal) => {
   const joined = () => [{ label: "connections", values: totals.connections as (number | null)[], colour: IN }], memory = () => [{ label: "memory", values: totals.memory as (number | null)[], colour: IN }];
   const charts = [chart("Throughput", at, flow(), n => `${bytes(n)}/s`), chart("Requests", at, asked(), rate), chart("Connections", at, joined(), count), chart("Memory", at, memory(), bytes)];
   signal.addEventListener("abort", () => charts.forEach(c => c.end()));
-  const tiles = h("div", { class: "tiles" }), apis = h("div"), disks = h("div"), log = h("pre", { class: "log", tabindex: 0, role: "region", "aria-label": "Last log lines" });
+  const tiles = h("div", { class: "tiles" }), apis = h("div"), clients = h("div"), disks = h("div"), log = h("pre", { class: "log", tabindex: 0, role: "region", "aria-label": "Last log lines" });
   const draw = (b: Broker) => {
     const up = b.at - b.startedAt * 1000;
     fill(tiles, tile("State", b.failed ? "failed" : b.ready ? "ready" : "starting"), tile("Durability", b.durability), tile("Up for", duration(up)), tile("Topics", count(b.topics)), tile("Partitions", count(b.partitions)), tile("Connections", count(b.connections)), tile("Memory", bytes(b.residentBytes)), tile("Flush p50 / p99", `${b.flushP50Ms.toFixed(1)} / ${b.flushP99Ms.toFixed(1)} ms`), tile("Stored", bytes(b.storedBytes)));
     fill(apis, table("Requests by API", ["API", ["Requests", "n"], ["p50", "n"], ["p99", "n"]], b.apis.slice().sort((x, y) => y.requests - x.requests).map(a => [a.name, count(a.requests), `${a.p50Ms} ms`, `${a.p99Ms} ms`])));
+    fill(clients, b.clients.length ? table("Clients", ["Client", "Version", ["Connections since start", "n"], "Last"], b.clients.slice().sort((x, y) => y.seenAt - x.seenAt).map(c => [c.name, c.version, count(c.connections), time(c.seenAt)])) : h("p", { class: "faint" }, "No client has told its name yet."));
     fill(disks, table("Disks", ["Directory", ["Free", "n"]], b.disks.map(d => [h("code", null, d.path), bytes(d.freeBytes)])));
     const atEnd = log.scrollTop + log.clientHeight >= log.scrollHeight - 20;
     log.textContent = b.log.slice(-200).join("\n");
@@ -209,7 +210,7 @@ export const brokerPage: Page = async (place, signal) => {
     while (at.length > 0 && at[0]! < b.at - 3600_000) { at.shift(); for (const list of Object.values(totals)) list.shift(); }
   };
   fill(place, h("div", { class: "title" }, h("h1", null, "Broker"), h("span", { class: "faint" }, `node ${first.nodeId} of ${first.clusterId} · Ottla ${first.version} · ${first.listeners.map(l => `${l.name} ${l.host || "*"}:${l.port}`).join(", ")}`)), tiles, h("div", { class: "charts" }, charts.map(c => c.element)),
-    h("div", { class: "two" }, h("section", null, h("h2", null, "Latency by API"), apis), h("section", null, h("h2", null, "Disks"), disks, h("h2", null, "Features"), table("Features", ["Feature", ["From", "n"], ["To", "n"]], first.features.map(f => [f.name, f.min, f.max])))),
+    h("div", { class: "two" }, h("section", null, h("h2", null, "Latency by API"), apis), h("section", null, h("h2", null, "Clients"), clients, h("h2", null, "Disks"), disks, h("h2", null, "Features"), table("Features", ["Feature", ["From", "n"], ["To", "n"]], first.features.map(f => [f.name, f.min, f.max])))),
     h("h2", null, "Log"), log, h("h2", null, "Settings"), configsTable(first.configs ?? []));
   draw(first);
   add(first);

@@ -144,6 +144,10 @@ static void start(struct request *request)
         request__reply(request, &response);
         return;
     }
+    const struct api_versions_request *body = request->body;
+    if (body->client_software_name.size > 0)
+        clients__introduced(request->home->broker->clients, body->client_software_name, body->client_software_version,
+                            request->home->wall_ms);
     api_range ranges[API_KEY_COUNT];
     supported_feature supported[FEATURES_MAX];
     finalized_feature finalized[FEATURES_MAX];

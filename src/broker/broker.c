@@ -44,6 +44,7 @@ struct broker *broker_create(const struct broker_options *options)
     broker->image_lock = io_lock_create();
     broker__partitions_init(broker);
     broker->sessions = fetch_sessions__create(options->fetch_sessions_max);
+    broker->clients = clients__create();
     broker->checkpoints = checkpoints__create(broker);
     broker->crew = crew__create(broker);
     broker->control = control__create(broker);
@@ -105,6 +106,7 @@ void broker_free(struct broker *broker)
     log_dirs__unlock(&broker->dirs);
     checkpoints__free(broker->checkpoints);
     fetch_sessions__free(broker->sessions);
+    clients__free(broker->clients);
     meta_image_unref(broker->image);
     io_lock_destroy(broker->image_lock);
     mem_free(broker->reactors);

@@ -280,6 +280,13 @@ struct broker_partition {
 };
 void broker_partitions_each(struct broker *broker,
                             void (*each)(void *context, const struct broker_partition *partition), void *context);
+/* Clients by the name and version that they introduce themselves with; how many of `max` there are. */
+struct broker_client {
+    char name[64], version[64];
+    uint64_t connections; // that introduced themselves so, since the start
+    int64_t seen_ms;      // the last one, wall clock
+};
+int broker_clients(struct broker *broker, struct broker_client *ret_clients, int max);
 /* Of requests of that key since the start, in microseconds; 0 when there were none. */
 struct api_percentiles {
     uint64_t count, p50_us, p99_us;

@@ -37,6 +37,7 @@ struct broker {
     struct crew *crew;
     struct flusher *flusher;
     struct fetch_sessions *sessions;
+    struct clients *clients;
     uint16_t listener_ports[LISTENERS_MAX];
     _Atomic int32_t shard_counts[COORDINATOR_KINDS]; // 0 until the topic was seen
     _Atomic int32_t shards_served;                   // those that are loading, loaded or leaving
@@ -257,6 +258,11 @@ void reactor__image_refresh(struct reactor *reactor);
 void local__start(struct reactor *reactor, struct local_call *call);
 void local__tick_end(struct reactor *reactor); // answered calls go home
 void local__drop(struct io_mail *mail);        // a call that came after its reactor had ended
+
+/* ---- clients.c */
+struct clients *clients__create(void);
+void clients__free(struct clients *clients);
+void clients__introduced(struct clients *clients, struct slice name, struct slice version, int64_t wall_ms);
 
 /* ---- latency.c */
 void latency__record(struct reactor *reactor, int16_t api_key, int64_t took_ns); // on the reactor's thread

@@ -4,7 +4,7 @@
 
 #include <unistd.h>
 
-enum { LOG_TAIL_BYTES = 48 << 10 };
+enum { LOG_TAIL_BYTES = 48 << 10, CLIENTS_SHOWN = 32 };
 
 static void write_apis(struct exchange *e, struct json *j, const struct broker_numbers *numbers)
 {
@@ -91,6 +91,22 @@ static void write_features(struct json *j)
     json__close(j, ']');
 }
 
+static void write_clients(struct exchange *e, struct json *j)
+{
+    struct broker_client clients[CLIENTS_SHOWN];
+    int count = broker_clients(e->broker, clients, CLIENTS_SHOWN);
+    json__open(j, "clients", '[');
+    for (int i = 0; i < count; i++) {
+        json__open(j, NULL, '{');
+        json__string(j, "name", clients[i].name);
+        json__string(j, "version", clients[i].version);
+        json__i64(j, "connections", (int64_t)clients[i].connections);
+        json__i64(j, "seenAt", clients[i].seen_ms);
+        json__close(j, '}');
+    }
+    json__close(j, ']');
+}
+
 static void write_log(struct json *j)
 {
     struct buffer text CLEANUP(buffer_free) = {0};
@@ -125,6 +141,7 @@ void web__broker(struct exchange *e)
     json__bool(&j, "failed", broker_has_failed(e->broker));
     write_numbers(&j, &numbers, &process);
     write_apis(e, &j, &numbers);
+    write_clients(e, &j);
     write_disks(e, &j, options);
     if (is_whole) {
         write_listeners(&j, options);

@@ -217,7 +217,7 @@ const scenarios = {
   },
   async the_broker_page_tells_what_it_does() {
     const page = await open("/broker");
-    for (const text of ["Throughput", "Latency by API", "fsync", "Disks", "ListOffsets", "metadata.version"]) await page.getByText(text).first().waitFor();
+    for (const text of ["Throughput", "apache-kafka-js-test", "Latency by API", "fsync", "Disks", "ListOffsets", "metadata.version"]) await page.getByText(text).first().waitFor();
     await page.locator(".log", { hasText: "is ready" }).waitFor();
     await page.getByRole("searchbox", { name: "Filter settings" }).fill("log.dirs");
     await page.getByRole("row", { name: /^log.dirs/ }).waitFor();

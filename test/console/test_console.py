@@ -9,6 +9,8 @@ import http.client
 import json
 import pathlib
 import re
+import socket
+import struct
 import subprocess
 
 import pytest
@@ -69,6 +71,17 @@ def fill(web):
     web.post("/api/v1/groups/readers/offsets", {"topic": "events", "to": 10})
 
 
+def introduce(address, name, version):
+    """An ApiVersions request, version 3, as a client's first."""
+    def compact(text):
+        return bytes([len(text) + 1]) + text.encode()
+    host, port = address.split(":")
+    body = struct.pack(">hhih", 18, 3, 1, 4) + b"test" + b"\0" + compact(name) + compact(version) + b"\0"
+    with socket.create_connection((host, int(port)), timeout=TIMEOUT_S) as client:
+        client.sendall(struct.pack(">i", len(body)) + body)
+        assert client.recv(4)
+
+
 @pytest.fixture(scope="module")
 def web(tmp_path_factory):
     port = free_port()
@@ -77,6 +90,7 @@ def web(tmp_path_factory):
         broker.start()
         served = Web(port)
         fill(served)
+        introduce(broker.address, "apache-kafka-js-test", "1.2.3")
         yield served
     finally:
         broker.close()
