@@ -183,6 +183,8 @@ static int oldest(const void *a, const void *b)
 static void merge(struct page *page)
 {
     bool newest_first = page->spans.newest_first;
+    if (page->count == 0)
+        return;
     qsort(page->shown, (size_t)page->count, sizeof *page->shown, newest_first ? by_span_newest : by_span_oldest);
     for (int i = 1; i < page->count; i++) {
         struct shown *now = &page->shown[i], *before = now - 1;
