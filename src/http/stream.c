@@ -97,13 +97,19 @@ static void tell(struct scan *scan, int32_t partition, const struct record *reco
     buffer_append(out, "\n\n", is_event ? 2 : 1);
 }
 
+/* Of a search: a tail has no end to be measured by. */
+static double share_done(const struct scan *scan)
+{
+    int64_t left = 0;
+    for (int i = 0; i < scan->spans.count; i++)
+        left += scan->spans.items[i].to - scan->spans.items[i].from;
+    return scan->wanted > 0 ? 1 - (double)left / (double)scan->wanted : 1;
+}
+
 static void tell_progress(struct scan *scan, const char *event, const char *why)
 {
     if (scan->form != FORM_EVENTS && scan->form != FORM_TAIL)
         return;
-    int64_t left = 0;
-    for (int i = 0; i < scan->spans.count; i++)
-        left += scan->spans.items[i].to - scan->spans.items[i].from;
     buffer_printf(&scan->stream.out, "event: %s\ndata: ", event);
     struct json j = json__begin(&scan->stream.out);
     json__open(&j, NULL, '{');
@@ -113,7 +119,7 @@ static void tell_progress(struct scan *scan, const char *event, const char *why)
     json__i64(&j, "skipped", scan->skipped);
     json__i64(&j, "elapsedMs", io_now_ms() - scan->started_ms);
     if (scan->form == FORM_EVENTS)
-        json__f64(&j, "share", scan->wanted > 0 ? 1 - (double)left / (double)scan->wanted : 1);
+        json__f64(&j, "share", share_done(scan));
     if (why)
         json__string(&j, "reason", why);
     json__close(&j, '}');
