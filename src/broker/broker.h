@@ -256,6 +256,7 @@ struct local_call {
     uint8_t *frame;
     uint32_t frame_size;
     bool is_answered;
+    _Atomic bool is_let_go; // the reactor is done with it
     struct wire_writer reply;
     struct reply_piece *pieces; // in the order of the reply's partitions; records that are not in the reply itself
     int piece_count;

@@ -35,9 +35,11 @@ static const struct broker_listener *client_listener(const struct broker *broker
 }
 
 /* ---- on the reactor */
+/* The caller may take the mail and go on before the send has returned; its loop must stay until then. */
 static void send_back(struct local_call *call)
 {
     io_loop_send(call->caller, &call->mail);
+    atomic_store_explicit(&call->is_let_go, true, memory_order_release); // nothing of it is touched here any more
 }
 
 void local__start(struct reactor *reactor, struct local_call *call)
@@ -117,6 +119,14 @@ static bool admit(struct broker *broker)
     return false;
 }
 
+static void await_let_go(struct local_call *call)
+{
+    enum { PAUSE_NS = 20000 };
+    struct io_event none;
+    while (!atomic_load_explicit(&call->is_let_go, memory_order_acquire))
+        io_loop_wait(call->caller, &none, 1, io_now_ns() + PAUSE_NS);
+}
+
 static void send_and_wait(struct broker *broker, struct local_call *call)
 {
     uint32_t turn = atomic_fetch_add(&broker->local_turn, 1) % (uint32_t)broker->options.reactor_count;
@@ -128,6 +138,7 @@ static void send_and_wait(struct broker *broker, struct local_call *call)
         struct io_mail *chain = io_loop_mail(call->caller), *mail = io_mail_take(&chain);
         if (mail) {
             assert(mail == &call->mail && !chain);
+            await_let_go(call);
             return;
         }
     }
