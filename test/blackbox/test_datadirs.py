@@ -12,16 +12,14 @@ import pathlib
 import shutil
 import struct
 import tarfile
-import time
 
 import pytest
 
-from harness import raw
+from harness.questions import COMMITTED, UNCOMMITTED, committed, end, groups, start
 
 pytestmark = pytest.mark.ottla
 
 DATADIRS = pathlib.Path(__file__).resolve().parents[1] / "kafka" / "datadirs"
-LOADING = 14  # COORDINATOR_LOAD_IN_PROGRESS
 
 
 def unpack(name, folder):
@@ -81,74 +79,8 @@ def test_every_record_of_a_directory_that_kafka_left_is_read(make_broker, make_c
             wanted = by_place(records_of(name, topic, isolation == "read_committed"))
             assert read(client, topic, partitions_of(told), isolation, len(wanted)) == wanted
         for p in told["partitions"]:
-            assert list_offsets(broker.address, topic, p["p"], -2, 0) == (0, -1, p["earliest"]["offset"])
-            assert list_offsets(broker.address, topic, p["p"], -1, 0) == (0, -1, p["latest"]["offset"])
-
-
-def list_offsets(address, topic, partition, timestamp, isolation):
-    """Version 2: error, timestamp, offset."""
-    name = topic.encode()
-    with raw.connect(address) as sock:
-        answer = raw.ask(sock, raw.header(2, 2) + struct.pack(">ibi", -1, isolation, 1) + struct.pack(">h", len(name)) + name +
-                         struct.pack(">iiq", 1, partition, timestamp))
-    return struct.unpack_from(">hqq", answer, 4 + 4 + 4 + 2 + len(name) + 4 + 4)
-
-
-def committed(address, group):
-    """OffsetFetch 5 for all topics: {topic-partition: offset, leader epoch, metadata}."""
-    with raw.connect(address) as sock:
-        answer = raw.ask(sock, raw.header(9, 5) + struct.pack(">h", len(group)) + group.encode() + struct.pack(">i", -1))
-    at, found = 8, {}
-
-    def take(form):
-        nonlocal at
-        values = struct.unpack_from(form, answer, at)
-        at += struct.calcsize(form)
-        return values
-
-    def text():
-        nonlocal at
-        size, = take(">h")
-        at += size
-        return answer[at - size:at].decode()
-    for _ in range(take(">i")[0]):
-        topic = text()
-        for _ in range(take(">i")[0]):
-            partition, offset, leader_epoch = take(">iqi")
-            metadata = text()
-            assert take(">h") == (0,)
-            found[f"{topic}-{partition}"] = {"offset": offset, "leader_epoch": leader_epoch, "metadata": metadata}
-    assert take(">h") == (0,)
-    return found
-
-
-def groups(address):
-    """ListGroups 5: {group: (protocol, state, type)}, once every coordinator has read its log."""
-    deadline, error = time.monotonic() + 60, LOADING
-    with raw.connect(address) as sock:
-        while error == LOADING:
-            assert time.monotonic() < deadline
-            answer = raw.ask(sock, raw.header(16, 5) + b"\0" + b"\1\1" + b"\0")
-            error, = struct.unpack_from(">h", answer, 4 + 1 + 4)
-    assert error == 0
-    at, found = 4 + 1 + 4 + 2, {}
-
-    def varint():
-        nonlocal at
-        at += 1
-        assert answer[at - 1] < 128
-        return answer[at - 1]
-
-    def text():
-        nonlocal at
-        size = varint() - 1
-        at += size
-        return answer[at - size:at].decode()
-    for _ in range(varint() - 1):
-        group = text()
-        found[group] = (text(), text(), text())
-        assert varint() == 0
-    return found
+            assert start(broker.address, topic, p["p"]) == p["earliest"]["offset"]
+            assert end(broker.address, topic, p["p"]) == p["latest"]["offset"]
 
 
 @pytest.mark.parametrize("name", ("clean", "killed"))
@@ -174,8 +106,8 @@ def test_open_transactions_stay_open_and_hold_readers_back(make_broker, tmp_path
     for clean in (True, False):
         for topic, told in user_topics("killed").items():
             for p in told["partitions"]:
-                for isolation, wanted in ((0, p["latest"]["offset"]), (1, p["last_stable_offset"])):
-                    assert list_offsets(broker.address, topic, p["p"], -1, isolation) == (0, -1, wanted), (topic, p["p"])
+                assert end(broker.address, topic, p["p"], UNCOMMITTED) == p["latest"]["offset"]
+                assert end(broker.address, topic, p["p"], COMMITTED) == p["last_stable_offset"]
         broker.restart(clean)
 
 
@@ -208,9 +140,9 @@ def test_a_cut_inside_the_last_batch_costs_that_batch_alone(make_broker, make_cl
     lost = {}
     for topic, partition in CUT_PARTITIONS:
         log = last_segment(tmp_path / "left" / "data" / f"{topic}-{partition}")
-        start, first, end = last_batch(log)
+        begin, first, over = last_batch(log)
         with open(log, "rb+") as file:
-            file.truncate(start + cut if cut > 0 else end + cut)
+            file.truncate(begin + cut if cut > 0 else over + cut)
         lost[topic, partition] = first
     broker = make_broker(folder=tmp_path / "left").start()
     client = make_client("kafka-python", broker)
@@ -219,7 +151,7 @@ def test_a_cut_inside_the_last_batch_costs_that_batch_alone(make_broker, make_cl
                   if r["offset"] < lost.get((topic, r["partition"]), 1 << 62)]
         assert read(client, topic, partitions_of(told), "read_uncommitted", len(wanted)) == wanted
     for (topic, partition), first in lost.items():
-        assert client.ask("offsets", topic=topic, partition=partition)[1] == first
+        assert end(broker.address, topic, partition) == first
 
 
 def test_any_byte_of_the_last_batch_may_be_the_last(make_broker, make_client, tmp_path):
@@ -228,14 +160,14 @@ def test_any_byte_of_the_last_batch_may_be_the_last(make_broker, make_client, tm
     folder = tmp_path / "left" / "data" / "plain-1"
     kept = tmp_path / "kept"
     shutil.copytree(folder, kept)
-    start, first, end = last_batch(last_segment(folder))
+    begin, first, over = last_batch(last_segment(folder))
     broker = make_broker(folder=tmp_path / "left")
-    for size in range(start + 1, end):
+    for size in range(begin + 1, over):
         shutil.rmtree(folder)
         shutil.copytree(kept, folder)
         with open(last_segment(folder), "rb+") as file:
             file.truncate(size)
         (tmp_path / "left" / "data" / "ottla-flushed-offset-checkpoint").unlink(missing_ok=True)
         broker.start()
-        assert list_offsets(broker.address, "plain", 1, -1, 0) == (0, -1, first), size
+        assert end(broker.address, "plain", 1) == first, size
         broker.kill()

@@ -86,7 +86,9 @@ class Broker:
 
     def _start_ottla(self):
         binary = os.environ.get("OTTLA", str(ROOT / "build" / "ottla"))
-        command = [binary, "serve", "--data", str(self.data), "--listen", self.address]
+        command = [binary, "serve", "--data", str(self.data)]
+        if "listeners" not in self.settings:
+            command += ["--listen", self.address]
         if "ottla.http.listener" not in self.settings:
             command += ["--http", "off"]
         for key, value in self.settings.items():

@@ -5,7 +5,8 @@ import time
 
 import protocol
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition, version
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import (AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ConfigSource, NewPartitions,
+                                   NewTopic)
 
 # kafka-python's names, which the tests use, in librdkafka's.
 NAMES = {
@@ -85,6 +86,40 @@ class Driver:
                                            m.leader_epoch()))
         return got
 
+    def read_to_end(self, topic, partitions, options=None):
+        """All that lies between the first offset and the end that the isolation level allows, partition after partition."""
+        consumer, got = self._reader({"enable.partition.eof": True, **translate(options)}), []
+        consumer.assign([TopicPartition(topic, p, -2) for p in partitions])
+        open_ones = set(partitions)
+        deadline = time.monotonic() + 60
+        while open_ones:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{topic}: no end of {sorted(open_ones)}")
+            for m in consumer.consume(1000, 0.2):
+                if not m.error():
+                    got.append(protocol.record(m.topic(), m.partition(), m.offset(), m.key(), m.value(), m.timestamp()[1],
+                                               m.headers(), m.leader_epoch()))
+                elif m.error().name() == "_PARTITION_EOF":
+                    open_ones.discard(m.partition())
+                elif not m.error().retriable():
+                    raise KafkaException(m.error())
+        consumer.close()
+        return sorted(got, key=lambda r: (r["partition"], r["offset"]))
+
+    def add_partitions(self, topic, total):
+        self.admin.create_partitions([NewPartitions(topic, total)])[topic].result(60)
+
+    def alter_topic(self, topic, name, value):
+        entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        change = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
+        self.admin.incremental_alter_configs([change])[change].result(60)
+
+    def topic_configs(self, topic):
+        """Those set for the topic itself."""
+        asked = ConfigResource(ConfigResource.Type.TOPIC, topic)
+        entries = self.admin.describe_configs([asked])[asked].result(60).values()
+        return {e.name: e.value for e in entries if e.source == ConfigSource.DYNAMIC_TOPIC_CONFIG.value}
+
     def assignment(self, name):
         return sorted([p.topic, p.partition] for p in self.consumers[name].assignment())
 
@@ -95,8 +130,9 @@ class Driver:
         offset = self.consumers[name].committed([TopicPartition(topic, partition)], timeout=30)[0].offset
         return None if offset < 0 else offset
 
-    def _reader(self):
-        return Consumer({"bootstrap.servers": self.address, "group.id": "nobody", **QUIET})
+    def _reader(self, options=None):
+        return Consumer({"bootstrap.servers": self.address, "group.id": "nobody", "enable.auto.commit": False, **QUIET,
+                         **(options or {})})
 
     def offsets(self, topic, partition):
         reader = self._reader()

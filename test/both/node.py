@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One node, run by Ottla and by Apache Kafka in turn: the same directory, node id, ports and settings for both.
+
+After each run of Kafka its WARN and ERROR lines are kept, with all that differs from run to run made alike, so that two
+runs can be compared.
+"""
+import os
+import re
+import subprocess
+
+from harness.broker import Broker
+from harness.clients import KAFKA_TOOL
+
+# Nothing may end by its age: the archives are as old as they are.
+AGELESS = {
+    "offsets.retention.minutes": "2147483647",
+    "producer.id.expiration.ms": "2147483647",
+    "transactional.id.expiration.ms": "2147483647",
+    "log.index.size.max.bytes": "4096",
+}
+# Ottla has no authorizer yet and says so; Kafka tells ACLs with one alone. An old open transaction stays open.
+KAFKA_ONLY = {
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "allow.everyone.if.no.acl.found": "true",
+    "super.users": "User:ANONYMOUS",
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "2147483647",
+}
+
+
+class Node:
+    def __init__(self, folder):
+        self.kafka = Broker("kafka", folder, {**AGELESS, **KAFKA_ONLY})
+        self.ottla = Broker("ottla", folder, AGELESS)
+        self.ottla.port = self.kafka.port
+        self.ottla.settings["listeners"] = (f"PLAINTEXT://{self.kafka.address},"
+                                            f"CONTROLLER://127.0.0.1:{self.kafka.controller_port}")
+        self.address, self.data, self.remarks = self.kafka.address, self.kafka.data, set()
+        self.work_log = ""
+
+    def start(self, kind):
+        self.running = {"kafka": self.kafka, "ottla": self.ottla}[kind].start()
+
+    def work(self, run):
+        """What is logged meanwhile is about the work, and not about what lay in the directory."""
+        before = len(self.running.log())
+        run()
+        self.work_log = self.running.log()[before:]
+
+    def end(self, how):
+        """`clean` or `killed`."""
+        if how == "clean":
+            status = self.running.stop()
+            assert self.running is self.kafka or status == 0, self.running.log()
+        else:
+            self.running.kill()
+        if self.running is self.kafka:
+            self.remarks = remarks(self.kafka.log().replace(self.work_log, ""))
+        else:
+            assert " level=error " not in self.ottla.log(), self.ottla.log()
+        self.running = None
+
+    def close(self):
+        self.kafka.close()
+        self.ottla.close()
+
+
+# Told or not by how fast the machine happens to be.
+OF_THE_MACHINE = re.compile("Exceptionally slow controller event|Attempting to close NetworkClient that has already been closed")
+
+
+def remarks(log):
+    """WARN and ERROR lines without times, numbers, ids and places."""
+    found = set()
+    for line in log.splitlines():
+        told = re.match(r"\S+ \S+ (WARN|ERROR) (.*)", line)
+        if told and not OF_THE_MACHINE.search(line):
+            text = re.sub(r"/[\w./-]+/data/", "DATA/", told[2])
+            text = re.sub(r"\b[\w-]+-\d+(?=[/,\]\s]|$)", "PARTITION", text)
+            text = re.sub(r"[A-Za-z0-9_-]{22}", "ID", text)
+            found.add(f"{told[1]} {re.sub(r'[0-9]+', 'N', text)}")
+    return found
+
+
+DECODERS = {"__consumer_offsets": ["--offsets-decoder"], "__transaction_state": ["--transaction-log-decoder"],
+            "__share_group_state": ["--share-group-state-decoder"], "__cluster_metadata": ["--cluster-metadata-decoder"]}
+KINDS = (".log", ".index", ".timeindex", ".txnindex", ".snapshot", ".checkpoint")
+COMPLAINTS = re.compile(r"Exception|Mismatches in|Non-consecutive|Error|isvalid: false|valid: false|invalid|corrupt", re.I)
+
+
+def dump_complaints(data):
+    """What Kafka's own DumpLogSegments finds wrong with any file of a directory, records and indexes one by one."""
+    work = {}
+    for folder in sorted(data.glob("*-*/")):
+        files = sorted(str(f) for f in folder.iterdir() if f.suffix in KINDS)
+        work.setdefault(folder.name.rpartition("-")[0], []).extend(files)
+    decoded = {topic: files for topic, files in work.items() if topic in DECODERS}
+    decoded["user"] = [f for topic, files in work.items() if topic not in DECODERS for f in files]
+    found = []
+    for topic, files in decoded.items():
+        if not files:
+            continue
+        done = subprocess.run([str(KAFKA_TOOL), "DumpLogSegments", "--deep-iteration", *DECODERS.get(topic, []), "--files",
+                               ",".join(files)], capture_output=True, text=True, errors="replace", timeout=300)
+        found += complaints(done.stdout + "\n" + done.stderr)
+        if done.returncode:
+            found.append(f"{topic}: status {done.returncode}: {done.stderr[-500:]}")
+        indexes = [f for f in files if f.endswith("index") and os.path.getsize(f)]
+        if not indexes:
+            continue
+        checked = subprocess.run([str(KAFKA_TOOL), "DumpLogSegments", "--index-sanity-check", "--files",
+                                  ",".join(indexes)], capture_output=True, text=True, errors="replace", timeout=300)
+        found += complaints(checked.stdout + "\n" + checked.stderr)
+    return found
+
+
+def complaints(text):
+    """`-1 is followed by N` is what it says of every segment but the first; a record's own text is not its opinion."""
+    return [line for line in text.splitlines()
+            if COMPLAINTS.search(line) and not line.startswith(("| offset:", "baseOffset:")) and "payload:" not in line
+            or re.match(r"\| offset:.*isvalid: false|baseOffset:.*isvalid: false", line)]
