@@ -220,3 +220,33 @@ static inline int64_t record_batch_delete_horizon(const uint8_t *b) // -1: none
 }
 MUST_USE struct status record_batch_keep(struct slice batch, const bool *keep, int64_t delete_horizon_ms,
                                          struct buffer *ret_batch);
+
+/* ---- message sets: formats 0 and 1, which clients before 0.11 speak (KIP-31, KIP-32)
+ *
+ *   offset  bytes  field
+ *        0      8  offset; of a compressed wrapper: that of its last message
+ *        8      4  size of what follows
+ *       12      4  CRC-32 (zlib's) of all that follows
+ *       16      1  magic, 0 or 1
+ *       17      1  attributes: 0-2 codec, 3 timestamp type (magic 1 alone)
+ *       18      8  timestamp, ms (magic 1 alone)
+ *                  key and value: 4 bytes of size (-1: null), then the bytes. The value of a wrapper is a compressed message
+ *                  set with final offsets (magic 0) or relative ones (magic 1)
+ */
+enum {
+    RECORD_MESSAGE_CRC_AT = 12,
+    RECORD_MESSAGE_ATTRIBUTES_AT = 17,
+    RECORD_MESSAGE_MIN_BYTES = 26,          // of a magic 0 message without key and value
+    RECORD_MESSAGES_EXPANDED_MAX = 32 << 20 // what a wrapper may hold; more is refused as too large
+};
+/* True when `records` begin with a message of magic 0 or 1. */
+bool record_is_message_set(struct slice records);
+/* What an old producer sent for one partition, as one batch with the same codec; not yet validated. It lies in the builder,
+ * which keeps no more than that. A Kafka error code, as of record_validate. */
+int16_t record_message_set_convert(struct slice set, const struct record_rules *rules, struct record_scratch *scratch,
+                                   struct record_builder *builder, struct slice *ret_batch,
+                                   struct record_fault *ret_fault);
+/* The batch as messages of that magic, behind what `out` holds; records below `first_offset`, headers and control batches
+ * are left out. ENOTSUP: zstd, which old clients don't know. EIO: its records cannot be read. */
+MUST_USE struct status record_batch_convert_down(struct slice batch, int8_t magic, int64_t first_offset,
+                                                 struct buffer *out);
