@@ -37,8 +37,7 @@ static const char *const finalized_order[] = {
 
 static api_range range_of(const struct api_row *row)
 {
-    int16_t advertised_min = row->key == API_PRODUCE ? 0 : row->version_min;
-    return (api_range){.api_key = row->key, .min_version = advertised_min, .max_version = row->version_max};
+    return (api_range){.api_key = row->key, .min_version = row->version_min, .max_version = row->version_max};
 }
 
 static int32_t ranges_fill(const struct request *request, api_range ranges[API_KEY_COUNT])

@@ -218,7 +218,8 @@ static void resume(struct request *request)
     const struct create_work *work = request->work;
     int16_t version = request->api_version;
     struct wire_writer *out = request_reply_begin(request);
-    wire_write_i32(out, 0); // throttle time
+    if (version >= 2)
+        wire_write_i32(out, 0); // throttle time
     wire_write_array_count(out, version >= 5, work->accepted_count + work->duplicate_count + work->metadata_topic);
     for (int32_t i = 0; i < work->accepted_count; i++) {
         const struct ctrl_result *result = &work->results[i].result;
@@ -238,7 +239,7 @@ static void resume(struct request *request)
 }
 
 const struct api_row api__create_topics = {.key = API_CREATE_TOPICS,
-                                           .version_min = 2,
+                                           .version_min = 0,
                                            .version_max = 7,
                                            .on_controller = true,
                                            .start = start,

@@ -209,7 +209,8 @@ static void answer(struct request *request)
     int32_t told = 0, next = 0;
     for (int32_t i = 0; i < work->count; i++)
         told += !work->asked[i].is_repeated;
-    wire_write_i32(out, 0); // throttle time
+    if (version >= 1)
+        wire_write_i32(out, 0); // throttle time
     wire_write_array_count(out, version >= 4, told);
     for (int32_t i = 0; i < work->count; i++) {
         const struct asked *asked = &work->asked[i];
@@ -225,7 +226,7 @@ static void answer(struct request *request)
 }
 
 const struct api_row api__delete_topics = {.key = API_DELETE_TOPICS,
-                                           .version_min = 1,
+                                           .version_min = 0,
                                            .version_max = 6,
                                            .on_controller = true,
                                            .start = start,

@@ -158,6 +158,7 @@ static void write_entry(void *context, const struct config_entry *entry)
     answer.value = entry->value;
     answer.read_only = entry->read_only;
     answer.config_source = (int8_t)entry->source;
+    answer.is_default = entry->source == SOURCE_DEFAULT; // version 0 alone
     answer.is_sensitive = entry->sensitive;
     answer.config_type = entry->type;
     answer.documentation = body->include_documentation ? slice_str(entry->documentation) : SLICE_NULL;
@@ -228,4 +229,4 @@ static void start(struct request *request)
 }
 
 const struct api_row api__describe_configs = {
-    .key = API_DESCRIBE_CONFIGS, .version_min = 1, .version_max = 4, .on_controller = true, .start = start};
+    .key = API_DESCRIBE_CONFIGS, .version_min = 0, .version_max = 4, .on_controller = true, .start = start};

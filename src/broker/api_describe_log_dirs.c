@@ -182,4 +182,4 @@ static void start(struct request *request)
 }
 
 const struct api_row api__describe_log_dirs = {
-    .key = API_DESCRIBE_LOG_DIRS, .version_min = 1, .version_max = 5, .start = start, .resume = finish};
+    .key = API_DESCRIBE_LOG_DIRS, .version_min = 0, .version_max = 5, .start = start, .resume = finish};

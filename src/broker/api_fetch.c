@@ -4,7 +4,8 @@
  *   start    session expanded, partitions resolved
  *   read     every partition in order: bytes until max_bytes; the first batch is given even if larger than every limit
  *   wait     until min_bytes are there, something is wrong with a partition, or max_wait_ms have passed
- *   warm     slices that are not presumed to be in the page cache are read once by the pool
+ *   warm     slices that are not presumed to be in the page cache are read once by the pool; below version 4 it makes
+ *            messages of the old formats of them, at most DOWN_SOURCE_MAX_BYTES of batches a request
  *   finish   response; records are not copied but hang in the reply as pieces of files (small ones are read into it)
  *
  * The response groups what follows each other of one topic. Partitions that don't exist come last, as Kafka has it.
@@ -13,7 +14,12 @@
 #include "broker/fetch_session.h"
 #include "wire/gen/fetch.h"
 
-enum { COPY_BELOW_BYTES = 32 << 10, WARM_PIECE_BYTES = 1 << 20 };
+enum {
+    COPY_BELOW_BYTES = 32 << 10,
+    WARM_PIECE_BYTES = 1 << 20,
+    VERSION_OF_BATCHES = 4, // before it, clients read message sets only
+    DOWN_SOURCE_MAX_BYTES = 1 << 20,
+};
 
 struct fetch_part {
     struct wait wait;
@@ -27,6 +33,7 @@ struct fetch_part {
     int16_t error;
     int64_t high_watermark, last_stable_offset, start_offset;
     struct log_slice slice;
+    struct buffer messages; // of an old format, instead of the slice
     struct log_aborted *aborted;
     int32_t aborted_count; // -1: not asked for
     int32_t diverging_epoch;
@@ -306,6 +313,11 @@ static void records_write(struct request *request, struct fetch_part *part, bool
     struct reply *reply = &request->reply;
     struct log_slice *slice = &part->slice;
     struct wire_writer *out = &reply->out;
+    if (request->api_version < VERSION_OF_BATCHES) {
+        wire_write_bytes(
+            out, false, slice_of(part->messages.data ? part->messages.data : (const uint8_t *)"", part->messages.size));
+        return;
+    }
     wire_write_bytes_size(out, flexible, slice->size_bytes);
     if (slice->size_bytes == 0)
         return;
@@ -359,11 +371,13 @@ static void part_write(struct request *request, struct fetch_part *part)
     wire_write_i32(out, part->index);
     wire_write_i16(out, part->error);
     wire_write_i64(out, part->high_watermark);
-    wire_write_i64(out, part->last_stable_offset);
+    if (version >= VERSION_OF_BATCHES)
+        wire_write_i64(out, part->last_stable_offset);
     if (version >= 5)
         wire_write_i64(out, part->start_offset);
-    wire_write_array_count(out, flexible, part->aborted_count);
-    for (int32_t i = 0; i < part->aborted_count; i++) {
+    if (version >= VERSION_OF_BATCHES)
+        wire_write_array_count(out, flexible, part->aborted_count);
+    for (int32_t i = 0; version >= VERSION_OF_BATCHES && i < part->aborted_count; i++) {
         wire_write_i64(out, part->aborted[i].producer_id);
         wire_write_i64(out, part->aborted[i].first_offset);
         if (flexible)
@@ -411,7 +425,8 @@ static int run_length(const struct fetch_work *work, struct fetch_part **ordered
 
 static void head_write(struct request *request, struct wire_writer *out, int16_t error, int32_t session_id)
 {
-    wire_write_i32(out, 0); // throttle time
+    if (request->api_version >= 1)
+        wire_write_i32(out, 0); // throttle time
     if (request->api_version >= 7) {
         wire_write_i16(out, error);
         wire_write_i32(out, session_id);
@@ -450,6 +465,7 @@ static void work_release(struct request *request)
         struct fetch_part *part = &work->parts[i];
         request_wait_partition_end(&part->wait);
         log_slice_release(&part->slice);
+        buffer_free(&part->messages);
         partition_unref(part->partition);
         part->partition = NULL;
     }
@@ -539,6 +555,67 @@ static void warm_run(struct io_job *job)
     request_send_home(request);
 }
 
+/* ---- old formats, in the pool too */
+static int16_t messages_add(struct fetch_part *part, int8_t magic, const uint8_t *bytes)
+{
+    struct slice rest = slice_of(bytes, part->slice.size_bytes), batch;
+    while (record_batch_next(&rest, &batch)) {
+        struct status s = record_batch_convert_down(batch, magic, part->offset, &part->messages);
+        if (s.error == ENOTSUP) // what came before it is given first
+            return part->messages.size > 0 ? KAFKA_NONE : KAFKA_UNSUPPORTED_COMPRESSION_TYPE;
+        if (!status_is_ok(s))
+            return KAFKA_CORRUPT_MESSAGE;
+    }
+    return KAFKA_NONE;
+}
+
+/* Batches that leave no message (markers of transactions, what compaction emptied) are passed over: an old client moves on
+ * by messages alone, and would ask for them for ever. */
+static int16_t messages_make(struct fetch_work *work, struct fetch_part *part, int8_t magic)
+{
+    while (part->slice.size_bytes > 0) {
+        uint8_t *bytes = mem_alloc(part->slice.size_bytes);
+        int64_t got = io_pread(part->slice.file, bytes, part->slice.size_bytes, part->slice.position);
+        int64_t next_offset = part->slice.next_offset;
+        int16_t error =
+            got == (int64_t)part->slice.size_bytes ? messages_add(part, magic, bytes) : KAFKA_KAFKA_STORAGE_ERROR;
+        mem_free(bytes);
+        log_slice_release(&part->slice);
+        if (error != KAFKA_NONE || part->messages.size > 0)
+            return error;
+        error = partition_read(part->partition, work->as, next_offset, DOWN_SOURCE_MAX_BYTES, true, &part->slice);
+        if (error != KAFKA_NONE)
+            return error;
+    }
+    return KAFKA_NONE;
+}
+
+static void down_run(struct io_job *job)
+{
+    struct request *request = CONTAINER_OF(job, struct request, job);
+    struct fetch_work *work = request->work;
+    int8_t magic = request->api_version < 2 ? 0 : 1;
+    for (int i = 0; i < work->count; i++) {
+        struct fetch_part *part = &work->parts[i];
+        int16_t error = messages_make(work, part, magic);
+        if (error == KAFKA_NONE)
+            continue;
+        buffer_free(&part->messages);
+        log_slice_release(&part->slice);
+        part_fail(part, error);
+    }
+    request_send_home(request);
+}
+
+static bool needs_messages(const struct request *request)
+{
+    const struct fetch_work *work = request->work;
+    for (int i = 0; request->api_version < VERSION_OF_BATCHES && i < work->count; i++)
+        if (work->parts[i].slice.size_bytes > 0)
+            return true;
+    return false;
+}
+
 static bool is_cold(const struct fetch_work *work)
 {
     for (int i = 0; i < work->count; i++)
@@ -560,12 +637,13 @@ static void warm_or_finish(struct request *request)
 {
     struct fetch_work *work = request->work;
     stop_waiting(request);
-    if (!is_cold(work)) {
+    bool is_old = needs_messages(request);
+    if (!is_old && !is_cold(work)) {
         finish(request);
         return;
     }
     work->warming = true;
-    request_send_to_pool(request, warm_run);
+    request_send_to_pool(request, is_old ? down_run : warm_run);
 }
 
 static void fetch_resume(struct request *request)
@@ -632,6 +710,8 @@ static void fetch_start(struct request *request)
     work->uses_topic_ids = request->api_version >= 13;
     work->as = read_as(request);
     work->size_max = (int32_t)min_i64(body->max_bytes, request->home->broker->options.fetch_size_max);
+    if (request->api_version < VERSION_OF_BATCHES)
+        work->size_max = (int32_t)min_i64(work->size_max, DOWN_SOURCE_MAX_BYTES);
     work->size_min = (int32_t)min_i64(body->min_bytes, work->size_max);
     int16_t error = session_open(request, work);
     if (error != KAFKA_NONE) {
@@ -659,4 +739,4 @@ static void fetch_start(struct request *request)
 }
 
 const struct api_row api__fetch = {
-    .key = API_FETCH, .version_min = 4, .version_max = 18, .start = fetch_start, .resume = fetch_resume};
+    .key = API_FETCH, .version_min = 0, .version_max = 18, .start = fetch_start, .resume = fetch_resume};

@@ -20,7 +20,7 @@ enum special_timestamp { // negative timestamps and the first version that knows
     AT_LATEST_TIERED = -5,
     AT_EARLIEST_PENDING_UPLOAD = -6,
 };
-static const int16_t special_versions[] = {0, 1, 1, 7, 8, 9, 11};
+static const int16_t special_versions[] = {0, 0, 0, 7, 8, 9, 11};
 
 enum { REPLICA_CONSUMER = -1, REPLICA_DEBUGGER = -2, ISOLATION_COMMITTED = 1 };
 
@@ -179,12 +179,30 @@ static void search(struct io_job *job)
     request_send_home(request);
 }
 
+/* Version 0 asked for offsets at which segments begin, newest first, and its clients take the first. One is told: what later
+ * versions would say, which is as good for the ends and nearer for a time; the end where nothing is as new. */
+static void offsets_of_version_0(struct request *request, struct list_part *part)
+{
+    answered_partition *answer = part->answer;
+    int64_t offset = answer->offset >= 0 ? answer->offset : part->limit_offset;
+    answer->offset = answer->timestamp = -1; // have no place there
+    if (answer->error_code != KAFKA_NONE || part->asked->max_num_offsets < 1)
+        return;
+    answer->old_style_offsets = arena_array(&request->arena, 1, sizeof *answer->old_style_offsets);
+    if (!answer->old_style_offsets)
+        return;
+    answer->old_style_offsets[0] = offset;
+    answer->old_style_offsets_count = 1;
+}
+
 static void finish(struct request *request)
 {
     const struct list_offsets_request *body = request->body;
     struct list_work *work = request->work;
     for (int32_t i = 0; i < work->part_count; i++) {
         partition_unref(work->parts[i].partition);
+        if (request->api_version == 0)
+            offsets_of_version_0(request, &work->parts[i]);
         if (request->api_version < 4) // which cannot carry it
             work->parts[i].answer->leader_epoch = -1;
     }
@@ -287,4 +305,4 @@ static void start(struct request *request)
 static_assert(COUNT_OF(special_versions) == -AT_EARLIEST_PENDING_UPLOAD + 1, "each special timestamp has its version");
 
 const struct api_row api__list_offsets = {
-    .key = API_LIST_OFFSETS, .version_min = 1, .version_max = 11, .start = start, .resume = finish};
+    .key = API_LIST_OFFSETS, .version_min = 0, .version_max = 11, .start = start, .resume = finish};

@@ -136,4 +136,4 @@ static void start(struct request *request)
 }
 
 const struct api_row api__offset_commit = {
-    .key = API_OFFSET_COMMIT, .version_min = 2, .version_max = 10, .start = start, .resume = resume};
+    .key = API_OFFSET_COMMIT, .version_min = 0, .version_max = 10, .start = start, .resume = resume};

@@ -145,4 +145,4 @@ static void start(struct request *request)
 }
 
 const struct api_row api__offset_fetch = {
-    .key = API_OFFSET_FETCH, .version_min = 1, .version_max = 10, .start = start, .resume = resume};
+    .key = API_OFFSET_FETCH, .version_min = 0, .version_max = 10, .start = start, .resume = resume};

@@ -63,4 +63,4 @@ static void start(struct request *request)
 }
 
 const struct api_row api__offset_for_leader_epoch = {
-    .key = API_OFFSET_FOR_LEADER_EPOCH, .version_min = 2, .version_max = 4, .start = start};
+    .key = API_OFFSET_FOR_LEADER_EPOCH, .version_min = 0, .version_max = 4, .start = start};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* broker/api_produce.c - Produce: batches in, offsets out (KIP-98, KIP-467, KIP-516, KIP-951).
+/* broker/api_produce.c - Produce: batches in, offsets out (KIP-31, 32, 98, 467, 516, 951).
  *
- *   start    resolve each partition in the image, validate its batch, queue the append
+ *   start    resolve each partition in the image, convert what old clients send, validate its batch, queue the append
  *   resume   the appends are written; the reply waits for the flush (acks 1), the high watermark (acks -1), or nothing
  *   finish   tickets -> response
  *
@@ -10,6 +10,8 @@
  */
 #include "broker/broker__.h"
 #include "wire/gen/produce.h"
+
+enum { VERSION_OF_BATCHES = 3 }; // before it, clients send message sets
 
 struct produce_part {
     struct append append;
@@ -22,6 +24,7 @@ struct produce_part {
     int64_t start_offset;      // -1 unknown
     struct slice message;      // of RecordErrors
     struct record_fault fault; // which record was refused; index -1: none
+    struct record_builder old; // holds the batch that a message set of an old client became
     struct buffer repacked;    // the batch in the codec of its topic, where the client's is another
 };
 
@@ -76,6 +79,15 @@ static int16_t part_repack(struct produce_part *part, const struct partition_con
     return KAFKA_NONE;
 }
 
+/* Below version 3 the records may be a message set, which becomes a batch of the part's own. */
+static int16_t part_convert(struct request *request, struct produce_part *part, const struct record_rules *rules,
+                            struct slice *records)
+{
+    if (request->api_version >= VERSION_OF_BATCHES || !record_is_message_set(*records))
+        return KAFKA_NONE;
+    return record_message_set_convert(*records, rules, request->home->scratch, &part->old, records, &part->fault);
+}
+
 static int16_t part_validate(struct request *request, struct produce_part *part, int32_t isr_min, struct slice records)
 {
     struct partition_use *use = part->use;
@@ -86,7 +98,9 @@ static int16_t part_validate(struct request *request, struct produce_part *part,
         return KAFKA_NOT_ENOUGH_REPLICAS;
     struct record_rules rules = rules_of(request, &use->config);
     struct log_batch *batch = &part->append.batch;
-    int16_t error = record_validate(records, &rules, request->home->scratch, &batch->facts, &part->fault);
+    int16_t error = part_convert(request, part, &rules, &records);
+    if (error == KAFKA_NONE)
+        error = record_validate(records, &rules, request->home->scratch, &batch->facts, &part->fault);
     if (part->fault.is_request_fault)
         part->start_offset = -1;
     if (error != KAFKA_NONE)
@@ -186,6 +200,7 @@ static void count_stored(const struct produce_part *part)
 static void part_end(struct produce_part *part)
 {
     request_wait_partition_end(&part->wait);
+    record_builder_free(&part->old);
     buffer_free(&part->repacked);
     if (part->partition) {
         count_stored(part);
@@ -243,7 +258,8 @@ static void finish(struct request *request)
         if (flexible)
             wire_write_uvarint(out, 0); // tagged fields
     }
-    wire_write_i32(out, 0); // throttle time
+    if (version >= 1)
+        wire_write_i32(out, 0); // throttle time
     if (flexible)
         wire_write_uvarint(out, 0);
     request_reply_end(request);
@@ -373,7 +389,7 @@ static void produce_start(struct request *request)
 }
 
 const struct api_row api__produce = {.key = API_PRODUCE,
-                                     .version_min = 3,
+                                     .version_min = 0,
                                      .version_max = 13,
                                      .overlaps = true,
                                      .start = produce_start,

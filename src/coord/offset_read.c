@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* coord/offset_read.c - OffsetFetch (v1-10): what is committed, by partition or all of a group.
+/* coord/offset_read.c - OffsetFetch (v0-10): what is committed, by partition or all of a group.
  *
  * No offset, or no such group, is an answer and not an error: offset -1, leader epoch -1, empty metadata. Up to version 7
  * a request asks for one group, from version 8 for several; both are served by one walk over (topic, partitions).

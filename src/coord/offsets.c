@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* coord/offsets.c - committed offsets: OffsetCommit (v2-10), and the record that carries each.
+/* coord/offsets.c - committed offsets: OffsetCommit (v0-10), and the record that carries each.
  *
  * A commit changes nothing here until its record is committed; then, and in replay, one function applies the record.
  * Meanwhile the offset's place counts the records on their way (`in_flight`), so that deleting a group also deletes what
@@ -11,7 +11,8 @@ enum {
     KEY_OFFSET_COMMIT = 1,
     VALUE_VERSION_EXPIRY = 1, // with an explicit expiry (OffsetCommit v2-4 with a retention time)
     VALUE_VERSION = 3,
-    VALUE_VERSION_TOPIC_ID = 4, // and the newest known
+    VALUE_VERSION_TOPIC_ID = 4,   // and the newest known
+    VERSION_COMMIT_TIMESTAMP = 1, // of the request: the only one that tells a time
 };
 
 static uint64_t hash_of(struct slice topic, int32_t partition)
@@ -227,7 +228,8 @@ static struct coord_record make_record(const struct group *group, const struct c
     value.offset = partition->committed_offset;
     value.leader_epoch = partition->committed_leader_epoch;
     value.metadata = slice_is_null(partition->committed_metadata) ? slice_of("", 0) : partition->committed_metadata;
-    value.commit_timestamp = wall_ms;
+    bool has_time = call->version == VERSION_COMMIT_TIMESTAMP && partition->commit_timestamp != -1;
+    value.commit_timestamp = has_time ? partition->commit_timestamp : wall_ms;
     if (request->retention_time_ms >= 0 && request->retention_time_ms <= INT64_MAX - wall_ms)
         value.expire_timestamp = wall_ms + request->retention_time_ms;
     value.topic_id = topic->topic_id;

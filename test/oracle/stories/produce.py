@@ -304,14 +304,6 @@ def internal_topic(s):
 
 
 @story
-def old_versions(s):
-    """Advertised from 0 for old librdkafka, but not understood below 3: the connection is closed."""
-    for version in (0, 1, 2):
-        body = struct.pack(">hi", -1, 1000) + struct.pack(">i", 0)
-        s.link().ask("Produce", version, body)
-
-
-@story
 def min_insync(s):
     topic = s.topic(min_insync_replicas=2)
     for version in served("Produce"):
