@@ -158,7 +158,7 @@ static void write_entry(void *context, const struct config_entry *entry)
     answer.value = entry->value;
     answer.read_only = entry->read_only;
     answer.config_source = (int8_t)entry->source;
-    answer.is_default = entry->source == SOURCE_DEFAULT; // version 0 alone
+    answer.is_default = d->request->api_version == 0 && entry->source == SOURCE_DEFAULT; // no other has room for it
     answer.is_sensitive = entry->sensitive;
     answer.config_type = entry->type;
     answer.documentation = body->include_documentation ? slice_str(entry->documentation) : SLICE_NULL;
