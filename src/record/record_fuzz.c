@@ -53,6 +53,27 @@ static void recompress(struct slice batch, enum record_codec codec, bool valid, 
     buffer_free(&out);
 }
 
+/* A message set that becomes a valid batch must become messages again, and those a batch. */
+static void messages(struct slice set, const struct record_rules *rules, struct record_scratch *scratch)
+{
+    struct record_builder builder = {0}, again = {0};
+    struct buffer down = {0};
+    struct record_facts facts;
+    struct record_fault fault;
+    struct slice batch, other;
+    if (record_message_set_convert(set, rules, scratch, &builder, &batch, &fault) == 0 &&
+        record_validate(batch, rules, scratch, &facts, &fault) == 0) {
+        struct status s = record_batch_convert_down(batch, 1, 0, &down);
+        assert(status_is_ok(s));
+        int16_t error =
+            record_message_set_convert(slice_of(down.data, down.size), rules, scratch, &again, &other, &fault);
+        assert(error == 0 && record_batch_count(other.data) == facts.count);
+    }
+    record_builder_free(&builder);
+    record_builder_free(&again);
+    buffer_free(&down);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct record_scratch *scratch;
@@ -74,6 +95,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                  .zstd_allowed = true};
     struct record_facts facts;
     struct record_fault fault;
+    if (record_is_message_set(whole))
+        messages(whole, &rules, scratch);
     bool valid = bytes.size > 0 && record_validate(whole, &rules, scratch, &facts, &fault) == 0;
     while (bytes.size > 0 && record_batch_next(&rest, &batch)) {
         uint32_t sum;

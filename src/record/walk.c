@@ -85,7 +85,7 @@ bool record_walk_next(struct record_walk *walk, struct record *ret_record)
     ret_record->timestamp_ms = record_batch_attributes(b) & RECORD_ATTRIBUTE_APPEND_TIME
                                    ? record_batch_max_timestamp(b)
                                    : (int64_t)((uint64_t)record_batch_base_timestamp(b) + (uint64_t)timestamp_delta);
-    ret_record->offset = record_batch_base_offset(b) + take_varlong(walk);
+    ret_record->offset = (int64_t)((uint64_t)record_batch_base_offset(b) + (uint64_t)take_varlong(walk));
     ret_record->key = take_sized(walk);
     ret_record->value = take_sized(walk);
     ret_record->headers = slice_of(walk->at, (size_t)(end - walk->at));
