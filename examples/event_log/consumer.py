@@ -79,9 +79,9 @@ def consume(broker, topic, group, table, running, member=None):
     consumer = KafkaConsumer(bootstrap_servers=broker, group_id=group, auto_offset_reset="smallest",
                              enable_auto_commit=False, max_partition_fetch_bytes=26210000, group_instance_id=member)
     try:
-        # The topic's partitions are asked for first: kafka-python 3.0.12 may lose a join that they would interrupt.
-        consumer.partitions_for_topic(topic)
         consumer.subscribe([topic])
+        # Asked for before the first poll: kafka-python 3.0.12 may lose a join that new partitions interrupt.
+        consumer.partitions_for_topic(topic)
         while running():
             for fetched in consumer.poll(timeout_ms=500).values():
                 for message in fetched:

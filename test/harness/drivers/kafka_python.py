@@ -61,10 +61,11 @@ class Driver:
         if assign is not None:
             made.assign([TopicPartition(t, p) for t, p in assign])
         else:
-            # 3.0.12 may forget its own second join, for good, when the topic's metadata comes right after the first one.
+            made.subscribe(list(topics))
+            # 3.0.12 joins again when the topics' metadata comes after its first join, and may lose that second join for
+            # good: the broker's SyncGroup answer arrives and is dropped. So the metadata is asked for before it joins.
             for topic in topics:
                 made.partitions_for_topic(topic)
-            made.subscribe(list(topics))
         self.consumers[name] = made
 
     def poll(self, name, count, timeout_s=60):
