@@ -50,6 +50,20 @@ static void uuids_have_kafkas_text_form(void **state)
 }
 
 /* RFC 3720, B.4. */
+/* Little and much are computed differently: pieces of either kind make the same whole. */
+static void crc32c_of_pieces_is_that_of_the_whole(void **state)
+{
+    uint8_t bytes[1500];
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * 167 + i / 7);
+    for (size_t size = 0; size <= sizeof bytes; size += 1 + size / 60) {
+        uint32_t whole = crc32c(bytes, size), pieces = 0;
+        for (size_t at = 0; at < size; at += 61)
+            pieces = crc32c_continue(pieces, bytes + at, size - at < 61 ? size - at : 61);
+        assert_int_equal(pieces, whole);
+    }
+}
+
 static void crc32c_is_castagnolis(void **state)
 {
     uint8_t bytes[32] = {0};
@@ -215,6 +229,7 @@ int main(void)
         cmocka_unit_test(slices_are_ordered_bytewise_shorter_first),
         cmocka_unit_test(uuids_have_kafkas_text_form),
         cmocka_unit_test(crc32c_is_castagnolis),
+        cmocka_unit_test(crc32c_of_pieces_is_that_of_the_whole),
         cmocka_unit_test(a_seed_gives_the_same_numbers_again),
         cmocka_unit_test(a_histogram_knows_values_to_three_percent),
         cmocka_unit_test(differences_stay_in_range),
