@@ -47,7 +47,7 @@ static void grow(struct wire_writer *w, size_t size)
     w->capacity = capacity;
 }
 
-uint8_t *wire_writer_extend(struct wire_writer *w, size_t size)
+static uint8_t *extend_slowly(struct wire_writer *w, size_t size)
 {
     if (w->failed)
         return NULL;
@@ -67,6 +67,22 @@ uint8_t *wire_writer_extend(struct wire_writer *w, size_t size)
     return at;
 }
 
+/* Nearly always there is room; a counting writer has none. */
+static inline uint8_t *extend(struct wire_writer *w, size_t size)
+{
+    size_t after = w->size + size;
+    if (__builtin_expect(after < size || after > w->capacity || after > w->limit || w->failed, false))
+        return extend_slowly(w, size);
+    uint8_t *at = w->data + w->size;
+    w->size = after;
+    return at;
+}
+
+uint8_t *wire_writer_extend(struct wire_writer *w, size_t size)
+{
+    return extend(w, size);
+}
+
 void wire_writer_cut(struct wire_writer *w, size_t size)
 {
     assert(size <= w->size);
@@ -80,34 +96,39 @@ void wire_writer_patch_i32(struct wire_writer *w, size_t at, int32_t value)
     memcpy(w->data + at, &swapped, 4);
 }
 
-void wire_write_raw(struct wire_writer *w, const void *data, size_t size)
+static inline void put(struct wire_writer *w, const void *data, size_t size)
 {
-    uint8_t *at = wire_writer_extend(w, size);
+    uint8_t *at = extend(w, size);
     if (at && size)
         memcpy(at, data, size);
 }
 
+void wire_write_raw(struct wire_writer *w, const void *data, size_t size)
+{
+    put(w, data, size);
+}
+
 void wire_write_i8(struct wire_writer *w, int8_t value)
 {
-    wire_write_raw(w, &value, 1);
+    put(w, &value, 1);
 }
 
 void wire_write_i16(struct wire_writer *w, int16_t value)
 {
     uint16_t swapped = __builtin_bswap16((uint16_t)value);
-    wire_write_raw(w, &swapped, 2);
+    put(w, &swapped, 2);
 }
 
 void wire_write_i32(struct wire_writer *w, int32_t value)
 {
     uint32_t swapped = __builtin_bswap32((uint32_t)value);
-    wire_write_raw(w, &swapped, 4);
+    put(w, &swapped, 4);
 }
 
 void wire_write_i64(struct wire_writer *w, int64_t value)
 {
     uint64_t swapped = __builtin_bswap64((uint64_t)value);
-    wire_write_raw(w, &swapped, 8);
+    put(w, &swapped, 8);
 }
 
 void wire_write_f64(struct wire_writer *w, double value)
