@@ -4,7 +4,7 @@
  *   start    session expanded, partitions resolved
  *   read     every partition in order: bytes until max_bytes; the first batch is given even if larger than every limit
  *   wait     until min_bytes are there, something is wrong with a partition, or max_wait_ms have passed
- *   warm     slices that are not presumed to be in the page cache are read once by the pool; below version 4 it makes
+ *   warm     slices that are neither presumed nor found to be in the page cache are read once by the pool; below version 4 it makes
  *            messages of the old formats of them, at most DOWN_SOURCE_MAX_BYTES of batches a request
  *   finish   response; records are not copied but hang in the reply as pieces of files (small ones are read into it)
  *
@@ -616,12 +616,17 @@ static bool needs_messages(const struct request *request)
     return false;
 }
 
-static bool is_cold(const struct fetch_work *work)
+/* Behind the tail the kernel is asked: warming what is there already would copy it all for nothing. */
+static bool is_cold(struct fetch_work *work)
 {
-    for (int i = 0; i < work->count; i++)
-        if (work->parts[i].slice.size_bytes > 0 && !work->parts[i].slice.is_hot)
-            return true;
-    return false;
+    bool cold = false;
+    for (int i = 0; i < work->count; i++) {
+        struct log_slice *slice = &work->parts[i].slice;
+        if (slice->size_bytes > 0 && !slice->is_hot)
+            slice->is_hot = io_is_cached(slice->file, slice->position, slice->size_bytes);
+        cold |= slice->size_bytes > 0 && !slice->is_hot;
+    }
+    return cold;
 }
 
 static void stop_waiting(struct request *request)

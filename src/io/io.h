@@ -46,6 +46,8 @@ int io_write_back(int file, int64_t position, int64_t size);
 int io_truncate(int file, int64_t size);
 int io_allocate(int file, int64_t size); // extends with zeros, space reserved
 int64_t io_file_size(int file);
+/* True when all of the range is in the page cache now, so that a read does not wait; false also where nobody can tell. */
+bool io_is_cached(int file, int64_t position, int64_t size);
 int io_fadvise_cold(int file, int64_t position, int64_t size); // drop from the page cache
 
 struct io_stat {

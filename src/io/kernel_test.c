@@ -315,6 +315,25 @@ static void names_move_and_go(void **state)
 }
 
 /* A POSIX record lock, as Java's: another process is kept out. */
+/* Whether the kernel can tell or not: what is called cached is, and what has been dropped or never was is not. */
+static void only_what_can_be_read_at_once_is_called_cached(void **state)
+{
+    enum { SIZE = 300000 };
+    char *bytes = mem_zalloc(SIZE);
+    int file = io_open(in_directory("cached"), IO_WRITE | IO_CREATE);
+    assert_int_equal(io_pwrite(file, bytes, SIZE, 0), SIZE);
+    assert_int_equal(io_fdatasync(file), 0);
+    if (io_is_cached(file, 5000, 200000))
+        assert_int_equal(io_pread_nowait(file, bytes, 200000, 5000), 200000);
+    assert_false(io_is_cached(file, SIZE - 10, 1 << 20)); // the file has no such end
+    assert_false(io_is_cached(file, 1 << 20, 10));
+    assert_int_equal(io_fadvise_cold(file, 0, 0), 0);
+    if (io_is_cached(file, 5000, 200000)) // where nothing was dropped
+        assert_int_equal(io_pread_nowait(file, bytes, 200000, 5000), 200000);
+    io_close(file);
+    mem_free(bytes);
+}
+
 static void a_locked_file_keeps_other_processes_out(void **state)
 {
     int file = io_open(in_directory("lock"), IO_WRITE | IO_CREATE), status;
@@ -374,6 +393,7 @@ int main(void)
         cmocka_unit_test(a_deadline_that_has_passed_does_not_wait),
         cmocka_unit_test(a_pool_runs_all_that_was_submitted_before_it_goes),
         IN_DIRECTORY(files_hold_what_was_written),
+        IN_DIRECTORY(only_what_can_be_read_at_once_is_called_cached),
         IN_DIRECTORY(names_move_and_go),
         IN_DIRECTORY(a_locked_file_keeps_other_processes_out),
         IN_DIRECTORY(a_file_is_sent_through_a_socket),

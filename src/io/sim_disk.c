@@ -289,6 +289,13 @@ int io_write_back(int file, int64_t position, int64_t size)
     return 0;
 }
 
+bool io_is_cached(int file, int64_t position, int64_t size)
+{
+    sim__step("is cached");
+    inode_of(file);
+    return sim__one_in(2);
+}
+
 int io_fadvise_cold(int file, int64_t position, int64_t size)
 {
     sim__step("fadvise");
