@@ -42,6 +42,11 @@ step_tsan() {
             --suite http --suite main
 }
 
+# Instructions a request on the hot paths, by both compilers; seconds.
+step_instructions() {
+    configure build gcc && bench/instructions.py build && configure build-clang clang-14 && bench/instructions.py build-clang
+}
+
 step_tidy() {
     configure build-clang clang-14 && tools/tidy.py build-clang
 }
@@ -71,7 +76,7 @@ run_step() {
 }
 
 steps=("$@")
-[ ${#steps[@]} -gt 0 ] || steps=(check clang asan tsan tidy fuzz sim oracle)
+[ ${#steps[@]} -gt 0 ] || steps=(check clang instructions asan tsan tidy fuzz sim oracle)
 for step in "${steps[@]}"; do
     run_step "$step"
 done

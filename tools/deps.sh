@@ -10,7 +10,7 @@ libisal-dev zlib1g-dev liblz4-dev libzstd-dev libsnappy-dev libmicrohttpd-dev li
 libcmocka-dev libjansson-dev
 "
 test_packages="
-ccache binutils
+ccache binutils valgrind
 clang-14 llvm-14 libclang-rt-14-dev clang-format-14 clang-tidy-14 universal-ctags
 npm|nodejs chromium kcat strace unzip procps openjdk-17-jdk-headless|default-jdk-headless maven
 "
