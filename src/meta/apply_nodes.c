@@ -114,7 +114,8 @@ static struct status set_fenced(struct meta_builder *builder, int32_t id, int64_
     const struct meta_broker *broker = broker_of(builder, id, epoch);
     if (!broker)
         return bad();
-    struct meta_broker next = *broker;
+    struct meta_broker next;
+    item__fields_copy(&next.item, &broker->item, sizeof next);
     next.fenced = fenced;
     replace(builder, &next);
     return STATUS_OK;
@@ -143,7 +144,8 @@ struct status apply__broker_change(struct meta_builder *builder, const void *p)
         record->in_controlled_shutdown > IN_SHUTDOWN)
         return builder__refuse(builder, EBADMSG, "BrokerRegistrationChangeRecord: fenced %d, in controlled shutdown %d",
                                record->fenced, record->in_controlled_shutdown);
-    struct meta_broker next = *broker;
+    struct meta_broker next;
+    item__fields_copy(&next.item, &broker->item, sizeof next);
     if (record->fenced != NONE)
         next.fenced = record->fenced == FENCE;
     if (record->in_controlled_shutdown == IN_SHUTDOWN)

@@ -168,7 +168,7 @@ struct status apply__partition_change(struct meta_builder *builder, const void *
         return builder__refuse(builder, EBADMSG, "PartitionChangeRecord: there is no partition %.*s-%d",
                                (int)topic->name.size, topic->name.data, record->partition_id);
     struct meta_partition next;
-    memcpy(&next, before, sizeof next);
+    partition__fields_copy(&next, before);
     if (before->leader_epoch == INT32_MAX || before->partition_epoch == INT32_MAX || !merge(&next, record))
         return builder__refuse(builder, EBADMSG, "PartitionChangeRecord: the change does not fit %.*s-%d",
                                (int)topic->name.size, topic->name.data, record->partition_id);
@@ -208,7 +208,7 @@ static void clear_elr(struct meta_builder *builder, const struct meta_topic *top
         if (!before || (before->elr_count == 0 && before->last_known_elr_count == 0))
             continue;
         struct meta_partition next;
-        memcpy(&next, before, sizeof next);
+        partition__fields_copy(&next, before);
         next.elr_count = next.last_known_elr_count = 0;
         if (next.partition_epoch < INT32_MAX)
             next.partition_epoch++;

@@ -14,11 +14,19 @@ struct pack {
     uint8_t *at, *end;
 };
 
+/* All but the count of references, which readers change meanwhile. */
+void item__fields_copy(struct meta_item *to, const struct meta_item *from, size_t size)
+{
+    assert(size >= sizeof *to);
+    to->kind = from->kind;
+    memcpy(to + 1, from + 1, size - sizeof *to);
+}
+
 static struct meta_item *item_begin(struct pack *ret_pack, const void *from, size_t head, size_t rest,
                                     enum item_kind kind)
 {
     struct meta_item *item = mem_alloc(head + rest);
-    memcpy(item, from, head);
+    item__fields_copy(item, from, head);
     item->kind = (uint8_t)kind;
     atomic_init(&item->refs, 1);
     *ret_pack = (struct pack){(uint8_t *)item + head, (uint8_t *)item + head + rest};

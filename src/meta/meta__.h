@@ -60,6 +60,7 @@ void tree__put(struct meta_node **tree, struct meta_item *item, item_order *orde
 void tree__remove(struct meta_node **tree, const struct meta_item *probe, item_order *order); // it must be there
 
 /* ---- items: counted, each one block of memory. item__copy_... make one from a struct whose parts lie anywhere. */
+void item__fields_copy(struct meta_item *to, const struct meta_item *from, size_t size);
 void item__unref(struct meta_item *item);
 struct meta_item *item__ref(struct meta_item *item);
 struct meta_topic *item__new_topic(struct slice name, struct uuid id);
@@ -73,6 +74,7 @@ struct meta_token *item__copy_token(const struct meta_token *from);
 struct meta_feature *item__copy_feature(const struct meta_feature *from);
 
 /* ---- partitions of a topic: a trie of chunks */
+void partition__fields_copy(struct meta_partition *to, const struct meta_partition *from);
 struct meta_partition *partition__copy(const struct meta_partition *from);
 void chunks__set(struct meta_topic *topic, int32_t index, struct meta_partition *partition); // takes the reference
 void chunks__unref(struct meta_topic *topic);

@@ -36,6 +36,14 @@ static const int32_t *put_nodes(uint8_t **at, const int32_t *from, int16_t count
     return copy;
 }
 
+/* All but the count of references, which readers change meanwhile. */
+void partition__fields_copy(struct meta_partition *to, const struct meta_partition *from)
+{
+    static_assert(offsetof(struct meta_partition, refs) == 0, "the count comes first");
+    enum { FIELDS_AT = offsetof(struct meta_partition, leader) };
+    memcpy((uint8_t *)to + FIELDS_AT, (const uint8_t *)from + FIELDS_AT, sizeof *to - FIELDS_AT);
+}
+
 struct meta_partition *partition__copy(const struct meta_partition *from)
 {
     bool shares_isr = same_nodes(from->replicas, from->replica_count, from->isr, from->isr_count);
@@ -43,7 +51,7 @@ struct meta_partition *partition__copy(const struct meta_partition *from)
                 from->elr_count + from->last_known_elr_count;
     size_t directories = (size_t)from->directory_count * sizeof(struct uuid);
     struct meta_partition *copy = mem_alloc(sizeof *copy + directories + (size_t)nodes * sizeof(int32_t));
-    memcpy(copy, from, sizeof *copy);
+    partition__fields_copy(copy, from);
     atomic_init(&copy->refs, 1);
     uint8_t *at = (uint8_t *)(copy + 1);
     if (directories > 0)
