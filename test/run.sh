@@ -3,6 +3,7 @@
 #   test/run.sh [pytest option...]      BROKER=kafka runs them against Apache Kafka 4.3.1; OTTLA names the binary
 # The last line is `N passed, N failed`.
 set -u
+[ $# -gt 0 ] || set -- test/blackbox test/console test/oracle test/kill
 cd "$(dirname "$0")/.."
 test/setup.sh all || exit 1
 out=$(mktemp)
