@@ -3,8 +3,10 @@
 #   test/run.sh [pytest option...]      BROKER=kafka runs them against Apache Kafka 4.3.1; OTTLA names the binary
 # The last line is `N passed, N failed`.
 set -u
-[ $# -gt 0 ] || set -- test/blackbox test/console test/oracle test/kill
 cd "$(dirname "$0")/.."
+named=no
+for word in "$@"; do [ ! -e "${word%%::*}" ] || named=yes; done
+[ $named = yes ] || set -- "$@" test/blackbox test/console test/oracle test/kill
 test/setup.sh all || exit 1
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
