@@ -70,7 +70,7 @@ group.initial.rebalance.delay.ms=0
 log.segment.delete.delay.ms=500
 """
 BINARY = os.environ.get("OTTLA", os.path.join(ROOT, "build", "ottla"))
-OTTLA = BINARY + " serve --data {data} --listen 127.0.0.1:{port} --http off"
+OTTLA = BINARY + " serve --data {data} --listen 127.0.0.1:{port} --http off --set log.segment.delete.delay.ms=500"
 FLOOR = os.path.join(BUILD, "floor") + " --port {port} --data {data}"
 PROFILES = {
     "ottla": OTTLA + " --set ottla.durability=page-cache",

@@ -5,7 +5,8 @@
     report.py RUNS.jsonl [--readme FILE] [--plots DIR]
 
 Prints the table. --readme puts it between the two marker lines of a file, --plots writes an SVG for each measure.
-`pass` and `short` compare the median over the pairs with the bar; `-` where a side was not measured.
+`pass` and `short` compare the median over the pairs with the bar; `-` where a side was not measured. `floor too` means
+that the floor misses the bar beside Kafka as well, so that the bar beside the floor decides.
 """
 import argparse
 import collections
@@ -62,12 +63,12 @@ def values(by_who, who, measure):
     return [value for value in found if value is not None]
 
 
-def ratios(by_who, measure):
-    """Ottla divided by Kafka, pair by pair."""
-    for pair in sorted(set(by_who.get("a", {})) & set(by_who.get("b", {}))):
-        a, b = (measure_of(by_who[who][pair], measure) for who in ("a", "b"))
-        if a and b is not None:
-            yield b / a
+def ratios(by_who, measure, of="b", to="a"):
+    """One divided by the other, pair by pair; Ottla by Kafka if nothing is said."""
+    for pair in sorted(set(by_who.get(to, {})) & set(by_who.get(of, {}))):
+        below, above = (measure_of(by_who[who][pair], measure) for who in (to, of))
+        if below and above is not None:
+            yield above / below
 
 
 def number(value):
@@ -79,38 +80,61 @@ def median(found):
     return statistics.median(found) if found else None
 
 
-def verdict(value, relation, bar):
+def meets(value, relation, bar):
+    return value >= bar if relation == ">=" else value <= bar
+
+
+def verdict(value, relation, bar, of_floor=None):
+    """of_floor: the floor's own ratio, where a bar beside the floor stands in for one that the floor misses too."""
     if value is None:
         return "-"
-    return "pass" if (value >= bar if relation == ">=" else value <= bar) else "short"
+    if meets(value, relation, bar):
+        return "pass"
+    return "short" if of_floor is None or meets(of_floor, relation, bar) else "floor too"
+
+
+def judged_values(by_who, measure, kind):
+    if kind == "value":
+        return values(by_who, "b", measure)
+    return list(ratios(by_who, measure, to="a" if kind == "kafka" else "floor"))
+
+
+def with_range(found):
+    if not found:
+        return "-"
+    middle, least, most = (number(value) for value in (statistics.median(found), min(found), max(found)))
+    return middle if least == most else f"{middle} ({least} to {most})"
 
 
 def table(runs, names, bars):
-    """Markdown lines: for each case each measure that has a bar, once."""
-    a, b, floor = names["a"], names["b"], names["floor"]
-    lines = [f"| case | measure | {a} | {b} | {floor} | {b} / {a} | bar | |", "|---|---|---|---|---|---|---|---|"]
+    """Markdown lines: for each case each measure with a bar, beside Kafka and beside the floor."""
+    lines = ["| case | measure | " + " | ".join(names[who] for who in ("a", "b", "floor")) + " | beside | ratio | bar | |",
+             "|---|---|---|---|---|---|---|---|---|"]
     for (mode, case), by_who in runs.items():
-        done = set()
+        fitting = {}
         for bar_mode, pattern, measure, kind, relation, bar, _ in bars:
-            if bar_mode != mode or measure in done or not pattern.fullmatch(case):
-                continue
-            done.add(measure)
-            ratio = median(ratios(by_who, measure))
-            judged = ratio if kind == "times" else median(values(by_who, "b", measure))
+            if bar_mode == mode and pattern.fullmatch(case):
+                fitting.setdefault((measure, kind), (relation, bar))
+        has_floor_bar = any(kind == "floor" for _, kind in fitting)
+        for (measure, kind), (relation, bar) in fitting.items():
+            found = judged_values(by_who, measure, kind)
+            of_floor = median(ratios(by_who, measure, "floor", "a")) if kind == "kafka" and has_floor_bar else None
             sides = " | ".join(number(median(values(by_who, who, measure))) for who in ("a", "b", "floor"))
+            beside = {"kafka": names["a"], "floor": names["floor"], "value": "-"}[kind]
             sign = "at least" if relation == ">=" else "at most"
-            lines.append(f"| {mode} {case} | {measure} | {sides} | {number(ratio)} | {sign} {bar:g}"
-                         f"{' x' if kind == 'times' else ''} | {verdict(judged, relation, bar)} |")
+            lines.append(f"| {mode} {case} | {measure} | {sides} | {beside} | {with_range(found)} | {sign} {bar:g} | "
+                         f"{verdict(median(found), relation, bar, of_floor)} |")
     return lines
 
 
 def report(runs, machine, names, failed, bars):
     on = "{cpu}, {cores} cores, {memory_gib} GiB, Linux {kernel}".format(**machine) if machine else "an unknown machine"
     pairs = max((len(results) for by_who in runs.values() for results in by_who.values()), default=0)
-    lines = [f"Measured on {on}; medians over {pairs} pairs of runs.", ""] + table(runs, names, bars)
+    lines = [f"Measured on {on}; medians (and ranges) over {pairs} pairs of runs.", ""] + table(runs, names, bars)
     lines += [""] + [f"FAILED: {row['mode']} {row['case']} pair {row['pair']} of {row['spec']}" for row in failed]
     judged = [line.split("|")[-2].strip() for line in lines if line.startswith("| ")]
-    lines.append(f"{judged.count('pass')} pass, {judged.count('short')} short, {judged.count('-')} not measured.")
+    lines.append(f"{judged.count('pass')} pass, {judged.count('short')} short, {judged.count('floor too')} where the floor "
+                 f"misses the bar too, {judged.count('-')} not measured.")
     return "\n".join(lines)
 
 

@@ -2,6 +2,7 @@
 # Measures Ottla beside Apache Kafka and the floor, prints the table, writes results/.
 #   bench/run.sh short      a few minutes: some cases of each kind, two pairs of short runs
 #   bench/run.sh full       every case, five pairs: more than an hour; needs an otherwise idle machine
+#   bench/run.sh errors     one very short run of each kind beside the floor: fails on wrong answers, says nothing of speed
 # RESULTS names another folder for runs.jsonl and the plots.
 set -u
 cd "$(dirname "$0")/.."
@@ -16,8 +17,12 @@ full)
     load=(--pairs 5 --mode "produce,tiny,fetch,latency,fsync,connections")
     alone=(--pairs 5 --mode "startup,partitions")
     ;;
+errors)
+    exec bench/compare.py --a ottla --b floor --pairs 1 --seconds 0.3 --warm-up 0 --patience 0 --out "$(mktemp)" \
+        --mode "produce,tiny,fetch,latency,fsync" --only 'P32 C8|P1 C1$|apiversions C8|metadata|fetch hot C8$|1k/s' >/dev/null
+    ;;
 *)
-    sed -n '3,5s/^# \{0,1\}//p' "$0" >&2
+    sed -n '3,6s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac
