@@ -81,6 +81,15 @@ struct api_counter {
     _Atomic(struct api_latency *) latency; // made at the first request
 };
 
+/* Limits of connections that clients can reach; counted by name. */
+enum net_limit {
+    NET_LIMIT_CONNECTIONS,        // max.connections: refused
+    NET_LIMIT_CONNECTIONS_PER_IP, // max.connections.per.ip and its overrides: refused
+    NET_LIMIT_CONNECTION_RATE,    // max.connection.creation.rate: waits
+    NET_LIMIT_IDLE,               // connections.max.idle.ms: closed
+    NET_LIMIT_COUNT
+};
+
 struct reactor {
     struct broker *broker;
     uint32_t number;
@@ -103,6 +112,7 @@ struct reactor {
     struct shard_set *shards; // coordinator shards owned here
     struct api_counter counters[128];
     _Atomic uint64_t bytes_in, bytes_out, connections, stalls;
+    _Atomic uint64_t net_limits[NET_LIMIT_COUNT];
 };
 
 /* A partition as one reactor knows it. */
@@ -303,6 +313,7 @@ struct broker_numbers {
     uint64_t topics, partitions, partitions_offline, partitions_uncleanable;
     uint64_t compactions, compacted_bytes;
     uint64_t api_requests[128];
+    uint64_t net_limits[NET_LIMIT_COUNT];
 };
 void broker_numbers(struct broker *broker, struct broker_numbers *ret_numbers);
 bool broker_is_ready(const struct broker *broker);

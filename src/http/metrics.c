@@ -103,6 +103,19 @@ static uint64_t number_of(enum metric metric, const struct numbers *numbers)
     return 0;
 }
 
+static void write_limits(struct buffer *out, const char *name, const struct broker_numbers *numbers)
+{
+    static const char *const SETTINGS[NET_LIMIT_COUNT] = {
+        [NET_LIMIT_CONNECTIONS] = "max.connections",
+        [NET_LIMIT_CONNECTIONS_PER_IP] = "max.connections.per.ip",
+        [NET_LIMIT_CONNECTION_RATE] = "max.connection.creation.rate",
+        [NET_LIMIT_IDLE] = "connections.max.idle.ms",
+    };
+    for (int limit = 0; limit < NET_LIMIT_COUNT; limit++)
+        buffer_printf(out, "%s{limit=\"%s\"} %llu\n", name, SETTINGS[limit],
+                      (unsigned long long)numbers->net_limits[limit]);
+}
+
 static void write_samples(struct buffer *out, enum metric metric, const struct numbers *numbers)
 {
     const char *name = http_metric_defs[metric].name;
@@ -111,6 +124,8 @@ static void write_samples(struct buffer *out, enum metric metric, const struct n
                       numbers->fsync ? "fsync" : "page-cache");
     else if (metric == METRIC_REQUESTS_TOTAL)
         write_apis(out, name, numbers);
+    else if (metric == METRIC_NET_LIMITS_TOTAL)
+        write_limits(out, name, &numbers->broker);
     else if (metric == METRIC_FLUSH_SECONDS)
         write_flushes(out, name, &numbers->broker);
     else if (metric == METRIC_PROCESS_START_TIME_SECONDS)

@@ -100,7 +100,7 @@ void net__connection_close(struct connection *connection, const char *reason)
     list_remove(&connection->in_flush);
     list_remove(&connection->in_reactor);
     atomic_fetch_sub(&reactor->connections, 1);
-    atomic_fetch_sub(&net__of(reactor)->net->connection_count, 1);
+    net__admission_leave(net__of(reactor)->net, connection->peer.host);
     mem_free(connection);
 }
 
@@ -323,14 +323,25 @@ static bool is_owed_an_answer(const struct connection *connection)
     return connection->request_count > 0 && CONTAINER_OF(oldest, struct request, in_connection)->state != REQUEST_DONE;
 }
 
+static void close_idle(struct connection *connection)
+{
+    net__limit_reached(connection->reactor, NET_LIMIT_IDLE);
+    net__connection_close(connection, "idle for longer than connections.max.idle.ms");
+}
+
 int64_t net_next_deadline_ms(const struct reactor *reactor)
 {
     const struct connection *connection = longest_inactive(reactor);
-    return connection ? idle_deadline_ms(connection) : INT64_MAX;
+    const struct net_reactor *own = net__of(reactor);
+    return min_i64(connection ? idle_deadline_ms(connection) : INT64_MAX,
+                   own->accept_waits ? own->accept_at_ms : INT64_MAX);
 }
 
 void net_timers(struct reactor *reactor)
 {
+    const struct net_reactor *own = net__of(reactor);
+    if (own->accept_waits && own->accept_at_ms <= reactor->now_ms)
+        net__accept_again(reactor);
     for (uint64_t left = atomic_load(&reactor->connections); left > 0; left--) { // each at most once
         struct connection *connection = longest_inactive(reactor);
         if (!connection || idle_deadline_ms(connection) > reactor->now_ms)
@@ -338,6 +349,6 @@ void net_timers(struct reactor *reactor)
         if (is_owed_an_answer(connection))
             touch(connection);
         else
-            net__connection_close(connection, "idle for longer than connections.max.idle.ms");
+            close_idle(connection);
     }
 }

@@ -5,7 +5,7 @@
  * bytes, lets `w` and `p` wait until the test says go (`p` may overlap, as Produce), answers `f` with a piece of a file, `n`
  * with nothing (acks=0), and closes on `x`; `m` is a `p` that mutes its connection. One thread is the client and ticks the reactor between its calls.
  */
-#include "net/net.h"
+#include "net/net__.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -264,6 +264,8 @@ static int setup(void **state)
                                   .receive_buffer_bytes = -1,
                                   .backlog = 50,
                                   .connections_max = 3,
+                                  .connections_per_ip_max = INT32_MAX,
+                                  .connection_rate_max = INT32_MAX,
                                   .idle_max_ms = IDLE_MAX_MS};
     if (!status_is_ok(net_create(played, &options, &played->net)))
         return -1;
@@ -451,21 +453,68 @@ static void what_waits_for_a_disk_that_is_behind_mutes_its_own_connection(void *
     io_socket_close(other);
 }
 
-static void too_many_connections_are_refused(void **state)
+static void expect_refusal(enum net_limit limit)
 {
-    int clients[3];
-    for (int i = 0; i < 3; i++)
-        clients[i] = connect_client();
+    uint64_t before = atomic_load(&played->reactor.net_limits[limit]);
+    int64_t there = connections(), got;
     int late = io_connect("127.0.0.1", played->port);
     uint8_t byte;
-    int64_t got;
     do {
         tick();
         got = io_recv(late, &byte, 1);
     } while (got == -EAGAIN);
     assert_true(got == 0 || got == -ECONNRESET);
-    assert_int_equal(connections(), 3);
+    assert_int_equal(connections(), there);
+    assert_int_equal(atomic_load(&played->reactor.net_limits[limit]), before + 1);
     io_socket_close(late);
+}
+
+static void an_address_has_a_limit_of_its_own(void **state)
+{
+    static const struct net_override FOR_US = {"127.0.0.1", 2};
+    played->net->options.connections_per_ip_max = 1;
+    int first = connect_client();
+    expect_refusal(NET_LIMIT_CONNECTIONS_PER_IP);
+    played->net->options.overrides = &FOR_US;
+    played->net->options.override_count = 1;
+    int second = connect_client();
+    expect_refusal(NET_LIMIT_CONNECTIONS_PER_IP);
+    io_socket_close(first);
+    while (connections() == 2)
+        tick();
+    first = connect_client();
+    io_socket_close(first);
+    io_socket_close(second);
+}
+
+static void new_connections_wait_for_their_rate(void **state)
+{
+    int clients[3];
+    played->net->options.connection_rate_max = 2;
+    played->net->admission.tokens = 2;
+    clients[0] = connect_client();
+    clients[1] = connect_client();
+    clients[2] = io_connect("127.0.0.1", played->port);
+    for (int i = 0; i < 10; i++)
+        later(10);
+    tick();
+    assert_int_equal(connections(), 2);
+    assert_true(net_next_deadline_ms(&played->reactor) < played->reactor.now_ms + 100);
+    assert_true(atomic_load(&played->reactor.net_limits[NET_LIMIT_CONNECTION_RATE]) > 0);
+    for (int i = 0; i < 100 && connections() == 2; i++)
+        later(10);
+    assert_int_equal(connections(), 3);
+    assert_in_range(played->reactor.now_ms, 500, 600); // half a second each, by the reactor's own clock
+    for (int i = 0; i < 3; i++)
+        io_socket_close(clients[i]);
+}
+
+static void too_many_connections_are_refused(void **state)
+{
+    int clients[3];
+    for (int i = 0; i < 3; i++)
+        clients[i] = connect_client();
+    expect_refusal(NET_LIMIT_CONNECTIONS);
     io_socket_close(clients[0]);
     while (connections() == 3)
         tick();
@@ -611,6 +660,8 @@ int main(void)
         OVER_SOCKETS(at_the_limit_of_requests_the_connection_is_not_read),
         OVER_SOCKETS(what_waits_for_a_disk_that_is_behind_mutes_its_own_connection),
         OVER_SOCKETS(too_many_connections_are_refused),
+        OVER_SOCKETS(an_address_has_a_limit_of_its_own),
+        OVER_SOCKETS(new_connections_wait_for_their_rate),
         OVER_SOCKETS(a_dead_connection_drops_its_replies_and_nobody_elses),
         OVER_SOCKETS(a_client_that_sends_no_more_still_gets_its_replies),
         OVER_SOCKETS(a_client_that_reads_late_gets_everything),

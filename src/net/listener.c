@@ -1,18 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 /* net/listener.c - binding, accepting, and handing connections to the least loaded reactor.
  *
- * Reactor 0 accepts; a connection travels once, as mail, before its first byte is read. At max.connections a new one is
- * accepted and closed at once, so that its client sees a refusal instead of a queue.
+ * Reactor 0 accepts; a connection travels once, as mail, before its first byte is read. One that a limit keeps out is
+ * accepted and closed at once, so that its client sees a refusal instead of a queue; only a rate makes it wait
+ * (admission.c).
  */
 #include "net/net__.h"
 
-enum { ACCEPTS_PER_EVENT = 64 };
+enum { ACCEPTS_PER_EVENT = 64, ACCEPT_WAIT_MS = 20, REFUSAL_TOLD_MS = 10000 };
+
+void net__limit_reached(struct reactor *reactor, enum net_limit limit)
+{
+    atomic_fetch_add_explicit(&reactor->net_limits[limit], 1, memory_order_relaxed);
+}
 
 struct status net_create(struct broker *broker, const struct net_options *options, struct net **ret_net)
 {
     struct net *net = mem_zalloc(sizeof *net);
     net->broker = broker;
     net->options = *options;
+    net__admission_init(&net->admission, options->connection_rate_max);
     const struct broker_options *named = broker_options(broker);
     for (int i = 0; i < named->listener_count; i++) {
         struct listener *listener = &net->listeners[net->listener_count];
@@ -55,6 +62,7 @@ void net_free(struct net *net)
         mem_free(reactor->net);
         reactor->net = NULL;
     }
+    net__admission_free(&net->admission);
     mem_free(net);
 }
 
@@ -72,6 +80,14 @@ uint16_t net_listener_port(const struct net *net, int listener)
     return net->listeners[listener].bound.port;
 }
 
+/* Reactor 0 accepts. */
+static void listeners_watch(struct reactor *reactor, bool on)
+{
+    struct net *net = net__of(reactor)->net;
+    for (int i = 0; reactor->number == 0 && i < net->listener_count; i++)
+        io_loop_watch(reactor->loop, net->listeners[i].socket, on ? IO_READABLE : 0, on ? &net->listeners[i] : NULL);
+}
+
 void net_reactor_start(struct net *net, struct reactor *reactor)
 {
     struct net_reactor *own = mem_zalloc(sizeof *own);
@@ -79,8 +95,7 @@ void net_reactor_start(struct net *net, struct reactor *reactor)
     list_init(&own->connections);
     list_init(&own->flush);
     reactor->net = own;
-    for (int i = 0; reactor->number == 0 && i < net->listener_count; i++)
-        io_loop_watch(reactor->loop, net->listeners[i].socket, IO_READABLE, &net->listeners[i]);
+    listeners_watch(reactor, true);
 }
 
 static struct reactor *least_loaded(struct net *net)
@@ -110,9 +125,37 @@ static void hand_over(struct listener *listener, int socket, const struct io_add
     list_init(&connection->requests);
     list_init(&connection->in_reactor);
     list_init(&connection->in_flush);
-    atomic_fetch_add(&listener->net->connection_count, 1);
     atomic_fetch_add(&target->connections, 1);
     io_loop_send(target->loop, &connection->mail);
+}
+
+/* A refusal is told once in a while, or an attacker would fill the log. */
+static void tell_refusal(struct reactor *reactor, const struct io_address *peer, enum net_limit limit)
+{
+    static const char *const SETTINGS[] = {
+        [NET_LIMIT_CONNECTIONS] = "max.connections", [NET_LIMIT_CONNECTIONS_PER_IP] = "max.connections.per.ip"};
+    struct net_reactor *own = net__of(reactor);
+    own->refused++;
+    net__limit_reached(reactor, limit);
+    if (own->refused > 1 && reactor->now_ms - own->refusal_told_ms < REFUSAL_TOLD_MS)
+        return;
+    LOG(LOG_WARN, "net", "refused a connection from %s: %s is reached; %llu refused since the start", peer->host,
+        SETTINGS[limit], (unsigned long long)own->refused);
+    own->refusal_told_ms = reactor->now_ms;
+}
+
+static void accept_wait(struct reactor *reactor)
+{
+    net__limit_reached(reactor, NET_LIMIT_CONNECTION_RATE);
+    net__of(reactor)->accept_waits = true;
+    net__of(reactor)->accept_at_ms = reactor->now_ms + ACCEPT_WAIT_MS;
+    listeners_watch(reactor, false);
+}
+
+void net__accept_again(struct reactor *reactor)
+{
+    net__of(reactor)->accept_waits = false;
+    listeners_watch(reactor, true);
 }
 
 void net__accept(struct reactor *reactor, struct listener *listener)
@@ -120,16 +163,22 @@ void net__accept(struct reactor *reactor, struct listener *listener)
     struct net *net = listener->net;
     for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
         struct io_address peer, local;
+        if (!net__admission_take_token(net, reactor->now_ms)) {
+            accept_wait(reactor);
+            return;
+        }
         int socket = io_accept(listener->socket, &peer, &local);
+        if (socket < 0)
+            net__admission_return_token(net);
         if (socket == -EAGAIN)
             return;
         if (socket < 0) {
             LOG(LOG_WARN, "net", "cannot accept a connection: %s", strerror(-socket));
             return;
         }
-        if (atomic_load(&net->connection_count) >= net->options.connections_max) {
-            LOG(LOG_WARN, "net", "refused a connection from %s: max.connections (%d) reached", peer.host,
-                net->options.connections_max);
+        enum net_limit reached = net__admit(net, peer.host);
+        if (reached != NET_LIMIT_COUNT) {
+            tell_refusal(reactor, &peer, reached);
             io_socket_close(socket);
             continue;
         }
@@ -137,7 +186,6 @@ void net__accept(struct reactor *reactor, struct listener *listener)
         io_socket_recv_buffer(socket, net->options.receive_buffer_bytes);
         hand_over(listener, socket, &peer, &local);
     }
-    (void)reactor;
 }
 
 void net_mail(struct reactor *reactor, struct io_mail *mail)
@@ -184,9 +232,9 @@ bool net_has_work(const struct reactor *reactor)
 bool net_reactor_stop(struct reactor *reactor, bool force)
 {
     struct net_reactor *own = net__of(reactor);
-    struct net *net = own->net;
-    for (int i = 0; !own->stopping && reactor->number == 0 && i < net->listener_count; i++)
-        io_loop_watch(reactor->loop, net->listeners[i].socket, 0, NULL);
+    if (!own->stopping)
+        listeners_watch(reactor, false);
+    own->accept_waits = false;
     own->stopping = true;
     LIST_EACH_SAFE (node, &own->connections) {
         struct connection *connection = CONTAINER_OF(node, struct connection, in_reactor);

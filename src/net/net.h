@@ -17,12 +17,23 @@ enum { RECEIVE_BLOCKS_KEPT = 8 };          // unused ones kept by a reactor
 
 struct net;
 
+/* An entry of max.connections.per.ip.overrides. */
+struct net_override {
+    char host[64]; // numeric
+    int connections_max;
+};
+
+enum { NET_OVERRIDES_MAX = 256 };
 struct net_options {
     int send_buffer_bytes,
-        receive_buffer_bytes; // socket.send.buffer.bytes, socket.receive.buffer.bytes; -1: the kernel's
-    int backlog;              // socket.listen.backlog.size
-    int connections_max;      // max.connections
-    int64_t idle_max_ms;      // connections.max.idle.ms; below 0: no connection is idle for too long
+        receive_buffer_bytes;             // socket.send.buffer.bytes, socket.receive.buffer.bytes; -1: the kernel's
+    int backlog;                          // socket.listen.backlog.size
+    int connections_max;                  // max.connections
+    int connections_per_ip_max;           // max.connections.per.ip
+    int connection_rate_max;              // max.connection.creation.rate, a second; INT32_MAX: none
+    const struct net_override *overrides; // the caller's, as long as the net lives
+    int override_count;
+    int64_t idle_max_ms; // connections.max.idle.ms; below 0: no connection is idle for too long
 };
 
 /* Binds every listener of the broker; the bound ports are told to it. */

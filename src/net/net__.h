@@ -29,6 +29,14 @@ struct block {
     uint8_t bytes[];
 };
 
+/* admission.c: who is connected, by address; and the connections that may still be made in this second. */
+struct admission {
+    struct io_lock *lock; // over peers and count
+    struct hash peers;
+    int64_t count;
+    int64_t tokens, filled_ms; // reactor 0's alone
+};
+
 struct connection {
     struct handle handle; // first
     struct io_mail mail;  // hand-over to its reactor
@@ -55,6 +63,10 @@ struct net_reactor {
     struct list flush;       // connections with something to send or start
     struct block *blocks_free;
     int blocks_free_count;
+    bool accept_waits; // reactor 0: for max.connection.creation.rate, until accept_at_ms
+    int64_t accept_at_ms;
+    uint64_t refused;
+    int64_t refusal_told_ms;
     bool stopping;
 };
 
@@ -63,13 +75,25 @@ struct net {
     struct net_options options;
     struct listener listeners[LISTENERS_MAX];
     int listener_count;
-    _Atomic int64_t connection_count;
+    struct admission admission;
 };
 
 static inline struct net_reactor *net__of(const struct reactor *reactor)
 {
     return (struct net_reactor *)reactor->net;
 }
+
+void net__admission_init(struct admission *admission, int64_t rate);
+void net__admission_free(struct admission *admission);
+/* Counts a connection from this address; otherwise the limit that it would exceed. NET_LIMIT_COUNT: admitted. */
+enum net_limit net__admit(struct net *net, const char *host);
+void net__admission_leave(struct net *net, const char *host);
+/* False: max.connection.creation.rate is used up for now. */
+bool net__admission_take_token(struct net *net, int64_t now_ms);
+void net__admission_return_token(struct net *net); // nobody was there
+void net__limit_reached(struct reactor *reactor, enum net_limit limit);
+/* The rate allows more: accepts go on. */
+void net__accept_again(struct reactor *reactor);
 
 struct block *net__block_get(struct reactor *reactor, size_t capacity);
 void net__block_unref(struct reactor *reactor, struct block *block);
