@@ -56,9 +56,10 @@ static struct status append(struct log *log)
     int64_t end = log_end_offset(log);
     for (int i = 0; i < count; i++) {
         char key[4], value[16];
-        witness.key_at[end + i] = (uint8_t)random_below(&witness.random, KEYS);
-        snprintf(key, sizeof key, "%d", witness.key_at[end + i]);
-        snprintf(value, sizeof value, "%lld", (long long)(end + i));
+        int64_t offset = end + i;
+        witness.key_at[offset] = (uint8_t)random_below(&witness.random, KEYS);
+        snprintf(key, sizeof key, "%d", witness.key_at[offset]);
+        snprintf(value, sizeof value, "%lld", (long long)offset);
         record_builder_add(&builder, WALL_MS, slice_str(key), slice_str(value));
     }
     struct slice bytes = record_builder_finish(&builder, 0, -1, -1, -1);
