@@ -112,6 +112,7 @@ extern const struct api_row api__describe_configs;
 extern const struct api_row api__describe_groups;
 extern const struct api_row api__describe_log_dirs;
 extern const struct api_row api__describe_producers;
+extern const struct api_row api__describe_quorum;
 extern const struct api_row api__describe_topic_partitions;
 extern const struct api_row api__fetch;
 extern const struct api_row api__find_coordinator;

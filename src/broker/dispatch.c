@@ -34,6 +34,7 @@ static const struct api_row *const rows[API_KEY_COUNT] = {
     [API_DELETE_GROUPS] = &api__delete_groups,
     [API_INCREMENTAL_ALTER_CONFIGS] = &api__incremental_alter_configs,
     [API_OFFSET_DELETE] = &api__offset_delete,
+    [API_DESCRIBE_QUORUM] = &api__describe_quorum,
     [API_DESCRIBE_CLUSTER] = &api__describe_cluster,
     [API_DESCRIBE_PRODUCERS] = &api__describe_producers,
     [API_LIST_CONFIG_RESOURCES] = &api__list_config_resources,

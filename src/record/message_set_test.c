@@ -164,12 +164,13 @@ static void compressed_messages_have_relative_offsets_in_format_1_alone(void **s
         record__inflate_begin(&stream, f->scratch, RECORD_GZIP, slice_of(down.data + head, down.size - head), 1000);
         while (record__inflate_refill(&stream))
             buffer_append(&inner, stream.at, (size_t)(stream.end - stream.at));
+        size_t at = 0;
         for (int i = 0; i < 3; i++) {
-            assert_int_equal(record_batch_base_offset(inner.data), magic == 0 ? 70 + i : i);
-            size_t size = (size_t)record_batch_size(inner.data);
-            memmove(inner.data, inner.data + size, inner.size -= size);
+            assert_true(at < inner.size);
+            assert_int_equal(record_batch_base_offset(inner.data + at), magic == 0 ? 70 + i : i);
+            at += (size_t)record_batch_size(inner.data + at);
         }
-        assert_int_equal(inner.size, 0);
+        assert_int_equal(at, inner.size);
     }
 }
 

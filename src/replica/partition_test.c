@@ -458,7 +458,7 @@ static void segment_measure(void *context, const char *name)
     char path[512];
     struct io_stat stat;
     size_t length = strlen(name);
-    if (length < 4 || strcmp(name + length - 4, ".log"))
+    if (length < 4 || strcmp(name + length - 4, ".log") != 0)
         return;
     snprintf(path, sizeof path, "%s/t-0/%s", w->directory, name);
     assert_int_equal(io_stat(path, &stat), 0);
