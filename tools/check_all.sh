@@ -66,7 +66,7 @@ step_sim() {
 
 # Do the oracle's recordings still say what Apache Kafka says? Half a minute, most of it Kafka's start.
 step_oracle() {
-    test/setup.sh all && .cache/venv/bin/python -m pytest -c test/pytest.ini --rootdir test -q --broker kafka test/oracle
+    test/setup.sh all && .venv/bin/python -m pytest -c test/pytest.ini --rootdir test -q --broker kafka test/oracle
 }
 
 run_step() {
