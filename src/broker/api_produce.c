@@ -9,9 +9,10 @@
  * request's timeout. acks=0 has no reply: an error closes the connection, as Kafka does, so that the client notices.
  */
 #include "broker/broker__.h"
-#include "wire/gen/produce.h"
+#include "broker/refused.h"
 
 enum { VERSION_OF_BATCHES = 3 }; // before it, clients send message sets
+enum { VERSION_OF_RECORD_ERRORS = 8 };
 
 struct produce_part {
     struct append append;
@@ -21,11 +22,12 @@ struct produce_part {
     bool queued, waits;
     bool timed_out;
     int16_t error;
-    int64_t start_offset;      // -1 unknown
-    struct slice message;      // of RecordErrors
-    struct record_fault fault; // which record was refused; index -1: none
-    struct record_builder old; // holds the batch that a message set of an old client became
-    struct buffer repacked;    // the batch in the codec of its topic, where the client's is another
+    int64_t start_offset; // -1 unknown
+    struct slice message; // of RecordErrors
+    struct record_fault fault;
+    struct record_rules refusing; // the rules as they were
+    struct record_builder old;    // holds the batch that a message set of an old client became
+    struct buffer repacked;       // the batch in the codec of its topic, where the client's is another
 };
 
 struct produce_work {
@@ -47,7 +49,7 @@ static bool may_write(const struct request *request, const struct partition *p)
     return !partition_is_internal(p) || slice_equal_str(request->client_id, "__admin_client");
 }
 
-static struct record_rules rules_of(const struct request *request, const struct partition_config *config)
+static struct record_rules rules_of(struct request *request, const struct partition_config *config)
 {
     return (struct record_rules){
         .now_ms = request->home->wall_ms,
@@ -57,6 +59,7 @@ static struct record_rules rules_of(const struct request *request, const struct 
         .log_append_time = config->log_append_time,
         .needs_keys = config->compacted,
         .zstd_allowed = request->api_version >= 7,
+        .arena = &request->arena,
     };
 }
 
@@ -96,7 +99,7 @@ static int16_t part_validate(struct request *request, struct produce_part *part,
     part->start_offset = partition_start_offset(use->partition);
     if (((struct produce_work *)request->work)->acks == -1 && partition_isr_count(use->partition) < isr_min)
         return KAFKA_NOT_ENOUGH_REPLICAS;
-    struct record_rules rules = rules_of(request, &use->config);
+    struct record_rules rules = part->refusing = rules_of(request, &use->config);
     struct log_batch *batch = &part->append.batch;
     int16_t error = part_convert(request, part, &rules, &records);
     if (error == KAFKA_NONE)
@@ -139,7 +142,6 @@ static int16_t part_start(struct request *request, struct produce_part *part, co
 {
     struct produce_work *work = request->work;
     part->start_offset = -1;
-    part->fault.record_index = -1;
     if (work->acks < -1 || work->acks > 1)
         return KAFKA_INVALID_REQUIRED_ACKS;
     if (!topic)
@@ -211,9 +213,16 @@ static void part_end(struct produce_part *part)
     part->waits = false;
 }
 
-static void part_write(struct wire_writer *out, int16_t version,
+static struct slice name_of(const struct request *request, const struct produce_request_topic_produce_data *data)
+{
+    const struct meta_topic *topic = request->api_version >= 13 ? topic_find(request, data) : NULL;
+    return topic ? topic->name : data->name;
+}
+
+static void part_write(struct request *request, struct wire_writer *out, struct slice topic,
                        const struct produce_request_partition_produce_data *data, const struct produce_part *part)
 {
+    int16_t version = request->api_version;
     struct produce_response_partition_produce_response reply;
     produce_response_partition_produce_response_init(&reply);
     bool ok = part->error == KAFKA_NONE;
@@ -225,15 +234,9 @@ static void part_write(struct wire_writer *out, int16_t version,
     if (append_time)
         reply.log_append_time_ms = batch->duplicate ? batch->log_append_time_ms : batch->facts.max_timestamp_ms;
     reply.log_start_offset = ok || tells_start_offset(part->error) ? part->start_offset : -1;
-    struct produce_response_batch_index_and_error_message fault = {0};
-    if (part->fault.record_index >= 0) {
-        produce_response_batch_index_and_error_message_init(&fault);
-        fault.batch_index = part->fault.record_index;
-        fault.batch_index_error_message = slice_str(part->fault.record_message);
-        reply.record_errors = &fault;
-        reply.record_errors_count = 1;
-    }
     reply.error_message = slice_str(part->fault.message);
+    if (!ok && version >= VERSION_OF_RECORD_ERRORS)
+        refused__tell(&request->arena, &part->fault, &part->refusing, topic, data->index, &reply);
     produce_response_partition_produce_response_write(out, version, &reply);
 }
 
@@ -254,7 +257,7 @@ static void finish(struct request *request)
             wire_write_string(out, flexible, topic->name);
         wire_write_array_count(out, flexible, topic->partition_data_count);
         for (int32_t i = 0; i < topic->partition_data_count; i++)
-            part_write(out, version, &topic->partition_data[i], part++);
+            part_write(request, out, name_of(request, topic), &topic->partition_data[i], part++);
         if (flexible)
             wire_write_uvarint(out, 0); // tagged fields
     }
@@ -369,7 +372,7 @@ static void produce_start(struct request *request)
         const struct meta_topic *topic = topic_find(request, data);
         for (int32_t i = 0; i < data->partition_data_count; i++, part++) {
             if (error_of_all != KAFKA_NONE) {
-                part->start_offset = part->fault.record_index = -1;
+                part->start_offset = -1;
                 part->error = error_of_all;
                 continue;
             }

@@ -146,7 +146,7 @@ int16_t record_message_set_convert(struct slice set, const struct record_rules *
                                    struct record_fault *ret_fault)
 {
     assert(record_is_message_set(set));
-    *ret_fault = (struct record_fault){.record_index = -1, .is_request_fault = true};
+    *ret_fault = (struct record_fault){.is_request_fault = true};
     if (!set_holds_another(set))
         return KAFKA_INVALID_RECORD;
     if (record_batch_size(set.data) > rules->size_max_bytes)

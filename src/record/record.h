@@ -142,14 +142,27 @@ struct record_rules {
     int32_t size_max_bytes; // max.message.bytes
     int64_t timestamp_before_max_ms, timestamp_after_max_ms;
     bool log_append_time, needs_keys, zstd_allowed;
+    struct arena *arena; // for what the fault tells of records; NULL: nothing is told
 };
 
-/* Why a batch was refused, beyond the error code. Static texts or `text`. */
+/* A record that was refused, as far as the answer tells it. */
+enum record_refusal_reason { RECORD_HAS_NO_KEY, RECORD_OUT_OF_TIME, RECORD_CLAIMS_APPEND_TIME, RECORD_OUT_OF_ORDER };
+struct record_refusal {
+    int32_t index; // in the batch
+    enum record_refusal_reason reason;
+    int64_t timestamp_ms;
+    int32_t key_size_bytes, value_size_bytes; // -1: null
+};
+
+/* Why a batch was refused, beyond the error code. Static text or `text`. */
+enum { RECORD_REFUSALS_MAX = 4096 };
 struct record_fault {
-    int32_t record_index;                 // of the first refused record; -1: the batch as a whole
-    const char *record_message, *message; // NULL: none
-    bool is_request_fault;                // refused before a log was looked at: Kafka tells no log start offset then
+    const char *message;   // of the batch as a whole; NULL: none
+    bool is_request_fault; // refused before a log was looked at: Kafka tells no log start offset then
     char text[160];
+    struct record_refusal *refusals; // in the rules' arena: the first RECORD_REFUSALS_MAX, fewer when it is full
+    int32_t refusal_count;           // of those told
+    int32_t refused_count;           // in all
 };
 
 /* Contexts of decompression and a window, reused: a warm one makes no malloc. For one thread. */

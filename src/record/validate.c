@@ -90,14 +90,6 @@ static int16_t check_head(const struct record_facts *facts, struct record_fault 
     return KAFKA_NONE;
 }
 
-/* The time of an append is the broker's to tell. */
-static int16_t refuse_append_time(struct record_fault *fault)
-{
-    fault->record_index = 0;
-    fault->record_message = "Producer should not set timestamp type to LogAppendTime.";
-    return refuse(fault, KAFKA_INVALID_TIMESTAMP, "One or more records have been rejected due to invalid timestamp");
-}
-
 /* ---- reading records from the stream */
 struct cursor {
     struct inflate stream;
@@ -159,8 +151,7 @@ static int32_t skip_sized(struct cursor *c, bool nullable)
 
 struct parsed {
     int64_t timestamp_delta;
-    int32_t offset_delta;
-    bool has_key;
+    int32_t offset_delta, key_size, value_size; // -1: null
 };
 
 static void take_record(struct cursor *c, struct parsed *ret_record)
@@ -170,8 +161,8 @@ static void take_record(struct cursor *c, struct parsed *ret_record)
     take_byte(c); // attributes: none are defined
     ret_record->timestamp_delta = take_varlong(c, 70);
     ret_record->offset_delta = take_varint(c);
-    ret_record->has_key = skip_sized(c, true) >= 0;
-    skip_sized(c, true);
+    ret_record->key_size = skip_sized(c, true);
+    ret_record->value_size = skip_sized(c, true);
     int32_t headers = take_varint(c);
     if (headers < 0 || headers > size)
         c->failed = true;
@@ -183,35 +174,66 @@ static void take_record(struct cursor *c, struct parsed *ret_record)
         c->failed = true;
 }
 
-static int16_t refuse_record(struct record_fault *fault, int32_t index, int16_t error, const char *batch_message)
+/* ---- refused records: all are looked for, as Kafka does, and the first ones told. */
+static void note_refusal(const struct record_rules *rules, struct record_fault *fault,
+                         const struct record_refusal *refusal)
 {
-    fault->record_index = index;
-    fault->record_message = fault->text;
-    return refuse(fault, error, batch_message);
+    enum { FIRST_CAPACITY = 8 };
+    fault->refused_count++;
+    int32_t count = fault->refusal_count;
+    if (!rules->arena || count == RECORD_REFUSALS_MAX || fault->refused_count != count + 1)
+        return;
+    if (count == 0 || (count >= FIRST_CAPACITY && (count & (count - 1)) == 0)) { // full: twice as many
+        int32_t capacity = count == 0 ? FIRST_CAPACITY : count * 2;
+        struct record_refusal *grown = arena_array(rules->arena, (size_t)capacity, sizeof *grown);
+        if (!grown)
+            return;
+        if (count > 0)
+            memcpy(grown, fault->refusals, (size_t)count * sizeof *grown);
+        fault->refusals = grown;
+    }
+    fault->refusals[fault->refusal_count++] = *refusal;
 }
 
-static int16_t check_record(const struct record_rules *rules, int32_t index, const struct parsed *record,
-                            int64_t timestamp_ms, struct record_fault *fault)
+static bool is_out_of_time(const struct record_rules *rules, int64_t timestamp_ms)
 {
-    if (record->offset_delta != index) {
-        snprintf(fault->text, sizeof fault->text, "Inner record %d does not have incremental offsets.", (int)index);
-        return refuse_record(fault, index, KAFKA_INVALID_RECORD, "One or more records have been rejected");
-    }
-    if (rules->needs_keys && !record->has_key) {
-        snprintf(fault->text, sizeof fault->text, "Compacted topic cannot accept message without key.");
-        return refuse_record(fault, index, KAFKA_INVALID_RECORD, "One or more records have been rejected");
-    }
     if (rules->log_append_time || timestamp_ms == NO_TIMESTAMP)
-        return KAFKA_NONE;
+        return false;
     bool too_old =
         rules->timestamp_before_max_ms < rules->now_ms && timestamp_ms < rules->now_ms - rules->timestamp_before_max_ms;
     bool too_new = timestamp_ms > 0 && timestamp_ms - rules->now_ms > rules->timestamp_after_max_ms;
-    if (!too_old && !too_new)
+    return too_old || too_new;
+}
+
+/* False when nothing is wrong with it. */
+static bool check_record(const struct record_rules *rules, bool claims_append_time, int32_t index,
+                         const struct parsed *record, int64_t timestamp_ms, enum record_refusal_reason *ret_reason)
+{
+    if (record->offset_delta != index)
+        *ret_reason = RECORD_OUT_OF_ORDER;
+    else if (rules->needs_keys && record->key_size < 0)
+        *ret_reason = RECORD_HAS_NO_KEY;
+    else if (claims_append_time && rules->log_append_time) // the time of an append is the broker's to tell
+        *ret_reason = RECORD_CLAIMS_APPEND_TIME;
+    else if (is_out_of_time(rules, timestamp_ms))
+        *ret_reason = RECORD_OUT_OF_TIME;
+    else
+        return false;
+    return true;
+}
+
+static int16_t refuse_unreadable(struct record_fault *fault)
+{
+    fault->refused_count = fault->refusal_count = 0; // the batch is broken, whatever its first records are
+    return refuse(fault, KAFKA_INVALID_RECORD, NULL);
+}
+
+/* Of the batch, once all its records were looked at. */
+static int16_t verdict(const struct record_fault *fault, bool any_of_time)
+{
+    if (fault->refused_count == 0)
         return KAFKA_NONE;
-    snprintf(fault->text, sizeof fault->text, "Timestamp %lld of message with offset %d is out of range.",
-             (long long)timestamp_ms, (int)index);
-    return refuse_record(fault, index, KAFKA_INVALID_TIMESTAMP,
-                         "One or more records have been rejected due to invalid timestamp");
+    return any_of_time ? KAFKA_INVALID_TIMESTAMP : KAFKA_INVALID_RECORD;
 }
 
 static int16_t check_records(struct slice batch, const struct record_rules *rules, struct record_scratch *scratch,
@@ -222,31 +244,36 @@ static int16_t check_records(struct slice batch, const struct record_rules *rule
     record__inflate_begin(&cursor.stream, scratch, (enum record_codec)facts->codec, body, EXPANDED_MAX_BYTES);
     int64_t base_ms = record_batch_base_timestamp(batch.data), max_ms = NO_TIMESTAMP;
     int32_t max_delta = 0;
+    bool any_of_time = false;
     for (int32_t i = 0; i < facts->count; i++) {
         struct parsed record;
+        enum record_refusal_reason reason;
         take_record(&cursor, &record);
         if (cursor.failed)
-            return refuse(fault, KAFKA_INVALID_RECORD, NULL);
+            return refuse_unreadable(fault);
         int64_t timestamp_ms = (int64_t)((uint64_t)base_ms + (uint64_t)record.timestamp_delta);
-        int16_t error = check_record(rules, i, &record, timestamp_ms, fault);
-        if (error != KAFKA_NONE)
-            return error;
+        if (check_record(rules, facts->is_append_time, i, &record, timestamp_ms, &reason)) {
+            int64_t told_ms = facts->is_append_time ? record_batch_max_timestamp(batch.data) : timestamp_ms;
+            note_refusal(rules, fault,
+                         &(struct record_refusal){i, reason, told_ms, record.key_size, record.value_size});
+            any_of_time |= reason == RECORD_OUT_OF_TIME || reason == RECORD_CLAIMS_APPEND_TIME;
+        }
         if (timestamp_ms > max_ms) {
             max_ms = timestamp_ms;
             max_delta = i;
         }
     }
     if (cursor.stream.at != cursor.stream.end || record__inflate_refill(&cursor.stream) || cursor.stream.failed)
-        return refuse(fault, KAFKA_INVALID_RECORD, NULL);
+        return refuse_unreadable(fault);
     facts->max_timestamp_ms = max_ms;
     facts->max_timestamp_delta = max_delta;
-    return KAFKA_NONE;
+    return verdict(fault, any_of_time);
 }
 
 int16_t record_validate(struct slice records, const struct record_rules *rules, struct record_scratch *scratch,
                         struct record_facts *ret_facts, struct record_fault *ret_fault)
 {
-    *ret_fault = (struct record_fault){.record_index = -1};
+    *ret_fault = (struct record_fault){0};
     int16_t error = check_request(records, rules, ret_fault);
     if (error != KAFKA_NONE)
         return error;
@@ -257,8 +284,6 @@ int16_t record_validate(struct slice records, const struct record_rules *rules, 
     record_facts_read(records, ret_facts);
     bool said_append_time = ret_facts->is_append_time;
     error = check_head(ret_facts, ret_fault);
-    if (error == KAFKA_NONE && said_append_time && rules->log_append_time)
-        error = refuse_append_time(ret_fault);
     if (error == KAFKA_NONE)
         error = check_records(records, rules, scratch, ret_facts, ret_fault);
     if (error != KAFKA_NONE || rules->log_append_time)

@@ -139,7 +139,43 @@ static void a_compacted_topic_wants_keys_and_names_the_record_without(void **sta
     rules.needs_keys = true;
     struct checked c = validate(&batch, rules);
     assert_int_equal(c.error, KAFKA_INVALID_RECORD);
-    assert_int_equal(c.fault.record_index, 1);
+    assert_int_equal(c.fault.refused_count, 1);
+    assert_int_equal(c.fault.refusal_count, 0); // nobody wants to know
+    struct arena arena;
+    arena_init(&arena, 4096, 1 << 20);
+    rules.arena = &arena;
+    c = validate(&batch, rules);
+    assert_int_equal(c.fault.refusal_count, 1);
+    assert_int_equal(c.fault.refusals[0].index, 1);
+    assert_int_equal(c.fault.refusals[0].reason, RECORD_HAS_NO_KEY);
+    arena_free(&arena);
+    record_builder_free(&b);
+}
+
+static void every_refused_record_is_told_up_to_a_limit(void **state)
+{
+    enum { RECORDS = RECORD_REFUSALS_MAX + 10 };
+    struct record_builder b = {0};
+    record_builder_begin(&b);
+    for (int i = 0; i < RECORDS; i++)
+        record_builder_add(&b, SENT_MS, i % 2 ? SLICE_NULL : slice_str("k"), slice_str("v"));
+    for (int i = 0; i < RECORDS; i++)
+        record_builder_add(&b, SENT_MS, SLICE_NULL, slice_str("v"));
+    struct slice bytes = record_builder_finish(&b, 0, -1, -1, -1);
+    struct buffer batch = {.data = (uint8_t *)(uintptr_t)bytes.data, .size = bytes.size};
+    struct record_rules rules = plain_rules();
+    struct arena arena;
+    arena_init(&arena, 4096, 1 << 24);
+    rules.needs_keys = true;
+    rules.arena = &arena;
+    struct checked c = validate(&batch, rules);
+    assert_int_equal(c.error, KAFKA_INVALID_RECORD);
+    assert_int_equal(c.fault.refused_count, RECORDS / 2 + RECORDS);
+    assert_int_equal(c.fault.refusal_count, RECORD_REFUSALS_MAX);
+    for (int i = 0; i < RECORDS / 2; i++)
+        assert_int_equal(c.fault.refusals[i].index, 2 * i + 1);
+    assert_int_equal(c.fault.refusals[RECORD_REFUSALS_MAX - 1].index, RECORDS + RECORD_REFUSALS_MAX - 1 - RECORDS / 2);
+    arena_free(&arena);
     record_builder_free(&b);
 }
 
@@ -207,6 +243,7 @@ int main(void)
         cmocka_unit_test(zstd_needs_a_version_that_knows_it),
         cmocka_unit_test(a_batch_beyond_the_topics_limit_is_refused),
         cmocka_unit_test(a_compacted_topic_wants_keys_and_names_the_record_without),
+        cmocka_unit_test(every_refused_record_is_told_up_to_a_limit),
         cmocka_unit_test(times_out_of_range_are_refused),
         cmocka_unit_test(a_wrong_max_timestamp_is_put_right),
         cmocka_unit_test(a_bomb_in_a_batch_is_refused),

@@ -7,9 +7,10 @@ never an error code, an offset, an epoch or bytes of records.
 """
 import base64
 import json
+import pathlib
+import re
 import socket
 import sys
-import pathlib
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
@@ -120,6 +121,7 @@ class Session:
         if isinstance(value, list):
             return [self.normal(one) for one in value]
         if isinstance(value, str):
+            value = re.sub(r"within \[\d+, \d+\]", "within [<clock>]", value)
             for known, name in self.names.items():
                 if known and known in value:
                     value = value.replace(known, name)
