@@ -64,6 +64,11 @@ step_sim() {
     sim/run.sh ci
 }
 
+# The kill -9 loop in its short form: everything acknowledged is there once, in order, and nothing else.
+step_kill() {
+    configure build gcc && ninja -C build --quiet -j "$jobs" && test/kill/run.sh ci
+}
+
 # Do the oracle's recordings still say what Apache Kafka says? Half a minute, most of it Kafka's start.
 step_oracle() {
     test/setup.sh all && .venv/bin/python -m pytest -c test/pytest.ini --rootdir test -q --broker kafka test/oracle
@@ -81,7 +86,7 @@ run_step() {
 }
 
 steps=("$@")
-[ ${#steps[@]} -gt 0 ] || steps=(check clang instructions bench asan tsan tidy fuzz sim oracle)
+[ ${#steps[@]} -gt 0 ] || steps=(check clang instructions bench asan tsan tidy fuzz sim kill oracle)
 for step in "${steps[@]}"; do
     run_step "$step"
 done

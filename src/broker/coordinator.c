@@ -167,7 +167,7 @@ static void leave(struct shard *shard, int16_t error)
     move(shard, SHARD_LEAVING);
     heap_remove(&shard->owner->shards->timers, &shard->timer);
     if (was_loaded) {
-        LOG(LOG_INFO, "broker", "%s-%d: this coordinator is no longer served here, error %d", shard->kind->topic,
+        LOG(LOG_DEBUG, "broker", "%s-%d: this coordinator is no longer served here, error %d", shard->kind->topic,
             (int)shard->index, (int)error);
         shard->kind->fail(shard->machine, error);
         calls_home(shard);

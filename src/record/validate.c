@@ -85,9 +85,9 @@ static int16_t check_head(const struct record_facts *facts, struct record_fault 
 {
     bool counts_agree = facts->last_delta >= 0 && facts->count > 0 && (int64_t)facts->last_delta + 1 == facts->count;
     bool sequence_is_there = facts->producer_id < 0 || facts->base_sequence >= 0;
-    if (!counts_agree || facts->is_control || !sequence_is_there || facts->codec > RECORD_ZSTD)
+    if (!counts_agree || facts->is_control || !sequence_is_there)
         return refuse(fault, KAFKA_INVALID_RECORD, NULL);
-    return KAFKA_NONE;
+    return facts->codec > RECORD_ZSTD ? refuse(fault, KAFKA_UNKNOWN_SERVER_ERROR, NULL) : KAFKA_NONE;
 }
 
 /* ---- reading records from the stream */
@@ -222,10 +222,11 @@ static bool check_record(const struct record_rules *rules, bool claims_append_ti
     return true;
 }
 
-static int16_t refuse_unreadable(struct record_fault *fault)
+/* The batch is broken, whatever its first records are. Bytes that are none of their codec are Kafka's unknown error. */
+static int16_t refuse_unreadable(struct record_fault *fault, const struct cursor *cursor)
 {
-    fault->refused_count = fault->refusal_count = 0; // the batch is broken, whatever its first records are
-    return refuse(fault, KAFKA_INVALID_RECORD, NULL);
+    fault->refused_count = fault->refusal_count = 0;
+    return refuse(fault, cursor->stream.failed ? KAFKA_UNKNOWN_SERVER_ERROR : KAFKA_INVALID_RECORD, NULL);
 }
 
 /* Of the batch, once all its records were looked at. */
@@ -250,7 +251,7 @@ static int16_t check_records(struct slice batch, const struct record_rules *rule
         enum record_refusal_reason reason;
         take_record(&cursor, &record);
         if (cursor.failed)
-            return refuse_unreadable(fault);
+            return refuse_unreadable(fault, &cursor);
         int64_t timestamp_ms = (int64_t)((uint64_t)base_ms + (uint64_t)record.timestamp_delta);
         if (check_record(rules, facts->is_append_time, i, &record, timestamp_ms, &reason)) {
             int64_t told_ms = facts->is_append_time ? record_batch_max_timestamp(batch.data) : timestamp_ms;
@@ -264,7 +265,7 @@ static int16_t check_records(struct slice batch, const struct record_rules *rule
         }
     }
     if (cursor.stream.at != cursor.stream.end || record__inflate_refill(&cursor.stream) || cursor.stream.failed)
-        return refuse_unreadable(fault);
+        return refuse_unreadable(fault, &cursor);
     facts->max_timestamp_ms = max_ms;
     facts->max_timestamp_delta = max_delta;
     return verdict(fault, any_of_time);
