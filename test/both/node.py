@@ -84,7 +84,7 @@ def remarks(log):
 DECODERS = {"__consumer_offsets": ["--offsets-decoder"], "__transaction_state": ["--transaction-log-decoder"],
             "__share_group_state": ["--share-group-state-decoder"], "__cluster_metadata": ["--cluster-metadata-decoder"]}
 KINDS = (".log", ".index", ".timeindex", ".txnindex", ".snapshot", ".checkpoint")
-COMPLAINTS = re.compile(r"Exception|Mismatches in|Non-consecutive|Error|isvalid: false|valid: false|invalid|corrupt", re.I)
+COMPLAINTS = re.compile(r"Exception|Mismatches in|Error|isvalid: false|valid: false|invalid|corrupt", re.I)
 
 
 def dump_complaints(data):
@@ -113,8 +113,19 @@ def dump_complaints(data):
     return found
 
 
+def gaps(text):
+    """Offsets that are missing. `-1 is followed by N` is what it says of every segment but the first; a compacted log has gaps."""
+    place, found = "", []
+    for line in text.splitlines():
+        if line.startswith("Non-consecutive offsets in "):
+            place = line
+        elif re.match(r"\s*\d+ is followed by \d+", line) and not re.search(r"/(compact|__\w+)-\d+/", place):
+            found.append(f"{place}: {line.strip()}")
+    return found
+
+
 def complaints(text):
-    """`-1 is followed by N` is what it says of every segment but the first; a record's own text is not its opinion."""
-    return [line for line in text.splitlines()
-            if COMPLAINTS.search(line) and not line.startswith(("| offset:", "baseOffset:")) and "payload:" not in line
-            or re.match(r"\| offset:.*isvalid: false|baseOffset:.*isvalid: false", line)]
+    """A record's own text is not its opinion."""
+    return gaps(text) + [line for line in text.splitlines()
+                         if COMPLAINTS.search(line) and not line.startswith(("| offset:", "baseOffset:")) and "payload:" not in line
+                         or re.match(r"\| offset:.*isvalid: false|baseOffset:.*isvalid: false", line)]

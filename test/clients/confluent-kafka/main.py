@@ -95,6 +95,7 @@ def main():
     assert consume(10) == {b"key-%d" % i: small(i) for i in range(600, 610)}
     done("resume")
 
+    admin.list_topics(timeout=10)  # waits for the connection; list_groups gives up when the restart has just cut it
     listed = admin.list_groups(GROUP, timeout=10)
     assert [(g.id, g.state) for g in listed] == [(GROUP, "Empty")], listed
     admin.delete_consumer_groups([GROUP])[GROUP].result()
