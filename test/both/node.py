@@ -91,6 +91,8 @@ def dump_complaints(data):
     """What Kafka's own DumpLogSegments finds wrong with any file of a directory, records and indexes one by one."""
     work = {}
     for folder in sorted(data.glob("*-*/")):
+        if folder.name.endswith("-delete"):
+            continue  # the tool stumbles over what Kafka itself leaves in there
         files = sorted(str(f) for f in folder.iterdir() if f.suffix in KINDS)
         work.setdefault(folder.name.rpartition("-")[0], []).extend(files)
     decoded = {topic: files for topic, files in work.items() if topic in DECODERS}
