@@ -130,11 +130,11 @@ static struct status apply(const struct ctrl__records *records, struct meta_buil
     return STATUS_OK;
 }
 
-static void min_insync_add(const struct meta_image *image, const struct meta_settings *settings,
-                           struct ctrl__records *records)
+void ctrl__min_insync_add(const struct meta_image *image, const struct meta_settings *settings,
+                          struct ctrl__records *records)
 {
     const struct meta_configs *cluster = meta_configs(image, META_RESOURCE_BROKER, slice_str(""));
-    if (image->elr_version == 0 || !slice_is_null(meta_configs_get(cluster, slice_str("min.insync.replicas"))))
+    if (!slice_is_null(meta_configs_get(cluster, slice_str("min.insync.replicas"))))
         return;
     struct config_record config;
     config_record_init(&config);
@@ -165,7 +165,8 @@ struct status ctrl__bootstrap_records(const char *metadata_dir, const struct met
             ctrl__records_add(records, META_BEGIN_TRANSACTION, 0, &begin);
         for (int32_t i = 0; i < given.count; i++)
             ctrl__records_add_encoded(records, ctrl__records_at(&given, i));
-        min_insync_add(image, settings, records);
+        if (image->elr_version > 0)
+            ctrl__min_insync_add(image, settings, records);
         if (has_transactions)
             ctrl__records_add(records, META_END_TRANSACTION, 0, &end);
     }

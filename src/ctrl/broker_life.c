@@ -19,7 +19,7 @@ enum {
     UNFENCE = -1,
 };
 
-static struct ctrl__election election_of(const struct ctrl *ctrl)
+struct ctrl__election ctrl__election_of(const struct ctrl *ctrl)
 {
     return (struct ctrl__election){.image = meta_builder_view(ctrl->builder),
                                    .settings = ctrl->settings,
@@ -57,7 +57,7 @@ static bool is_leaderless(const void *context, const struct meta_partition *part
 static void take_out(const struct ctrl *ctrl, const struct ctrl_registration *registration,
                      const struct meta_broker *existing, struct ctrl__records *records)
 {
-    struct ctrl__election election = election_of(ctrl);
+    struct ctrl__election election = ctrl__election_of(ctrl);
     int64_t registered_epoch = existing ? existing->epoch : -2; // never what a mark says
     bool is_trusted = election.image->elr_version == 0 || registration->previous_epoch == registered_epoch;
     if (is_trusted)
@@ -161,7 +161,7 @@ static void no_cordoned_add(const struct meta_broker *broker, struct ctrl__recor
 
 struct status ctrl_unfence_broker(struct ctrl *ctrl, int32_t node_id, int64_t now_ms)
 {
-    struct ctrl__election election = election_of(ctrl);
+    struct ctrl__election election = ctrl__election_of(ctrl);
     const struct meta_broker *broker = meta_broker(election.image, node_id);
     if (!broker)
         return STATUS(ENOENT, "unfence a broker that is not registered");
@@ -178,7 +178,7 @@ struct status ctrl_unfence_broker(struct ctrl *ctrl, int32_t node_id, int64_t no
 
 static struct status shutdown_begin(struct ctrl *ctrl, const struct meta_broker *broker, int64_t now_ms)
 {
-    struct ctrl__election election = election_of(ctrl);
+    struct ctrl__election election = ctrl__election_of(ctrl);
     int32_t node_id = broker->id;
     struct ctrl__records records CLEANUP(ctrl__records_free);
     ctrl__records_init(&records);
@@ -238,7 +238,7 @@ static void directories_add(const struct meta_broker *broker, struct uuid lost, 
 
 struct status ctrl_directory_offline(struct ctrl *ctrl, int32_t node_id, struct uuid directory, int64_t now_ms)
 {
-    struct ctrl__election election = election_of(ctrl);
+    struct ctrl__election election = ctrl__election_of(ctrl);
     const struct meta_broker *broker = meta_broker(election.image, node_id);
     if (!broker)
         return STATUS(ENOENT, "lose a directory of a broker that is not registered");
@@ -253,5 +253,29 @@ struct status ctrl_directory_offline(struct ctrl *ctrl, int32_t node_id, struct 
     election.removed = node_id;
     ctrl__elect(&election, is_lost, &loss, &records);
     directories_add(broker, directory, &records);
+    return ctrl__commit(ctrl, &records, now_ms);
+}
+
+/* ---- it goes for good */
+struct status ctrl_unregister_broker(struct ctrl *ctrl, int32_t node_id, struct arena *arena, int64_t now_ms,
+                                     struct ctrl_result *ret_result)
+{
+    struct ctrl__election election = ctrl__election_of(ctrl);
+    const struct meta_broker *broker = meta_broker(election.image, node_id);
+    *ret_result = (struct ctrl_result){0};
+    if (!broker) {
+        ctrl__refuse(ret_result, KAFKA_BROKER_ID_NOT_REGISTERED,
+                     arena_printf(arena, "Broker ID %d is not currently registered", (int)node_id));
+        return STATUS_OK;
+    }
+    struct ctrl__records records CLEANUP(ctrl__records_free);
+    struct unregister_broker_record record;
+    ctrl__records_init(&records);
+    unregister_broker_record_init(&record);
+    election.removed = node_id;
+    ctrl__elect(&election, is_in_isr, &node_id, &records);
+    record.broker_id = node_id;
+    record.broker_epoch = broker->epoch;
+    ctrl__records_add(&records, META_UNREGISTER_BROKER, 0, &record);
     return ctrl__commit(ctrl, &records, now_ms);
 }

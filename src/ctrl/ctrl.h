@@ -157,3 +157,37 @@ struct ctrl_alter_resource {
 MUST_USE struct status ctrl_alter_configs(struct ctrl *ctrl, const struct ctrl_alter_resource *resources, int32_t count,
                                           bool validate_only, struct arena *arena, int64_t now_ms,
                                           struct ctrl_result *results);
+
+/* ---- brokers that go for good */
+/* BROKER_ID_NOT_REGISTERED, or it leaves every ISR, leads nothing and is forgotten. */
+MUST_USE struct status ctrl_unregister_broker(struct ctrl *ctrl, int32_t node_id, struct arena *arena, int64_t now_ms,
+                                              struct ctrl_result *ret_result);
+
+/* ---- elections that are asked for (KIP-183, 460) */
+enum ctrl_election_type { CTRL_ELECT_PREFERRED = 0, CTRL_ELECT_UNCLEAN = 1 };
+struct ctrl_election_ref {
+    struct slice topic;
+    int32_t partition;
+};
+/* ELECTION_NOT_NEEDED where the leader is the wanted one. */
+MUST_USE struct status ctrl_elect_leaders(struct ctrl *ctrl, enum ctrl_election_type type,
+                                          const struct ctrl_election_ref *partitions, int32_t count,
+                                          struct arena *arena, int64_t now_ms, struct ctrl_result *results);
+
+/* ---- reassignments (KIP-455), as far as a cluster of one node can have them: a partition may be assigned to where it is,
+ * and what is not under way cannot be cancelled (`replica_count` -1). Changes nothing. */
+void ctrl_check_reassignment(const struct meta_image *image, const struct ctrl_election_ref *ref,
+                             const int32_t *replicas, int32_t replica_count, struct arena *arena,
+                             struct ctrl_result *ret_result);
+
+/* ---- feature levels (KIP-584, 778) */
+enum ctrl_upgrade_type { CTRL_UPGRADE = 1, CTRL_SAFE_DOWNGRADE = 2, CTRL_UNSAFE_DOWNGRADE = 3 };
+struct ctrl_feature_update {
+    struct slice name;
+    int16_t level;
+    int8_t type; // enum ctrl_upgrade_type
+};
+/* All or none: the first that is refused is the result. A kraft.version above 0 is never lowered. */
+MUST_USE struct status ctrl_update_features(struct ctrl *ctrl, const struct ctrl_feature_update *updates, int32_t count,
+                                            bool validate_only, struct arena *arena, int64_t now_ms,
+                                            struct ctrl_result *ret_result);

@@ -46,9 +46,9 @@ struct slice ctrl__records_at(const struct ctrl__records *records, int32_t index
 
 /* ---- control.c: control records of the quorum */
 struct ctrl__quorum {
-    int16_t kraft_version;
-    struct buffer voters; // value of the newest Voters record; empty: there is none
-    bool voters_in_log;   // it came from the log or a later snapshot, not from that of formatting
+    _Atomic int16_t kraft_version; // read by other threads too
+    struct buffer voters;          // value of the newest Voters record; empty: there is none
+    bool voters_in_log;            // it came from the log or a later snapshot, not from that of formatting
 };
 void ctrl__leader_change_add(struct record_builder *batch, int64_t now_ms, int32_t node_id);
 void ctrl__quorum_add(struct record_builder *batch, int64_t now_ms, const struct ctrl__quorum *quorum);
@@ -85,6 +85,9 @@ void ctrl__bootstrap_default(struct ctrl__records *records);
 MUST_USE struct status ctrl__bootstrap_write(const char *log_dir, int64_t now_ms);
 /* What bootstrap.checkpoint says, or the default where there is none. */
 MUST_USE struct status ctrl__bootstrap_read(const char *metadata_dir, struct ctrl__records *records);
+/* A cluster-wide min.insync.replicas where ELR needs one and there is none. */
+void ctrl__min_insync_add(const struct meta_image *image, const struct meta_settings *settings,
+                          struct ctrl__records *records);
 /* The first records of a log: the bootstrap in a transaction where its version has them, and what ELR needs. */
 MUST_USE struct status ctrl__bootstrap_records(const char *metadata_dir, const struct meta_settings *settings,
                                                struct ctrl__records *records);
@@ -155,12 +158,19 @@ struct ctrl__election {
     int32_t removed;       // leaves ISR, leads nothing; -1 none
     int32_t added;         // may lead though it is fenced still; -1 none
     int32_t unclean;       // removed, and not trusted to have everything; -1 none
+    bool any_live;         // an unclean election is wanted, whatever the topic's settings say
+    bool prefer_first;     // the first replica leads if it may
 };
 bool ctrl__broker_is_active(const struct meta_broker *broker);
 /* Adds PartitionChange records for every partition of the image that changes, of those that `touches` (NULL: all). */
 typedef bool ctrl__touches_fn(const void *context, const struct meta_partition *partition);
 void ctrl__elect(const struct ctrl__election *election, ctrl__touches_fn *touches, const void *context,
                  struct ctrl__records *records);
+
+/* The same for one partition; false when nothing changes. */
+bool ctrl__elect_one(const struct ctrl__election *election, const struct meta_topic *topic, int32_t index,
+                     struct ctrl__records *records);
+struct ctrl__election ctrl__election_of(const struct ctrl *ctrl);
 
 /* ---- place.c */
 enum { CTRL_REPLICAS_MAX = 1024 };

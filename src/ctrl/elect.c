@@ -148,6 +148,8 @@ static int32_t elect(const struct turn *turn, bool *ret_unclean)
 {
     const struct meta_partition *partition = turn->partition;
     *ret_unclean = false;
+    if (turn->election->prefer_first && is_eligible(turn, partition->replicas[0]))
+        return partition->replicas[0];
     if (is_eligible(turn, partition->leader))
         return partition->leader;
     for (int32_t i = 0; i < partition->replica_count; i++)
@@ -255,7 +257,21 @@ static void topic_config_take(struct turn *turn, const struct meta_topic *topic)
     struct meta_topic_config config;
     meta_topic_config(election->image, election->settings, election->controller_id, topic->name, &config);
     turn->min_isr = (int32_t)min_i64(config.min_insync_replicas, first ? first->replica_count : INT32_MAX);
-    turn->unclean_allowed = config.unclean_election;
+    turn->unclean_allowed = config.unclean_election || election->any_live;
+}
+
+bool ctrl__elect_one(const struct ctrl__election *election, const struct meta_topic *topic, int32_t index,
+                     struct ctrl__records *records)
+{
+    struct arena arena;
+    struct turn turn = {.election = election, .arena = &arena, .elr_on = election->image->elr_version > 0};
+    int32_t before = records->count;
+    arena_init(&arena, 4096, ARENA_MAX_BYTES);
+    turn.partition = meta_topic_partition(topic, index);
+    topic_config_take(&turn, topic);
+    partition_turn(&turn, topic->id, index, records);
+    arena_free(&arena);
+    return records->count > before;
 }
 
 void ctrl__elect(const struct ctrl__election *election, ctrl__touches_fn *touches, const void *context,
