@@ -101,6 +101,7 @@ const struct api_row *const *request__rows(void);
 
 /* ---- api_*.c: the row of each, for the table in dispatch.c */
 extern const struct api_row api__alter_configs;
+extern const struct api_row api__alter_partition_reassignments;
 extern const struct api_row api__api_versions;
 extern const struct api_row api__create_partitions;
 extern const struct api_row api__create_topics;
@@ -114,6 +115,7 @@ extern const struct api_row api__describe_log_dirs;
 extern const struct api_row api__describe_producers;
 extern const struct api_row api__describe_quorum;
 extern const struct api_row api__describe_topic_partitions;
+extern const struct api_row api__elect_leaders;
 extern const struct api_row api__fetch;
 extern const struct api_row api__find_coordinator;
 extern const struct api_row api__heartbeat;
@@ -124,6 +126,7 @@ extern const struct api_row api__leave_group;
 extern const struct api_row api__list_config_resources;
 extern const struct api_row api__list_groups;
 extern const struct api_row api__list_offsets;
+extern const struct api_row api__list_partition_reassignments;
 extern const struct api_row api__metadata;
 extern const struct api_row api__offset_commit;
 extern const struct api_row api__offset_delete;
@@ -131,6 +134,8 @@ extern const struct api_row api__offset_fetch;
 extern const struct api_row api__offset_for_leader_epoch;
 extern const struct api_row api__produce;
 extern const struct api_row api__sync_group;
+extern const struct api_row api__unregister_broker;
+extern const struct api_row api__update_features;
 
 /* ---- partitions.c */
 struct partition_entry {
@@ -237,6 +242,7 @@ struct io_loop *control__loop(struct control *control);
 struct ctrl *control__ctrl(struct control *control);
 int64_t control__broker_epoch(const struct control *control);
 struct housekeeping *control__housekeeping(struct control *control);
+void control__unregistered(struct control *control); // this node is no broker of the cluster until its next start
 MUST_USE struct status control__directory_lost(struct control *control, struct log_dir *dir);
 
 /* ---- coordinator.c: the runtime of coordinator shards */

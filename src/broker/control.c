@@ -232,6 +232,13 @@ static void send_home(struct control *control)
     }
 }
 
+void control__unregistered(struct control *control)
+{
+    LOG(LOG_WARN, "broker", "node %d was unregistered: it leads no partition until its next start",
+        (int)control->broker->options.node_id);
+    control->is_registered = false;
+}
+
 struct status control__directory_lost(struct control *control, struct log_dir *dir)
 {
     struct broker *broker = control->broker;
@@ -240,7 +247,8 @@ struct status control__directory_lost(struct control *control, struct log_dir *d
     broker__partitions_offline(broker, dir->path);
     if (!log_dirs__any_online(&broker->dirs))
         return STATUS(EIO, "serve partitions: all log directories have failed");
-    TRY(ctrl_directory_offline(control->ctrl, broker->options.node_id, dir->id, io_wall_ms()));
+    if (control->is_registered)
+        TRY(ctrl_directory_offline(control->ctrl, broker->options.node_id, dir->id, io_wall_ms()));
     commit(control);
     return STATUS_OK;
 }
