@@ -22,7 +22,7 @@ static void start(struct request *request)
     size_t count = (size_t)max_i64(body->feature_updates_count, 0);
     if (work)
         work->updates = arena_array(&request->arena, count, sizeof *work->updates);
-    if (request->arena.failed) {
+    if (!work || request->arena.failed) {
         request_refuse(request, "it needs more memory than one request may have");
         return;
     }
