@@ -256,6 +256,24 @@ static void an_aborted_transaction_goes_and_a_committed_one_stays(void **state)
     story_end(state, log);
 }
 
+/* The second round begins to read behind the abort: what its producer committed later is not aborted. */
+static void what_was_aborted_before_does_not_hide_what_is_committed_later(void **state)
+{
+    static const struct sent ABORTED[] = {{"b", "aborted"}}, COMMITTED[] = {{"a", "2"}};
+    struct log *log = open_compacted(state);
+    send_one(log, "a", "1");
+    send(log, ABORTED, 1, RECORD_NONE, RECORD_ATTRIBUTE_TRANSACTIONAL, 0);
+    end_transaction(log, 0);
+    assert_ok(log_roll(log));
+    compact(log, &EVERYTHING);
+    send(log, COMMITTED, 1, RECORD_NONE, RECORD_ATTRIBUTE_TRANSACTIONAL, 1);
+    end_transaction(log, 1);
+    assert_ok(log_roll(log));
+    compact(log, &EVERYTHING);
+    assert_holds(log, "2:marker 3:a=2 4:marker");
+    story_end(state, log);
+}
+
 static void a_producers_last_sequence_stays_without_its_records(void **state)
 {
     static const struct sent ONE[] = {{"a", "1"}};
@@ -462,6 +480,7 @@ int main(void)
         story_test(a_tombstone_goes_after_its_delete_horizon),
         story_test(a_small_map_takes_several_rounds),
         story_test(an_aborted_transaction_goes_and_a_committed_one_stays),
+        story_test(what_was_aborted_before_does_not_hide_what_is_committed_later),
         story_test(a_producers_last_sequence_stays_without_its_records),
         story_test(records_without_a_key_go),
         story_test(the_end_of_the_cleaned_range_stays_even_when_empty),

@@ -76,13 +76,16 @@ static struct passing_transaction *add(struct passing *passing, int64_t producer
     return transaction;
 }
 
-/* Aborted transactions that have begun by `offset`. */
-static void begin_up_to(struct passing *passing, int64_t offset)
+/* Aborted transactions that have begun by the end of the batch. One whose marker lies before it is over: it is met when the
+ * way through the offsets does not begin at the log's start. */
+static void begin_up_to(struct passing *passing, const uint8_t *head)
 {
     for (; passing->next < passing->aborted.count; passing->next++) {
         const struct aborted_transaction *aborted = &passing->aborted.items[passing->next];
-        if (aborted->first_offset > offset)
+        if (aborted->first_offset >= record_batch_next_offset(head))
             return;
+        if (aborted->marker_offset < record_batch_base_offset(head))
+            continue;
         struct passing_transaction *there = find(passing, aborted->producer_id);
         if (there)
             drop(passing, there); // its marker went long ago
@@ -94,7 +97,7 @@ bool passing__batch_is_aborted(struct passing *passing, const uint8_t *head)
 {
     if (!(record_batch_attributes(head) & RECORD_ATTRIBUTE_TRANSACTIONAL))
         return false;
-    begin_up_to(passing, record_batch_next_offset(head) - 1);
+    begin_up_to(passing, head);
     struct passing_transaction *transaction = find(passing, record_batch_producer_id(head));
     if (!transaction)
         transaction = add(passing, record_batch_producer_id(head), NULL);
@@ -104,7 +107,7 @@ bool passing__batch_is_aborted(struct passing *passing, const uint8_t *head)
 
 bool passing__marker_is_idle(struct passing *passing, struct slice batch)
 {
-    begin_up_to(passing, record_batch_next_offset(batch.data) - 1);
+    begin_up_to(passing, batch.data);
     enum marker_type type = transactions__marker_type(batch);
     if (type == MARKER_NONE)
         return true;
