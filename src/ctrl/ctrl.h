@@ -191,3 +191,19 @@ struct ctrl_feature_update {
 MUST_USE struct status ctrl_update_features(struct ctrl *ctrl, const struct ctrl_feature_update *updates, int32_t count,
                                             bool validate_only, struct arena *arena, int64_t now_ms,
                                             struct ctrl_result *ret_result);
+
+/* ---- client quotas (KIP-546, 612) */
+struct ctrl_quota_op {
+    struct slice key;
+    double value;
+    bool remove;
+};
+struct ctrl_quota_change {               // of one entity
+    const struct meta_quota_part *parts; // ordered by type, each type once
+    int32_t part_count;
+    const struct ctrl_quota_op *ops;
+    int32_t op_count;
+};
+MUST_USE struct status ctrl_alter_quotas(struct ctrl *ctrl, const struct ctrl_quota_change *changes, int32_t count,
+                                         bool validate_only, struct arena *arena, int64_t now_ms,
+                                         struct ctrl_result *results);

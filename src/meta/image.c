@@ -112,6 +112,16 @@ struct slice meta_configs_get(const struct meta_configs *configs, struct slice k
     return SLICE_NULL;
 }
 
+const struct meta_quota *meta_quota(const struct meta_image *image, const struct meta_quota_part *parts,
+                                    int32_t part_count, struct slice key)
+{
+    struct meta_quota probe = {.part_count = part_count, .key = key};
+    assert(part_count <= META_QUOTA_PARTS);
+    for (int32_t i = 0; i < part_count; i++)
+        probe.parts[i] = parts[i];
+    return (const void *)tree__find(image->quotas, &probe.item, item__by_quota);
+}
+
 int16_t meta_feature_level(const struct meta_image *image, const char *name)
 {
     struct meta_feature probe = {.name = slice_str(name)};

@@ -105,12 +105,14 @@ struct meta_configs {
 };
 
 /* ---- the rest, one struct per record type */
+enum { META_QUOTA_PARTS = 4 };
+struct meta_quota_part {
+    struct slice type, name; // null name: the default entity
+};
 struct meta_quota { // one key of one entity
     struct meta_item item;
     int32_t part_count; // ordered by type
-    struct meta_quota_part {
-        struct slice type, name; // null name: the default entity
-    } parts[4];
+    struct meta_quota_part parts[META_QUOTA_PARTS];
     struct slice key;
     double value;
 };
@@ -176,6 +178,9 @@ const struct meta_configs *meta_configs(const struct meta_image *image, enum met
                                         struct slice name);
 /* Null: not set; `configs` may be NULL. */
 struct slice meta_configs_get(const struct meta_configs *configs, struct slice key);
+/* `parts` ordered by type, META_QUOTA_PARTS at most. */
+const struct meta_quota *meta_quota(const struct meta_image *image, const struct meta_quota_part *parts,
+                                    int32_t part_count, struct slice key);
 int16_t meta_feature_level(const struct meta_image *image, const char *name); // 0 when not set
 
 /* Walks in order of keys (topics: names; brokers: ids; configs: type and name). `after` null: from the start, else from the
@@ -324,3 +329,8 @@ enum { META_TOPIC_NAME_MAX = 249 };
 /* True, or the message of InvalidTopicException. */
 bool meta_topic_name_is_valid(struct slice name, char ret_message[META_MESSAGE_SIZE]);
 bool meta_topic_is_internal(struct slice name); // __consumer_offsets, __transaction_state, __share_group_state
+
+/* ---- numeric addresses */
+enum { META_ADDRESS_BYTES = 16 };
+/* False for what is no numeric address. IPv4 as IPv6 embeds it, so that all spellings of one address are the same bytes. */
+bool meta_address_parse(struct slice text, uint8_t ret_bytes[META_ADDRESS_BYTES]);
