@@ -170,6 +170,22 @@ static void both_ways_refuse(struct delete_work *work)
     hash_free(&table);
 }
 
+/* Every partition that goes counts; from version 5 on a client that owes some is refused. */
+static void quota_apply(struct request *request, struct delete_work *work)
+{
+    enum { STRICT_SINCE = 5 };
+    const struct meta_image *image = ctrl_view(control__ctrl(request->home->broker->control));
+    for (int32_t i = 0; image->quotas && i < work->count; i++) {
+        struct asked *asked = &work->asked[i];
+        if (asked->error != KAFKA_NONE || asked->is_repeated)
+            continue;
+        const struct meta_topic *topic = meta_topic_by_id(image, asked->found_id);
+        assert(topic);
+        if (!request__may_mutate(request, topic->partition_count, request->api_version >= STRICT_SINCE))
+            refuse(asked, KAFKA_THROTTLING_QUOTA_EXCEEDED, request__quota_exceeded);
+    }
+}
+
 static void control(struct request *request)
 {
     struct delete_work *work = request->work;
@@ -180,6 +196,7 @@ static void control(struct request *request)
         if (work->asked[i].error == KAFKA_NONE && !work->asked[i].is_repeated)
             find_topic(ctrl_view(ctrl), &request->arena, &work->asked[i]);
     both_ways_refuse(work);
+    quota_apply(request, work);
     for (int32_t i = 0; i < work->count; i++)
         if (work->asked[i].error == KAFKA_NONE && !work->asked[i].is_repeated)
             work->refs[count++] = (struct ctrl_topic_ref){.id = work->asked[i].found_id};
@@ -210,7 +227,7 @@ static void answer(struct request *request)
     for (int32_t i = 0; i < work->count; i++)
         told += !work->asked[i].is_repeated;
     if (version >= 1)
-        wire_write_i32(out, 0); // throttle time
+        wire_write_i32(out, request__throttle_ms(request));
     wire_write_array_count(out, version >= 4, told);
     for (int32_t i = 0; i < work->count; i++) {
         const struct asked *asked = &work->asked[i];

@@ -211,7 +211,7 @@ static void start(struct request *request)
                          .flexible = request->api_version >= 4};
     bool is_good = all_types_known(body);
     d.out = request_reply_begin(request);
-    wire_write_i32(d.out, 0); // throttle time
+    wire_write_i32(d.out, request__throttle_ms(request));
     wire_write_array_count(d.out, d.flexible, body->resources_count);
     for (int32_t i = 0; i < body->resources_count; i++) {
         d.asked = &body->resources[i];

@@ -151,7 +151,7 @@ static void finish(struct request *request)
     int count = request->home->broker->options.log_dir_count;
     bool flexible = request->api_version >= 2;
     struct wire_writer *out = request_reply_begin(request);
-    wire_write_i32(out, 0); // throttle time
+    wire_write_i32(out, request__throttle_ms(request));
     if (request->api_version >= 3)
         wire_write_i16(out, KAFKA_NONE);
     wire_write_array_count(out, flexible, count);

@@ -188,7 +188,7 @@ static void answer(struct request *request, const struct slice *names)
     struct describe counting = describe_begin(request, NULL);
     walk(&counting, names);
     struct describe writing = describe_begin(request, request_reply_begin(request));
-    wire_write_i32(writing.out, 0); // throttle time
+    wire_write_i32(writing.out, request__throttle_ms(request));
     wire_write_array_count(writing.out, true, counting.topic_count);
     walk(&writing, names);
     assert(writing.topic_count == counting.topic_count);

@@ -426,7 +426,7 @@ static int run_length(const struct fetch_work *work, struct fetch_part **ordered
 static void head_write(struct request *request, struct wire_writer *out, int16_t error, int32_t session_id)
 {
     if (request->api_version >= 1)
-        wire_write_i32(out, 0); // throttle time
+        wire_write_i32(out, request__throttle_ms(request));
     if (request->api_version >= 7) {
         wire_write_i16(out, error);
         wire_write_i32(out, session_id);
@@ -488,6 +488,66 @@ static void finish(struct request *request)
     body_write(request, ordered, count);
     work_release(request);
     request_reply_end(request);
+}
+
+/* Consumers say -1; a debugging client -2 reads to the log's end; a broker that is no replica gets NOT_LEADER_OR_FOLLOWER. */
+static int32_t replica_id(const struct request *request)
+{
+    const struct fetch_request *body = request->body;
+    return request->api_version >= 15 ? body->replica_state.replica_id : body->replica_id;
+}
+
+/* ---- quotas: the bytes that would be sent; when they are too many the answer is empty and tells how long to wait */
+enum { PART_TELLING_BYTES = 64 }; // what tells of a partition, beside its records
+
+static double bytes_to_send(const struct fetch_work *work)
+{
+    double bytes = 0;
+    for (int i = 0; i < work->count; i++)
+        bytes += (double)work->parts[i].slice.size_bytes + (double)work->parts[i].messages.size + PART_TELLING_BYTES;
+    return bytes;
+}
+
+/* A session that this request would have opened is not: the client asks anew for all. */
+static void finish_throttled(struct request *request)
+{
+    const struct fetch_request *body = request->body;
+    struct fetch_work *work = request->work;
+    int32_t session_id = work->session_id;
+    struct wire_writer *out = request_reply_begin(request);
+    bool flexible = request->api_version >= 12;
+    work_release(request);
+    if (body->session_epoch <= 0 && session_id != 0) {
+        fetch_session__remove(request->home->broker->sessions, session_id);
+        session_id = 0;
+    }
+    head_write(request, out, KAFKA_NONE, session_id);
+    wire_write_array_count(out, flexible, 0);
+    if (flexible)
+        wire_write_uvarint(out, 0);
+    request_reply_end(request);
+}
+
+/* True when it was answered so. Followers are no clients. */
+static bool throttle(struct request *request)
+{
+    struct reactor *home = request->home;
+    if (!home->image->quotas || replica_id(request) >= 0 || home->stopping)
+        return false;
+    double bytes = bytes_to_send(request->work);
+    request__throttle(request, QUOTA_FETCH, request__quota_record(request, QUOTA_FETCH, bytes));
+    if (request__throttle_ms(request) == 0)
+        return false;
+    if (!request->local_call)
+        quotas__take_back(home->broker->quotas, home->image, QUOTA_FETCH, request->client_id, bytes, home->now_ms);
+    finish_throttled(request);
+    return true;
+}
+
+static void finish_or_throttle(struct request *request)
+{
+    if (!throttle(request))
+        finish(request);
 }
 
 static void finish_with_error(struct request *request, int16_t error)
@@ -644,7 +704,7 @@ static void warm_or_finish(struct request *request)
     stop_waiting(request);
     bool is_old = needs_messages(request);
     if (!is_old && !is_cold(work)) {
-        finish(request);
+        finish_or_throttle(request);
         return;
     }
     work->warming = true;
@@ -663,7 +723,7 @@ static void fetch_resume(struct request *request)
                     log_slice_release(&work->parts[i].slice);
                     part_fail(&work->parts[i], KAFKA_KAFKA_STORAGE_ERROR);
                 }
-        finish(request);
+        finish_or_throttle(request);
         return;
     }
     release_slices(work);
@@ -684,19 +744,20 @@ static void wait_for_more(struct request *request, int32_t max_wait_ms)
         warm_or_finish(request);
 }
 
-/* Consumers say -1; a debugging client -2 reads to the log's end; a broker that is no replica gets NOT_LEADER_OR_FOLLOWER. */
-static int32_t replica_id(const struct request *request)
-{
-    const struct fetch_request *body = request->body;
-    return request->api_version >= 15 ? body->replica_state.replica_id : body->replica_id;
-}
-
 static enum read_as read_as(const struct request *request)
 {
     const struct fetch_request *body = request->body;
     if (replica_id(request) == -2)
         return READ_AS_FOLLOWER;
     return body->isolation_level == 1 ? READ_AS_COMMITTED : READ_AS_CONSUMER;
+}
+
+/* No more at once than the quota allows in its windows, or it could never be paid for. */
+static int32_t quota_size_max(const struct request *request, int32_t size_max)
+{
+    double allowed =
+        quotas__window_max(request->home->broker->quotas, request->home->image, QUOTA_FETCH, request->client_id);
+    return allowed < (double)size_max ? (int32_t)allowed : size_max;
 }
 
 static void fetch_start(struct request *request)
@@ -717,6 +778,8 @@ static void fetch_start(struct request *request)
     work->size_max = (int32_t)min_i64(body->max_bytes, request->home->broker->options.fetch_size_max);
     if (request->api_version < VERSION_OF_BATCHES)
         work->size_max = (int32_t)min_i64(work->size_max, DOWN_SOURCE_MAX_BYTES);
+    if (request->home->image->quotas && replica_id(request) < 0)
+        work->size_max = quota_size_max(request, work->size_max);
     work->size_min = (int32_t)min_i64(body->min_bytes, work->size_max);
     int16_t error = session_open(request, work);
     if (error != KAFKA_NONE) {

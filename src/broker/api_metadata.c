@@ -270,7 +270,7 @@ static void answer(struct request *request)
     struct wire_writer *out = request_reply_begin(request);
     int32_t controller;
     if (version >= 3)
-        wire_write_i32(out, 0); // throttle time
+        wire_write_i32(out, request__throttle_ms(request));
     brokers_write(request, out, &controller);
     if (version >= 2)
         wire_write_string(out, version >= 9, slice_str(request->home->broker->options.cluster_id));

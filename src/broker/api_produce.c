@@ -262,7 +262,7 @@ static void finish(struct request *request)
             wire_write_uvarint(out, 0); // tagged fields
     }
     if (version >= 1)
-        wire_write_i32(out, 0); // throttle time
+        wire_write_i32(out, request__throttle_ms(request));
     if (flexible)
         wire_write_uvarint(out, 0);
     request_reply_end(request);
@@ -281,6 +281,7 @@ static void complete(struct request *request)
     struct produce_work *work = request->work;
     for (int i = 0; i < work->count; i++)
         part_end(&work->parts[i]);
+    request__throttle(request, QUOTA_PRODUCE, request__quota_record(request, QUOTA_PRODUCE, request->frame_size));
     if (work->acks != 0) {
         finish(request);
         return;

@@ -44,6 +44,7 @@ struct broker *broker_create(const struct broker_options *options)
     broker->image_lock = io_lock_create();
     broker__partitions_init(broker);
     broker->sessions = fetch_sessions__create(options->fetch_sessions_max);
+    broker->quotas = quotas__create(options->settings);
     broker->clients = clients__create();
     broker->checkpoints = checkpoints__create(broker);
     broker->crew = crew__create(broker);
@@ -106,6 +107,7 @@ void broker_free(struct broker *broker)
     log_dirs__unlock(&broker->dirs);
     checkpoints__free(broker->checkpoints);
     fetch_sessions__free(broker->sessions);
+    quotas__free(broker->quotas);
     clients__free(broker->clients);
     meta_image_unref(broker->image);
     io_lock_destroy(broker->image_lock);
@@ -356,6 +358,8 @@ static void add_budget(struct broker_numbers *numbers, const struct write_budget
     numbers->muted_writes += atomic_load(&budget->taken);
 }
 
+static_assert(BROKER_QUOTA_KINDS == (int)QUOTA_KINDS, "every kind has its number");
+
 void broker_numbers(struct broker *broker, struct broker_numbers *ret_numbers)
 {
     *ret_numbers = (struct broker_numbers){0};
@@ -363,6 +367,8 @@ void broker_numbers(struct broker *broker, struct broker_numbers *ret_numbers)
         add_reactor(ret_numbers, &broker->reactors[i]);
     for (int i = 0; i < broker->dirs.count; i++)
         add_budget(ret_numbers, &broker->dirs.dirs[i].budget);
+    for (int kind = 0; kind < QUOTA_KINDS; kind++)
+        ret_numbers->throttled[kind] = quotas__throttled_count(broker->quotas, (enum quota_kind)kind);
     if (broker->flusher)
         flusher__numbers(broker->flusher, ret_numbers);
     if (broker->control)

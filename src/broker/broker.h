@@ -163,10 +163,13 @@ struct request {
     uint8_t *frame;                // without its size; patched in place by appends
     uint32_t frame_size;
     enum request_state state;
-    bool abandoned;         // the connection died: the reply is dropped
-    bool mutes;             // until it is answered, its connection is not read
-    bool refused;           // the control thread could not do it and does not know what came of it
-    struct list in_control; // the control thread's
+    bool abandoned;                        // the connection died: the reply is dropped
+    int32_t throttle_ms;                   // told in the answer; net/ reads its connection no more for that long
+    bool throttle_is_known;                // recorded and told
+    int64_t handled_ns, handling_since_ns; // this reactor's time that it took, while there are quotas
+    bool mutes;                            // until it is answered, its connection is not read
+    bool refused;                          // the control thread could not do it and does not know what came of it
+    struct list in_control;                // the control thread's
     const struct broker_listener *listener;
     const struct io_address *client, *local; // of the connection
 
@@ -190,6 +193,10 @@ struct api_row {
     void (*resume)(struct request *request);  // something it waited for may have happened
     void (*control)(struct request *request); // in the control thread, which sends it home once what it did is flushed
 };
+
+/* For net/, on reactor 0: how long a new connection from there is too early for the quota of its address (then it is to be
+ * closed after that long, KIP-612); 0: it is welcome. */
+int64_t broker_connection_throttle(struct reactor *reactor, const char *host);
 
 /* For net/: a request from the free list; then fill connection, block, frame, listener, client; then begin. */
 struct request *request_new(struct reactor *reactor);
@@ -304,6 +311,9 @@ struct api_percentiles {
 };
 struct api_percentiles broker_api_latency(struct broker *broker, int16_t api_key);
 
+/* Kinds of client quotas, by their names in the metrics: produce, fetch, request, mutation, connection. */
+enum { BROKER_QUOTA_KINDS = 5 };
+
 /* Numbers for /metrics, from any thread. */
 struct broker_numbers {
     uint64_t requests, request_errors, bytes_in, bytes_out, connections;
@@ -313,6 +323,7 @@ struct broker_numbers {
     uint64_t topics, partitions, partitions_offline, partitions_uncleanable;
     uint64_t compactions, compacted_bytes;
     uint64_t api_requests[128];
+    uint64_t throttled[BROKER_QUOTA_KINDS];
     uint64_t net_limits[NET_LIMIT_COUNT];
 };
 void broker_numbers(struct broker *broker, struct broker_numbers *ret_numbers);

@@ -6,6 +6,7 @@
 #include "broker/fetch_session.h"
 
 #include "broker/log_dirs.h"
+#include "broker/quotas.h"
 #include "ctrl/ctrl.h"
 #include "wire/gen/errors.h"
 
@@ -37,6 +38,7 @@ struct broker {
     struct crew *crew;
     struct flusher *flusher;
     struct fetch_sessions *sessions;
+    struct quotas *quotas;
     struct clients *clients;
     uint16_t listener_ports[LISTENERS_MAX];
     _Atomic int32_t shard_counts[COORDINATOR_KINDS]; // 0 until the topic was seen
@@ -93,6 +95,22 @@ extern const char request__invalid_message[];
 /* Writes the whole answer (the generated struct of the request's key) and completes. */
 void request__reply(struct request *request, const void *response);
 
+/* ---- throttle.c: what quotas make of a request */
+/* Its start or resume, with the time that it takes counted. */
+void request__handle(struct request *request, void (*handle)(struct request *request));
+void request__resume(struct request *request);
+/* The answer is about to be written: counts the time so far, and how long the client has to wait. Later calls say the same. */
+int32_t request__throttle_ms(struct request *request);
+/* It is answered: counts the time that writing the answer took, for the next one's wait. */
+void request__throttle_rest(struct request *request);
+/* So many bytes were produced or are to be sent; how long the client has to wait for their sake. Local calls never wait. */
+int64_t request__quota_record(struct request *request, enum quota_kind kind, double amount);
+/* The client waits at least that long. Before the answer is written. */
+void request__throttle(struct request *request, enum quota_kind kind, int64_t throttle_ms);
+/* Partitions to be made or deleted; false: the client owes some, and the version is one that refuses then. */
+bool request__may_mutate(struct request *request, int32_t partitions, bool is_strict);
+extern const char request__quota_exceeded[]; // what Kafka says with THROTTLING_QUOTA_EXCEEDED
+
 /* ---- dispatch.c */
 /* NULL when the key is not served. */
 const struct api_row *request__row(int16_t key);
@@ -100,6 +118,7 @@ const struct api_row *request__row(int16_t key);
 const struct api_row *const *request__rows(void);
 
 /* ---- api_*.c: the row of each, for the table in dispatch.c */
+extern const struct api_row api__alter_client_quotas;
 extern const struct api_row api__alter_configs;
 extern const struct api_row api__alter_partition_reassignments;
 extern const struct api_row api__api_versions;
@@ -108,6 +127,7 @@ extern const struct api_row api__create_topics;
 extern const struct api_row api__delete_groups;
 extern const struct api_row api__delete_records;
 extern const struct api_row api__delete_topics;
+extern const struct api_row api__describe_client_quotas;
 extern const struct api_row api__describe_cluster;
 extern const struct api_row api__describe_configs;
 extern const struct api_row api__describe_groups;

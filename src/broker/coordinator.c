@@ -81,7 +81,7 @@ static void set_busy(struct shard *shard)
 /* ---- calls going home */
 static void call_arrived(struct shard_call *call)
 {
-    call->request->api->resume(call->request);
+    request__resume(call->request);
 }
 
 static void call_home(struct reactor *here, struct shard_call *call)

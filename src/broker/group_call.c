@@ -56,7 +56,7 @@ void group_call__send(struct request *request, const void *body, int32_t shard)
     call->shard_call.shard = shard;
     if (group_call__shard_count(request) == 0 || atomic_load(&home->broker->stopping)) {
         coord_call_refuse(&call->call, KAFKA_NOT_COORDINATOR);
-        request->api->resume(request);
+        request__resume(request);
         return;
     }
     coordinator__call(&call->shard_call);

@@ -39,7 +39,7 @@ void broker_mail(struct reactor *reactor, struct io_mail *mail)
         if (request->refused)
             request_refuse(request, "the metadata log has failed, its outcome is not known");
         else
-            request->api->resume(request);
+            request__resume(request);
         return;
     }
     case MAIL_SHARD:
@@ -89,7 +89,7 @@ void broker_reactor_stop(struct reactor *reactor)
             waiting[count++] = request;
     }
     for (uint32_t i = 0; i < count; i++)
-        waiting[i]->api->resume(waiting[i]);
+        request__resume(waiting[i]);
     mem_free(waiting);
     coordinator__stop(reactor);
 }
@@ -99,7 +99,7 @@ void broker_timers(struct reactor *reactor)
     for (struct heap_node *first; (first = heap_first(&reactor->timers)) && first->key <= reactor->now_ms;) {
         heap_remove(&reactor->timers, first);
         struct request *request = CONTAINER_OF(first, struct request, timer);
-        request->api->resume(request);
+        request__resume(request);
     }
 }
 

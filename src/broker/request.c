@@ -58,6 +58,9 @@ void request_free(struct request *request)
     request->connection = request->block = NULL;
     request->local_call = NULL;
     request->body = request->work = NULL;
+    request->throttle_ms = 0;
+    request->throttle_is_known = false;
+    request->handled_ns = request->handling_since_ns = 0;
     request->api = NULL;
     request->abandoned = request->refused = request->mutes = false;
     atomic_fetch_sub_explicit(&reactor->requests_used_count, 1, memory_order_relaxed);
@@ -128,7 +131,7 @@ void request_start(struct request *request)
     atomic_fetch_add_explicit(&reactor->counters[request->api_key].requests, 1, memory_order_relaxed);
     if (!version_is_served(request)) { // only ApiVersions comes here; its body is in a layout that we don't know
         request->body = NULL;
-        request->api->start(request);
+        request__handle(request, request->api->start);
         return;
     }
     struct wire_reader reader;
@@ -142,7 +145,7 @@ void request_start(struct request *request)
         request_refuse(request, "its body does not fit the layout of its version");
         return;
     }
-    request->api->start(request);
+    request__handle(request, request->api->start);
 }
 
 void request_refuse(struct request *request, const char *reason)
@@ -161,6 +164,7 @@ void request_complete(struct request *request)
     assert(list_is_empty(&request->in_completed));
     request_wait_until_end(request);
     request->state = REQUEST_DONE;
+    request__throttle_rest(request);
     struct reactor *reactor = request->home;
     latency__record(reactor, request->api_key, io_now_ns() - request->started_ns);
     list_push_back(request->local_call ? &reactor->local_completed : &reactor->completed, &request->in_completed);
@@ -189,9 +193,35 @@ void request_reply_end(struct request *request)
     request_complete(request);
 }
 
+/* A copy that tells it, in the arena; the same where the layout has no such field. NULL: no memory. */
+static const void *with_throttle(struct request *request, const struct wire_message *layout, const void *response,
+                                 int32_t throttle_ms)
+{
+    for (int i = 0; i < layout->layout->field_count; i++) {
+        const struct wire_field *field = &layout->layout->fields[i];
+        if (strcasecmp(field->name, "ThrottleTimeMs") != 0)
+            continue;
+        uint8_t *copy = arena_alloc(&request->arena, layout->size);
+        if (!copy)
+            return NULL;
+        memcpy(copy, response, layout->size);
+        memcpy(copy + field->offset, &throttle_ms, sizeof throttle_ms);
+        return copy;
+    }
+    return response;
+}
+
 void request__reply(struct request *request, const void *response)
 {
+    const struct wire_message *layout = wire_api_find(request->api_key)->response;
+    int32_t throttle_ms = request__throttle_ms(request);
+    if (throttle_ms > 0)
+        response = with_throttle(request, layout, response, throttle_ms);
+    if (!response) {
+        request_refuse(request, "it needs more memory than one request may have");
+        return;
+    }
     struct wire_writer *out = request_reply_begin(request);
-    wire_api_find(request->api_key)->response->write(out, request->api_version, response);
+    layout->write(out, request->api_version, response);
     request_reply_end(request);
 }

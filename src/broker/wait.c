@@ -40,7 +40,7 @@ void request__wake(struct partition_watch *watch)
     for (struct list *node; (node = list_pop_front(&watch->waits)) != &end;) {
         list_push_back(&watch->waits, node);
         struct request *request = CONTAINER_OF(node, struct wait, in_watch)->request;
-        request->api->resume(request);
+        request__resume(request);
     }
     if (list_is_empty(&watch->waits) && !watch->owner)
         partition_watch_disarm(watch);

@@ -116,6 +116,13 @@ static void write_limits(struct buffer *out, const char *name, const struct brok
                       (unsigned long long)numbers->net_limits[limit]);
 }
 
+static void write_throttled(struct buffer *out, const char *name, const struct broker_numbers *numbers)
+{
+    static const char *const KINDS[BROKER_QUOTA_KINDS] = {"produce", "fetch", "request", "mutation", "connection"};
+    for (int kind = 0; kind < BROKER_QUOTA_KINDS; kind++)
+        buffer_printf(out, "%s{quota=\"%s\"} %llu\n", name, KINDS[kind], (unsigned long long)numbers->throttled[kind]);
+}
+
 static void write_samples(struct buffer *out, enum metric metric, const struct numbers *numbers)
 {
     const char *name = http_metric_defs[metric].name;
@@ -126,6 +133,8 @@ static void write_samples(struct buffer *out, enum metric metric, const struct n
         write_apis(out, name, numbers);
     else if (metric == METRIC_NET_LIMITS_TOTAL)
         write_limits(out, name, &numbers->broker);
+    else if (metric == METRIC_THROTTLED_TOTAL)
+        write_throttled(out, name, &numbers->broker);
     else if (metric == METRIC_FLUSH_SECONDS)
         write_flushes(out, name, &numbers->broker);
     else if (metric == METRIC_PROCESS_START_TIME_SECONDS)

@@ -99,6 +99,7 @@ void net__connection_close(struct connection *connection, const char *reason)
     io_socket_close(connection->socket);
     list_remove(&connection->in_flush);
     list_remove(&connection->in_reactor);
+    heap_remove(&net__of(reactor)->muted, &connection->muted);
     atomic_fetch_sub(&reactor->connections, 1);
     net__admission_leave(net__of(reactor)->net, connection->peer.host);
     mem_free(connection);
@@ -109,10 +110,16 @@ static uint32_t frame_head(const uint8_t *bytes)
     return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
 }
 
+/* By a quota. A stop waits for none: then nothing is muted. */
+static bool is_muted(const struct connection *connection)
+{
+    return connection->muted.index != 0;
+}
+
 static bool at_limit(const struct connection *connection)
 {
     return connection->request_count >= CONNECTION_REQUESTS_MAX || connection->request_bytes >= CONNECTION_BYTES_MAX ||
-           connection->muting_count > 0;
+           connection->muting_count > 0 || is_muted(connection);
 }
 
 /* NULL when fine, else why the connection must close. */
@@ -234,6 +241,8 @@ static void requests_start(struct connection *connection)
 {
     int unfinished = 0;
     bool all_overlap = true;
+    if (is_muted(connection))
+        return;
     LIST_EACH_SAFE (node, &connection->requests) {
         struct request *request = CONTAINER_OF(node, struct request, in_connection);
         if (request->state == REQUEST_QUEUED) {
@@ -242,6 +251,8 @@ static void requests_start(struct connection *connection)
             request_start(request);
             connection->muting_count += request->mutes;
         }
+        if (request->throttle_ms > 0 && !net__of(connection->reactor)->stopping)
+            return; // its answer leaves, then its client waits
         if (request->state == REQUEST_RUNNING) {
             unfinished++;
             all_overlap &= request_may_overlap(request);
@@ -265,7 +276,8 @@ void net__connection_advance(struct connection *connection)
 {
     touch(connection);
     requests_start(connection);
-    bool was_at_limit = at_limit(connection);
+    bool was_at_limit = at_limit(connection) || connection->is_unmuted;
+    connection->is_unmuted = false;
     if (!net__send(connection)) {
         net__connection_close(connection, NULL);
         return;
@@ -333,8 +345,10 @@ int64_t net_next_deadline_ms(const struct reactor *reactor)
 {
     const struct connection *connection = longest_inactive(reactor);
     const struct net_reactor *own = net__of(reactor);
-    return min_i64(connection ? idle_deadline_ms(connection) : INT64_MAX,
-                   own->accept_waits ? own->accept_at_ms : INT64_MAX);
+    int64_t quota_ms = net__somebody_waits(own) ? net__throttle_next_ms(reactor) : INT64_MAX;
+    int64_t limit_ms = min_i64(connection ? idle_deadline_ms(connection) : INT64_MAX,
+                               own->accept_waits ? own->accept_at_ms : INT64_MAX);
+    return min_i64(quota_ms, limit_ms);
 }
 
 void net_timers(struct reactor *reactor)
@@ -342,6 +356,8 @@ void net_timers(struct reactor *reactor)
     const struct net_reactor *own = net__of(reactor);
     if (own->accept_waits && own->accept_at_ms <= reactor->now_ms)
         net__accept_again(reactor);
+    if (net__somebody_waits(own))
+        net__throttle_end(reactor, reactor->now_ms);
     for (uint64_t left = atomic_load(&reactor->connections); left > 0; left--) { // each at most once
         struct connection *connection = longest_inactive(reactor);
         if (!connection || idle_deadline_ms(connection) > reactor->now_ms)

@@ -3,7 +3,8 @@
  *
  * A frame here is an operation, an id and more bytes. The played broker answers `e` at once with size, id and as many
  * bytes, lets `w` and `p` wait until the test says go (`p` may overlap, as Produce), answers `f` with a piece of a file, `n`
- * with nothing (acks=0), and closes on `x`; `m` is a `p` that mutes its connection. One thread is the client and ticks the reactor between its calls.
+ * with nothing (acks=0), and closes on `x`; `m` is a `p` that mutes its connection, `t` an `e` whose client has to wait for a
+ * quota. One thread is the client and ticks the reactor between its calls.
  */
 #include "net/net__.h"
 
@@ -15,6 +16,7 @@
 #include <cmocka.h>
 
 enum { FRAME_HEAD = 5, REQUEST_SIZE_MAX = 1 << 20, STARTED_MAX = 4096, FILE_BYTES = 300000 };
+enum { THROTTLE_MS = 500 };
 enum { IDLE_MAX_MS = 600000 }; // the reactor's clock stands still unless a test moves it
 
 /* ---- the played broker */
@@ -27,6 +29,7 @@ struct broker {
     int running_count, freed, made, started_count;
     uint32_t started[STARTED_MAX]; // ids in order of starting
     int file;
+    int64_t connection_throttle_ms; // of the next connections
 };
 
 static struct broker *played;
@@ -65,7 +68,7 @@ void request_free(struct request *request)
 
 bool request_begin(struct request *request)
 {
-    return request->frame_size >= FRAME_HEAD && strchr("ewpmfnx", request->frame[0]);
+    return request->frame_size >= FRAME_HEAD && strchr("ewpmtfnx", request->frame[0]);
 }
 
 bool request_may_overlap(const struct request *request)
@@ -105,6 +108,7 @@ void request_start(struct request *request)
     assert_in_range(played->started_count, 0, STARTED_MAX - 1);
     played->started[played->started_count++] = be32(request->frame + 1);
     request->mutes = request->frame[0] == 'm';
+    request->throttle_ms = request->frame[0] == 't' ? THROTTLE_MS : 0;
     if (strchr("wpm", request->frame[0]))
         played->running[played->running_count++] = request;
     else
@@ -126,6 +130,13 @@ void broker_listener_bound(struct broker *broker, int listener, uint16_t port)
 {
     assert_int_equal(listener, 0);
     broker->port = port;
+}
+
+int64_t broker_connection_throttle(struct reactor *reactor, const char *host)
+{
+    assert_ptr_equal(reactor, &played->reactor);
+    assert_string_equal(host, "127.0.0.1");
+    return played->connection_throttle_ms;
 }
 
 /* ---- the reactor's tick, and clients */
@@ -453,6 +464,96 @@ static void what_waits_for_a_disk_that_is_behind_mutes_its_own_connection(void *
     io_socket_close(other);
 }
 
+/* ---- quotas */
+static void a_client_that_has_to_wait_is_answered_and_then_not_read(void **state)
+{
+    int waiting = connect_client(), other = connect_client();
+    send_frame(waiting, 't', 1, 5);
+    expect_reply(waiting, 1, 5);
+    send_frame(waiting, 'e', 2, 5);
+    expect_silence(waiting);
+    assert_int_equal(played->started_count, 1);
+    send_frame(other, 'e', 3, 10);
+    expect_reply(other, 3, 10);
+    assert_int_equal(net_next_deadline_ms(&played->reactor), played->reactor.now_ms + THROTTLE_MS);
+    later(THROTTLE_MS - 1);
+    expect_silence(waiting);
+    later(1);
+    expect_reply(waiting, 2, 5);
+    io_socket_close(waiting);
+    io_socket_close(other);
+}
+
+static void what_was_sent_along_waits_too(void **state)
+{
+    struct buffer frames CLEANUP(buffer_free) = {0};
+    int client = connect_client();
+    put_frame(&frames, 't', 1, 5);
+    put_frame(&frames, 'e', 2, 5);
+    put_frame(&frames, 't', 3, 5);
+    put_frame(&frames, 'e', 4, 5);
+    send_bytes(client, frames.data, frames.size);
+    expect_reply(client, 1, 5);
+    expect_silence(client);
+    assert_int_equal(played->started_count, 1);
+    later(THROTTLE_MS);
+    expect_reply(client, 2, 5);
+    expect_reply(client, 3, 5);
+    expect_silence(client);
+    later(THROTTLE_MS);
+    expect_reply(client, 4, 5);
+    io_socket_close(client);
+}
+
+static void a_client_may_leave_while_it_has_to_wait(void **state)
+{
+    int client = connect_client();
+    send_frame(client, 't', 1, 5);
+    expect_reply(client, 1, 5);
+    io_socket_close(client);
+    later(THROTTLE_MS);
+    while (connections() > 0)
+        tick();
+    assert_int_equal(net_next_deadline_ms(&played->reactor), INT64_MAX);
+}
+
+static void a_stop_does_not_wait_for_quotas(void **state)
+{
+    struct buffer frames CLEANUP(buffer_free) = {0};
+    int client = connect_client();
+    put_frame(&frames, 't', 1, 5);
+    put_frame(&frames, 'e', 2, 5);
+    send_bytes(client, frames.data, frames.size);
+    expect_reply(client, 1, 5);
+    net_reactor_stop(&played->reactor, false);
+    while (!net_reactor_stop(&played->reactor, false))
+        tick();
+    io_socket_close(client);
+}
+
+static void a_connection_that_comes_too_early_is_closed_later(void **state)
+{
+    uint8_t byte;
+    played->connection_throttle_ms = THROTTLE_MS;
+    int early = io_connect("127.0.0.1", played->port);
+    expect_silence(early);
+    assert_int_equal(connections(), 0);
+    later(THROTTLE_MS - 1);
+    expect_silence(early);
+    later(1);
+    int64_t got;
+    do
+        got = io_recv(early, &byte, 1);
+    while (got == -EAGAIN);
+    assert_true(got == 0 || got == -ECONNRESET);
+    io_socket_close(early);
+    played->connection_throttle_ms = 0;
+    int welcome = connect_client();
+    send_frame(welcome, 'e', 1, 5);
+    expect_reply(welcome, 1, 5);
+    io_socket_close(welcome);
+}
+
 static void expect_refusal(enum net_limit limit)
 {
     uint64_t before = atomic_load(&played->reactor.net_limits[limit]);
@@ -648,6 +749,11 @@ int main(void)
 {
 #define OVER_SOCKETS(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        OVER_SOCKETS(a_client_that_has_to_wait_is_answered_and_then_not_read),
+        OVER_SOCKETS(what_was_sent_along_waits_too),
+        OVER_SOCKETS(a_client_may_leave_while_it_has_to_wait),
+        OVER_SOCKETS(a_stop_does_not_wait_for_quotas),
+        OVER_SOCKETS(a_connection_that_comes_too_early_is_closed_later),
         OVER_SOCKETS(a_frame_may_come_byte_by_byte),
         OVER_SOCKETS(many_frames_may_come_at_once),
         OVER_SOCKETS(a_frame_may_be_larger_than_a_block),

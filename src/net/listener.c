@@ -49,6 +49,15 @@ static void blocks_free(struct net_reactor *own)
     }
 }
 
+static void reactor_free(struct reactor *reactor)
+{
+    struct net_reactor *own = net__of(reactor);
+    net__throttle_end(reactor, INT64_MAX);
+    mem_free(own->early);
+    heap_free(&own->muted);
+    blocks_free(own);
+}
+
 void net_free(struct net *net)
 {
     if (!net)
@@ -58,7 +67,7 @@ void net_free(struct net *net)
     for (int i = 0; i < broker_options(net->broker)->reactor_count; i++) {
         struct reactor *reactor = broker_reactor(net->broker, i);
         if (reactor->net)
-            blocks_free(net__of(reactor));
+            reactor_free(reactor);
         mem_free(reactor->net);
         reactor->net = NULL;
     }
@@ -94,6 +103,7 @@ void net_reactor_start(struct net *net, struct reactor *reactor)
     own->net = net;
     list_init(&own->connections);
     list_init(&own->flush);
+    heap_init(&own->muted);
     reactor->net = own;
     listeners_watch(reactor, true);
 }
@@ -176,6 +186,11 @@ void net__accept(struct reactor *reactor, struct listener *listener)
             LOG(LOG_WARN, "net", "cannot accept a connection: %s", strerror(-socket));
             return;
         }
+        int64_t throttle_ms = broker_connection_throttle(reactor, peer.host);
+        if (throttle_ms > 0) {
+            net__early_keep(reactor, socket, throttle_ms);
+            continue;
+        }
         enum net_limit reached = net__admit(net, peer.host);
         if (reached != NET_LIMIT_COUNT) {
             tell_refusal(reactor, &peer, reached);
@@ -236,6 +251,7 @@ bool net_reactor_stop(struct reactor *reactor, bool force)
         listeners_watch(reactor, false);
     own->accept_waits = false;
     own->stopping = true;
+    net__throttle_end(reactor, INT64_MAX);
     LIST_EACH_SAFE (node, &own->connections) {
         struct connection *connection = CONTAINER_OF(node, struct connection, in_reactor);
         if (force || connection->request_count == 0)

@@ -53,14 +53,25 @@ struct connection {
     int segment; // of the oldest request's reply: 2i memory before piece i, 2i+1 piece i
     size_t segment_sent;
     bool wants_writable, peer_closed;
-    int64_t active_ms; // monotonic: when something was last received, sent or answered
+    struct heap_node muted; // by the end of its mute, monotonic ms: a quota keeps it from being read
+    bool is_unmuted;        // its mute has just ended: what it has sent before is to be cut
+    int64_t active_ms;      // monotonic: when something was last received, sent or answered
     struct list in_reactor, in_flush;
+};
+
+enum { EARLY_MAX = 1000 }; // more are closed at once
+struct early {             // a connection that is open, unread, and closed in the end (KIP-612)
+    int socket;
+    int64_t close_at_ms;
 };
 
 struct net_reactor {
     struct net *net;
     struct list connections; // longest inactive first
     struct list flush;       // connections with something to send or start
+    struct heap muted;       // struct connection.muted
+    struct early *early;     // connections that came too early for a quota, until they are closed
+    int32_t early_count;
     struct block *blocks_free;
     int blocks_free_count;
     bool accept_waits; // reactor 0: for max.connection.creation.rate, until accept_at_ms
@@ -94,6 +105,19 @@ void net__admission_return_token(struct net *net); // nobody was there
 void net__limit_reached(struct reactor *reactor, enum net_limit limit);
 /* The rate allows more: accepts go on. */
 void net__accept_again(struct reactor *reactor);
+
+/* ---- throttle.c: those who have to wait for a quota */
+static inline bool net__somebody_waits(const struct net_reactor *own)
+{
+    return own->muted.count > 0 || own->early_count > 0;
+}
+/* It is not read for that long. */
+void net__mute(struct connection *connection, int32_t throttle_ms);
+/* It came too early: it is closed by and by, which slows its client down. */
+void net__early_keep(struct reactor *reactor, int socket, int64_t throttle_ms);
+/* Waits that end until then: the muted are read again, the early are closed. */
+void net__throttle_end(struct reactor *reactor, int64_t until_ms);
+int64_t net__throttle_next_ms(const struct reactor *reactor);
 
 struct block *net__block_get(struct reactor *reactor, size_t capacity);
 void net__block_unref(struct reactor *reactor, struct block *block);

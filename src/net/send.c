@@ -30,6 +30,8 @@ static void oldest_done(struct connection *connection, struct request *request)
     list_remove(&request->in_connection);
     connection->request_count--;
     connection->muting_count -= request->mutes;
+    if (request->throttle_ms > 0)
+        net__mute(connection, request->throttle_ms);
     connection->request_bytes -= request->frame_size;
     connection->segment = 0;
     connection->segment_sent = 0;
