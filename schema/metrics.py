@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Metrics as data: schema/metrics.txt -> src/http/gen/metrics.h and metrics.c, and the page docs/metrics.md."""
+"""Metrics as data: schema/metrics.txt -> src/http/gen/metrics.h and metrics.c, and the pages docs/metrics.md and
+docs/kafka-metrics.md. The second compares the names with Apache Kafka's, as test/kafka/metrics.txt has them."""
 import os
+import re
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LICENCE = "// SPDX-License-Identifier: Apache-2.0\n"
@@ -11,7 +13,7 @@ def load():
     with open(os.path.join(HERE, "metrics.txt"), encoding="utf-8") as file:
         rows = [line.rstrip("\n").split("\t") for line in file if line.strip() and not line.startswith("#")]
     for name, kind, _labels, said in rows:
-        assert kind in ("counter", "gauge", "summary") and said.endswith("."), name
+        assert kind in ("counter", "gauge", "summary", "untyped") and said.endswith("."), name
         assert (kind == "counter") == name.endswith("_total"), f"{name}: counters, and only they, end in _total"
     return rows
 
@@ -36,7 +38,8 @@ def source_file(rows):
 
 def page(rows):
     text = ("# Metrics\n\nWritten by `schema/generate.py` from `schema/metrics.txt`. `GET /metrics` answers them in Prometheus' text format; "
-            "durations are\nseconds, sizes bytes.\n\n| name | type | labels | what it says |\n|---|---|---|---|\n")
+            "durations are\nseconds, sizes bytes. Untyped are gauges of kafka_exporter whose names end as only those of summaries may. Which of "
+            "Kafka's own numbers are\namong them: [kafka-metrics.md](kafka-metrics.md).\n\n| name | type | labels | what it says |\n|---|---|---|---|\n")
     return text + "".join(f"| `{name}` | {kind} | {'' if labels == '-' else labels} | {said} |\n" for name, kind, labels, said in rows)
 
 
@@ -45,5 +48,43 @@ def files():
     return {"metrics.h": header_file(rows), "metrics.c": source_file(rows)}
 
 
+# ---- beside Apache Kafka
+KAFKA_EXPORTER = re.compile(r"kafka_(brokers|topic_|consumergroup_)")  # what JMX does not tell
+
+
+def kafka_shapes():
+    """(MBean with its labels, kind) of Kafka's own; attributes of the older kind are one shape together."""
+    path = os.path.join(HERE, "..", "test", "kafka", "metrics.txt")
+    with open(path, encoding="utf-8") as file:
+        return [tuple(line.rstrip("\n").split("\t")) for line in file if line.strip() and not line.startswith("#")]
+
+
+def scraped_as(bean, kind):
+    """The name that the JMX exporter gives with the rules that Strimzi's dashboards expect; None for what they do not ask."""
+    domain, properties = bean.split(":", 1)
+    keys = dict(part.split("=", 1) for part in re.sub(r"\{[^}]*\}", "*", properties).split(",") if "=" in part)
+    if "name" not in keys or kind not in ("GAUGE", "METER", "HISTOGRAM", "TIMER"):
+        return None
+    name = keys["name"].removesuffix("PerSec")
+    ending = "_total" if kind == "METER" else ""
+    return re.sub(r"[^a-z0-9_]", "_", f"{domain}_{keys['type']}_{name}".lower()) + ending
+
+
+def compared(rows):
+    ours = {name: set(labels.split(",")) for name, _kind, labels, _said in rows if name.startswith("kafka_") and not KAFKA_EXPORTER.match(name)}
+    told = [(bean, scraped_as(bean, kind)) for bean, kind in kafka_shapes()]
+    unknown = set(ours) - {name for _bean, name in told}
+    assert not unknown, f"Kafka has no metric that would be scraped as {sorted(unknown)}"
+    told = [(bean, name if name in ours and {"topic", "partition", "request"} & set(re.findall(r",([a-z]+)=", bean)) <= ours[name] else None) for bean, name in told]
+    served = sum(name is not None for _bean, name in told)
+    text = ("# Kafka's metrics, and which are served\n\nWritten by `schema/generate.py` from `test/kafka/metrics.txt`, the MBeans of Apache Kafka 4.3.1, and `schema/metrics.txt`.\n"
+            f"Of {len(told)}, {served} are served, under the names that the JMX exporter gives them with the rules of Strimzi's dashboards; a test compares them\n"
+            "with a scrape. Others count what Ottla has not (request queues, handler pools, a cleaner's threads, other brokers), what is not served yet,\n"
+            "or stand under an `ottla_` name: [metrics.md](metrics.md). There, too, is what kafka_exporter tells of topics and groups.\n\n"
+            "| MBean | served as |\n|---|---|\n")
+    return text + "".join(f"| `{bean.replace('|', chr(92) + '|')}` | {f'`{name}`' if name else ''} |\n" for bean, name in told)
+
+
 def docs():
-    return {"metrics.md": page(load())}
+    rows = load()
+    return {"metrics.md": page(rows), "kafka-metrics.md": compared(rows)}

@@ -8,6 +8,7 @@
 #include "http/gen/metrics.h"
 
 #include "http/http__.h"
+#include "wire/gen/describe_groups.h"
 #include "wire/gen/list_groups.h"
 
 #include <stdlib.h>
@@ -23,8 +24,13 @@ struct sample {
 };
 
 struct lag_sample {
-    const char *labels;
+    const char *labels, *sum_labels; // those of the sum are one text for all partitions of a group's topic
     int64_t committed, lag;
+};
+
+struct group_sample {
+    const char *labels;
+    int32_t members;
 };
 
 struct kafka_numbers {
@@ -35,7 +41,10 @@ struct kafka_numbers {
     int count, capacity;
     struct lag_sample *lags;
     int lag_count, lag_capacity;
-    struct slice group; // being asked for
+    struct group_sample *groups;
+    int group_count;
+    struct slice group;       // being asked for
+    struct slice group_topic; // its topic of the last sample; none yet: NULL
     int64_t brokers, topics, partitions;
 };
 
@@ -111,18 +120,48 @@ static void take_lag(void *context, struct slice topic, int32_t partition, int64
     escape(all->group, group, sizeof group);
     struct slice labels = arena_printf(&all->arena, "{consumergroup=\"%s\",topic=\"%.*s\",partition=\"%d\"} ", group,
                                        (int)topic.size, (const char *)topic.data, (int)partition);
-    if (labels.data)
-        all->lags[all->lag_count++] = (struct lag_sample){(const char *)labels.data, committed, lag};
+    bool is_same = all->group_topic.data && slice_equal(all->group_topic, topic);
+    const char *sum_labels = is_same ? all->lags[all->lag_count - 1].sum_labels
+                                     : (const char *)arena_printf(&all->arena, "{consumergroup=\"%s\",topic=\"%.*s\"} ",
+                                                                  group, (int)topic.size, (const char *)topic.data)
+                                           .data;
+    if (!labels.data || !sum_labels)
+        return;
+    all->lags[all->lag_count++] = (struct lag_sample){(const char *)labels.data, sum_labels, committed, lag};
+    all->group_topic = topic;
+}
+
+static void take_members(struct kafka_numbers *all, struct asker *asker, struct slice *ids, int32_t count)
+{
+    struct describe_groups_request body;
+    describe_groups_request_init(&body);
+    body.groups = ids;
+    body.groups_count = count;
+    const struct describe_groups_response *answer = asker__ask(asker, API_DESCRIBE_GROUPS, 5, &body);
+    for (int32_t i = 0; answer && i < answer->groups_count; i++) {
+        const struct describe_groups_response_described_group *group = &answer->groups[i];
+        char id[LABELS_BYTES];
+        escape(group->group_id, id, sizeof id);
+        struct slice labels = arena_printf(&all->arena, "{consumergroup=\"%s\"} ", id);
+        if (labels.data && group->error_code == KAFKA_NONE)
+            all->groups[all->group_count++] =
+                (struct group_sample){(const char *)labels.data, (int32_t)max_i64(0, group->members_count)};
+    }
 }
 
 static void take_groups(struct kafka_numbers *all, struct asker *asker)
 {
     const struct list_groups_response *list = groups__list(asker);
     int32_t count = list ? (int32_t)min_i64(list->groups_count, GROUPS_MAX) : 0;
+    struct slice *ids = mem_alloc(GROUPS_MAX * sizeof *ids);
     for (int32_t i = 0; i < count; i++) {
-        all->group = list->groups[i].group_id;
+        all->group = ids[i] = list->groups[i].group_id;
+        all->group_topic = SLICE_NULL;
         group__each_lag(asker, all->group, take_lag, all);
     }
+    all->groups = mem_alloc(GROUPS_MAX * sizeof *all->groups);
+    take_members(all, asker, ids, count);
+    mem_free(ids);
 }
 
 static void count_brokers(struct kafka_numbers *all, struct meta_image *image)
@@ -155,6 +194,7 @@ void kafka_numbers__free(struct kafka_numbers *all)
     arena_free(&all->arena);
     mem_free(all->samples);
     mem_free(all->lags);
+    mem_free(all->groups);
     mem_free(all);
 }
 
@@ -182,8 +222,10 @@ static int64_t of_partition(int metric, const struct sample *sample)
         return p->leader;
     case METRIC_KAFKA_TOPIC_PARTITION_LEADER_IS_PREFERRED:
         return sample->is_preferred;
+    case METRIC_KAFKA_CLUSTER_PARTITION_REPLICASCOUNT:
     case METRIC_KAFKA_TOPIC_PARTITION_REPLICAS:
         return sample->replicas;
+    case METRIC_KAFKA_CLUSTER_PARTITION_INSYNCREPLICASCOUNT:
     case METRIC_KAFKA_TOPIC_PARTITION_IN_SYNC_REPLICA:
         return p->isr_count;
     case METRIC_KAFKA_CLUSTER_PARTITION_UNDERREPLICATED:
@@ -250,6 +292,29 @@ static void write_lags(struct buffer *out, int metric, const struct kafka_number
         buffer_append(out, lag->labels, strlen(lag->labels));
         append_number(out, metric == METRIC_KAFKA_CONSUMERGROUP_LAG ? lag->lag : lag->committed);
     }
+}
+
+static void write_lag_sums(struct buffer *out, int metric, const struct kafka_numbers *all)
+{
+    const char *name = http_metric_defs[metric].name;
+    int64_t sum = 0;
+    for (int i = 0; i < all->lag_count; i++) {
+        const struct lag_sample *lag = &all->lags[i];
+        sum += metric == METRIC_KAFKA_CONSUMERGROUP_LAG_SUM ? max_i64(0, lag->lag) : lag->committed;
+        if (i + 1 < all->lag_count && lag->sum_labels == all->lags[i + 1].sum_labels)
+            continue;
+        buffer_append(out, name, strlen(name));
+        buffer_append(out, lag->sum_labels, strlen(lag->sum_labels));
+        append_number(out, sum);
+        sum = 0;
+    }
+}
+
+static void write_members(struct buffer *out, int metric, const struct kafka_numbers *all)
+{
+    for (int i = 0; i < all->group_count; i++)
+        buffer_printf(out, "%s%s%d\n", http_metric_defs[metric].name, all->groups[i].labels,
+                      (int)all->groups[i].members);
 }
 
 static void write_requests(struct buffer *out, int metric, const struct kafka_numbers *all)
@@ -354,6 +419,13 @@ bool kafka_numbers__write(struct buffer *out, int metric, const struct kafka_num
     case METRIC_KAFKA_CONSUMERGROUP_CURRENT_OFFSET:
     case METRIC_KAFKA_CONSUMERGROUP_LAG:
         write_lags(out, metric, all);
+        return true;
+    case METRIC_KAFKA_CONSUMERGROUP_CURRENT_OFFSET_SUM:
+    case METRIC_KAFKA_CONSUMERGROUP_LAG_SUM:
+        write_lag_sums(out, metric, all);
+        return true;
+    case METRIC_KAFKA_CONSUMERGROUP_MEMBERS:
+        write_members(out, metric, all);
         return true;
     default:
         break;

@@ -143,13 +143,14 @@ static void write_samples(struct buffer *out, enum metric metric, const struct n
         buffer_printf(out, "%s %llu\n", name, (unsigned long long)number_of(metric, numbers));
 }
 
-/* OpenMetrics calls a counter's family by its name without _total. */
+/* OpenMetrics calls a counter's family by its name without _total, and says unknown for untyped. */
 static void write_head(struct buffer *out, const struct metric_def *def, bool is_open)
 {
     static const char TOTAL[] = "_total";
     bool is_cut = is_open && strcmp(def->type, "counter") == 0;
     int size = (int)(strlen(def->name) - (is_cut ? strlen(TOTAL) : 0));
-    buffer_printf(out, "# HELP %.*s %s\n# TYPE %.*s %s\n", size, def->name, def->said, size, def->name, def->type);
+    const char *type = is_open && strcmp(def->type, "untyped") == 0 ? "unknown" : def->type;
+    buffer_printf(out, "# HELP %.*s %s\n# TYPE %.*s %s\n", size, def->name, def->said, size, def->name, type);
 }
 
 void metrics__write(struct buffer *out, struct asker *asker, const char *version, bool is_open)

@@ -166,8 +166,40 @@ def test_metrics_have_the_names_of_dashboards(web):
     assert int(after['kafka_server_brokertopicmetrics_bytesin_total{topic="live"}']) > int(before['kafka_server_brokertopicmetrics_bytesin_total{topic="live"}'])
     committed = int(after['kafka_consumergroup_current_offset{consumergroup="readers",topic="events",partition="0"}'])
     assert int(after['kafka_consumergroup_lag{consumergroup="readers",topic="events",partition="0"}']) == 2000 - committed
+    lags = [int(after[f'kafka_consumergroup_lag{{consumergroup="readers",topic="events",partition="{p}"}}']) for p in range(3)]
+    assert int(after['kafka_consumergroup_lag_sum{consumergroup="readers",topic="events"}']) == sum(lags)
+    assert int(after['kafka_consumergroup_current_offset_sum{consumergroup="readers",topic="events"}']) == 6000 - sum(lags)
+    assert after['kafka_consumergroup_members{consumergroup="readers"}'] == "0"
     assert after['kafka_topic_partitions{topic="events"}'] == "3"
     assert after['kafka_topic_partition_leader_is_preferred{topic="events",partition="0"}'] == "1"
+
+
+def promtool(*words, text=None):
+    own = HERE.parents[1] / ".cache" / "promtool"  # test/setup.sh puts it there
+    return subprocess.run([str(own) if own.exists() else "promtool", *words], input=text, capture_output=True, timeout=TIMEOUT_S)
+
+
+def test_promtool_finds_nothing_wrong_with_a_scrape(web):
+    _status, text, _headers = web.ask("GET", "/metrics")
+    done = promtool("check", "metrics", text=text)
+    assert done.returncode == 0, done.stderr.decode()
+    assert promtool("check", "metrics", text=text.replace(b"_total", b"_sum")).returncode != 0  # it does look
+
+
+def test_promtool_accepts_the_alert_rules():
+    done = promtool("check", "rules", str(HERE.parents[1] / "contrib" / "prometheus" / "alerts.yml"))
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def test_kafkas_metrics_that_are_called_served_are_in_a_scrape(web):
+    """docs/kafka-metrics.md holds every MBean of test/kafka/metrics.txt, and says which is served."""
+    root = HERE.parents[1]
+    beans = [line.split("\t")[0] for line in (root / "test" / "kafka" / "metrics.txt").read_text().splitlines() if not line.startswith("#")]
+    page = [line.strip("| ").replace("\\|", "|").rsplit("`", 1)[0].lstrip("`") for line in (root / "docs" / "kafka-metrics.md").read_text().splitlines() if line.startswith("| `")]
+    assert [row.split("` | `")[0] for row in page] == beans
+    called = {row.split("` | `")[1] for row in page if "` | `" in row}
+    _status, text, _headers = web.ask("GET", "/metrics")
+    assert len(called) > 20 and not called - set(re.findall(r"^# TYPE (\S+)", text.decode(), re.MULTILINE))
 
 
 def test_metrics_are_well_formed(web):
@@ -177,9 +209,9 @@ def test_metrics_are_well_formed(web):
     for line in text.decode().splitlines():
         if line.startswith("# TYPE "):
             told, kind = line.split()[2:]
-            assert told not in kinds and kind in ("counter", "gauge", "summary")
+            assert told not in kinds and kind in ("counter", "gauge", "summary", "untyped")
             assert (kind == "counter") == told.endswith("_total")
-            assert not told.endswith(("_sum", "_count", "_bucket"))
+            assert (kind == "untyped") == told.endswith(("_sum", "_count", "_bucket"))
             kinds[told] = kind
         elif not line.startswith("#"):
             name, labels, value = re.fullmatch(r"([a-z_:]+)(\{.*\})? (\S+)", line).groups()

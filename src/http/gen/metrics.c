@@ -49,6 +49,8 @@ const struct metric_def http_metric_defs[METRIC_COUNT] = {
     [METRIC_KAFKA_LOG_LOG_SIZE] = {"kafka_log_log_size", "gauge", "Bytes of the partition's log on the disk."},
     [METRIC_KAFKA_LOG_LOG_LOGSTARTOFFSET] = {"kafka_log_log_logstartoffset", "gauge", "Its first offset."},
     [METRIC_KAFKA_LOG_LOG_LOGENDOFFSET] = {"kafka_log_log_logendoffset", "gauge", "The offset of its next record."},
+    [METRIC_KAFKA_CLUSTER_PARTITION_REPLICASCOUNT] = {"kafka_cluster_partition_replicascount", "gauge", "Its replicas."},
+    [METRIC_KAFKA_CLUSTER_PARTITION_INSYNCREPLICASCOUNT] = {"kafka_cluster_partition_insyncreplicascount", "gauge", "Those of them that are in sync."},
     [METRIC_KAFKA_CLUSTER_PARTITION_UNDERREPLICATED] = {"kafka_cluster_partition_underreplicated", "gauge", "1 when fewer replicas are in sync than there are."},
     [METRIC_KAFKA_BROKERS] = {"kafka_brokers", "gauge", "Brokers of the cluster."},
     [METRIC_KAFKA_TOPIC_PARTITIONS] = {"kafka_topic_partitions", "gauge", "Partitions of the topic."},
@@ -61,4 +63,7 @@ const struct metric_def http_metric_defs[METRIC_COUNT] = {
     [METRIC_KAFKA_TOPIC_PARTITION_UNDER_REPLICATED_PARTITION] = {"kafka_topic_partition_under_replicated_partition", "gauge", "1 when fewer replicas are in sync than there are."},
     [METRIC_KAFKA_CONSUMERGROUP_CURRENT_OFFSET] = {"kafka_consumergroup_current_offset", "gauge", "The offset that the group has committed."},
     [METRIC_KAFKA_CONSUMERGROUP_LAG] = {"kafka_consumergroup_lag", "gauge", "How many offsets the group is behind the high watermark."},
+    [METRIC_KAFKA_CONSUMERGROUP_CURRENT_OFFSET_SUM] = {"kafka_consumergroup_current_offset_sum", "untyped", "The sum of the offsets that the group has committed in the topic's partitions."},
+    [METRIC_KAFKA_CONSUMERGROUP_LAG_SUM] = {"kafka_consumergroup_lag_sum", "untyped", "How many offsets the group is behind in all partitions of the topic."},
+    [METRIC_KAFKA_CONSUMERGROUP_MEMBERS] = {"kafka_consumergroup_members", "gauge", "Members of the group."},
 };
