@@ -19,7 +19,7 @@ export interface Broker {
   bytesIn: number; bytesOut: number; connections: number; topics: number; partitions: number; offlinePartitions: number; flushRounds: number; flushFailures: number;
   flushP50Ms: number; flushP99Ms: number; residentBytes: number; openFiles: number; startedAt: number; storedBytes: number;
   apis: { name: string; requests: number; p50Ms: number; p99Ms: number }[]; clients: { name: string; version: string; connections: number; seenAt: number }[]; disks: { path: string; freeBytes: number }[];
-  listeners: { name: string; host: string; port: number }[]; features: { name: string; min: number; max: number }[]; configs: Config[]; log: string[];
+  listeners: { name: string; host: string; port: number }[]; features: { name: string; min: number; max: number; level: number }[]; configs: Config[]; log: string[];
   history: { stepMs: number; at: number[]; bytesIn: number[]; bytesOut: number[]; requests: number[]; messages: number[]; connections: number[]; residentBytes: number[]; flushP99Us: number[]; groups: { id: string; lag: number[] }[] };
 }
 export interface Progress { hits: number; scanned: number; scannedBytes: number; skipped: number; elapsedMs: number; share?: number; reason?: string }

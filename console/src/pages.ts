@@ -210,7 +210,7 @@ export const brokerPage: Page = async (place, signal) => {
     while (at.length > 0 && at[0]! < b.at - 3600_000) { at.shift(); for (const list of Object.values(totals)) list.shift(); }
   };
   fill(place, h("div", { class: "title" }, h("h1", null, "Broker"), h("span", { class: "faint" }, `node ${first.nodeId} of ${first.clusterId} · Ottla ${first.version} · ${first.listeners.map(l => `${l.name} ${l.host || "*"}:${l.port}`).join(", ")}`)), tiles, h("div", { class: "charts" }, charts.map(c => c.element)),
-    h("div", { class: "two" }, h("section", null, h("h2", null, "Latency by API"), apis), h("section", null, h("h2", null, "Clients"), clients, h("h2", null, "Disks"), disks, h("h2", null, "Features"), table("Features", ["Feature", ["From", "n"], ["To", "n"]], first.features.map(f => [f.name, f.min, f.max])))),
+    h("div", { class: "two" }, h("section", null, h("h2", null, "Latency by API"), apis), h("section", null, h("h2", null, "Clients"), clients, h("h2", null, "Disks"), disks, h("h2", null, "Features"), table("Features", ["Feature", ["Level in force", "n"], "Known levels"], first.features.map(f => [f.name, f.level || "none", f.min === f.max ? String(f.min) : `${f.min} to ${f.max}`])))),
     h("h2", null, "Log"), log, h("h2", null, "Settings"), configsTable(first.configs ?? []));
   draw(first);
   add(first);

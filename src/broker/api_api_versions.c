@@ -74,19 +74,11 @@ static int32_t supported_fill(int16_t version, supported_feature features[FEATUR
     return count;
 }
 
-/* The quorum's own level is no record of the image; it does not change while the broker runs. */
-static int16_t level_of(const struct request *request, const char *feature)
-{
-    if (strcmp(feature, "kraft.version") == 0)
-        return ctrl_kraft_version(control__ctrl(request->home->broker->control));
-    return meta_feature_level(request->home->image, feature);
-}
-
 static int32_t finalized_fill(const struct request *request, finalized_feature features[FEATURES_MAX])
 {
     int32_t count = 0;
     for (size_t i = 0; i < COUNT_OF(finalized_order); i++) {
-        int16_t level = level_of(request, finalized_order[i]);
+        int16_t level = broker__level_in(request->home->broker, request->home->image, finalized_order[i]);
         if (level > 0)
             features[count++] = (finalized_feature){
                 .name = slice_str(finalized_order[i]), .min_version_level = level, .max_version_level = level};

@@ -295,6 +295,22 @@ void broker_listener_bound(struct broker *broker, int listener, uint16_t port)
     broker->listener_ports[listener] = port;
 }
 
+/* The quorum's own level is no record of the image; it does not change while the broker runs. */
+int16_t broker__level_in(struct broker *broker, const struct meta_image *image, const char *feature)
+{
+    if (strcmp(feature, "kraft.version") == 0)
+        return ctrl_kraft_version(control__ctrl(broker->control));
+    return meta_feature_level(image, feature);
+}
+
+int16_t broker_feature_level(struct broker *broker, const char *feature)
+{
+    struct meta_image *image = broker_image(broker);
+    int16_t level = broker__level_in(broker, image, feature);
+    meta_image_unref(image);
+    return level;
+}
+
 struct meta_image *broker_image(struct broker *broker)
 {
     io_lock_take(broker->image_lock);

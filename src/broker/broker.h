@@ -261,6 +261,7 @@ const struct broker_options *broker_options(const struct broker *broker);
 void broker_listener_bound(struct broker *broker, int listener, uint16_t port);
 /* A counted image, from any thread. */
 struct meta_image *broker_image(struct broker *broker);
+int16_t broker_feature_level(struct broker *broker, const char *feature); // finalised; 0: none
 
 /* ---- requests from inside (console, metrics): same dispatch, authorisation, quotas and waits as from a socket. */
 enum { LOCAL_CALLS_MAX = 32 };             // under way at once; one more is refused

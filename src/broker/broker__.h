@@ -260,6 +260,7 @@ struct io_loop *control__loop(struct control *control);
 /* For the control thread's part of api files: commands go to the controller; a status that is not fine goes to
  * broker__fail, nothing else. */
 struct ctrl *control__ctrl(struct control *control);
+int16_t broker__level_in(struct broker *broker, const struct meta_image *image, const char *feature);
 int64_t control__broker_epoch(const struct control *control);
 struct housekeeping *control__housekeeping(struct control *control);
 void control__unregistered(struct control *control); // this node is no broker of the cluster until its next start

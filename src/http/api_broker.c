@@ -76,7 +76,7 @@ static void write_listeners(struct json *j, const struct broker_options *options
     json__close(j, ']');
 }
 
-static void write_features(struct json *j)
+static void write_features(struct exchange *e, struct json *j)
 {
     int count;
     const struct meta_known_feature *features = meta_known_features(&count);
@@ -86,6 +86,7 @@ static void write_features(struct json *j)
         json__string(j, "name", features[i].name);
         json__i64(j, "min", features[i].min);
         json__i64(j, "max", features[i].max);
+        json__i64(j, "level", broker_feature_level(e->broker, features[i].name));
         json__close(j, '}');
     }
     json__close(j, ']');
@@ -145,7 +146,7 @@ void web__broker(struct exchange *e)
     write_disks(e, &j, options);
     if (is_whole) {
         write_listeners(&j, options);
-        write_features(&j);
+        write_features(e, &j);
         char node[16];
         snprintf(node, sizeof node, "%d", (int)options->node_id);
         configs__write(e, &j, META_RESOURCE_BROKER, slice_str(node));

@@ -218,6 +218,8 @@ const scenarios = {
   async the_broker_page_tells_what_it_does() {
     const page = await open("/broker");
     for (const text of ["Throughput", "apache-kafka-js-test", "Latency by API", "fsync", "Disks", "ListOffsets", "metadata.version"]) await page.getByText(text).first().waitFor();
+    assert.match(await page.getByRole("row", { name: /^kraft.version/ }).textContent(), /^kraft\.version(none|\d+)0 to 1$/);
+    assert.match(await page.getByRole("row", { name: /^metadata.version/ }).textContent(), /^metadata\.version[1-9]\d*\d+ to \d+$/);
     await page.locator(".log", { hasText: "is ready" }).waitFor();
     await page.getByRole("searchbox", { name: "Filter settings" }).fill("log.dirs");
     await page.getByRole("row", { name: /^log.dirs/ }).waitFor();
