@@ -16,6 +16,7 @@
 
 enum {
     COPY_BELOW_BYTES = 32 << 10,
+    COPIED_MAX_BYTES = 1 << 20, // of one reply; a client that does not read keeps no more than this in memory
     WARM_PIECE_BYTES = 1 << 20,
     VERSION_OF_BATCHES = 4, // before it, clients read message sets only
     DOWN_SOURCE_MAX_BYTES = 1 << 20,
@@ -324,7 +325,7 @@ static void records_write(struct request *request, struct fetch_part *part, bool
     if (part->partition && !request->local_call) // people who look are no consumers
         atomic_fetch_add_explicit(&partition_traffic(part->partition)->bytes_out, slice->size_bytes,
                                   memory_order_relaxed);
-    if (slice->size_bytes < COPY_BELOW_BYTES) {
+    if (slice->size_bytes < COPY_BELOW_BYTES && out->size < COPIED_MAX_BYTES) {
         size_t at = out->size;
         uint8_t *into = wire_writer_extend(out, slice->size_bytes);
         if (into &&
@@ -735,6 +736,7 @@ static void wait_for_more(struct request *request, int32_t max_wait_ms)
 {
     struct fetch_work *work = request->work;
     work->waiting = true;
+    request__charge(request);
     for (int i = 0; i < work->count; i++)
         if (work->parts[i].partition)
             request_wait_partition(request, &work->parts[i].wait, work->parts[i].partition);

@@ -355,6 +355,7 @@ static void add_reactor(struct broker_numbers *numbers, struct reactor *reactor)
     numbers->bytes_in += atomic_load(&reactor->bytes_in);
     numbers->bytes_out += atomic_load(&reactor->bytes_out);
     numbers->connections += atomic_load(&reactor->connections);
+    numbers->request_bytes += atomic_load(&reactor->request_bytes);
     for (int limit = 0; limit < NET_LIMIT_COUNT; limit++)
         numbers->net_limits[limit] += atomic_load(&reactor->net_limits[limit]);
     for (size_t key = 0; key < COUNT_OF(reactor->counters); key++) {

@@ -87,6 +87,10 @@ enum net_limit {
     NET_LIMIT_CONNECTIONS_PER_IP, // max.connections.per.ip and its overrides: refused
     NET_LIMIT_CONNECTION_RATE,    // max.connection.creation.rate: waits
     NET_LIMIT_IDLE,               // connections.max.idle.ms: closed
+    NET_LIMIT_REQUEST_SIZE,       // socket.request.max.bytes: closed
+    NET_LIMIT_REQUEST_MEMORY,     // queued.max.request.bytes: not read until there is memory
+    NET_LIMIT_REPLIES,            // ottla.connection.reply.max.bytes: its next request waits until it has read
+    NET_LIMIT_STALLED,            // ottla.stalled.max.ms: closed
     NET_LIMIT_COUNT
 };
 
@@ -113,7 +117,16 @@ struct reactor {
     struct api_counter counters[128];
     _Atomic uint64_t bytes_in, bytes_out, connections, stalls;
     _Atomic uint64_t net_limits[NET_LIMIT_COUNT];
+    _Atomic int64_t
+        request_bytes; // of requests in flight: frames, whole or not, their arenas and replies. Written here alone
 };
+
+/* On the reactor's own thread. */
+static inline void reactor_charge(struct reactor *reactor, int64_t bytes)
+{
+    int64_t now = atomic_load_explicit(&reactor->request_bytes, memory_order_relaxed) + bytes;
+    atomic_store_explicit(&reactor->request_bytes, now, memory_order_relaxed);
+}
 
 /* A partition as one reactor knows it. */
 struct partition_use {
@@ -175,6 +188,7 @@ struct request {
 
     const struct api_row *api;
     struct arena arena;
+    size_t charged_bytes; // to its reactor, of its arena and reply
     int16_t api_key, api_version;
     int32_t correlation_id;
     struct slice client_id;
@@ -326,6 +340,7 @@ struct broker_numbers {
     uint64_t api_requests[128];
     uint64_t throttled[BROKER_QUOTA_KINDS];
     uint64_t net_limits[NET_LIMIT_COUNT];
+    int64_t request_bytes; // see struct reactor
 };
 void broker_numbers(struct broker *broker, struct broker_numbers *ret_numbers);
 bool broker_is_ready(const struct broker *broker);

@@ -92,6 +92,9 @@ void broker__auto_create(struct broker *broker, struct arena *arena, struct slic
 /* ---- request.c */
 /* What Kafka says with INVALID_REQUEST where it says nothing else. */
 extern const char request__invalid_message[];
+/* Counts what it needs now beside its frame, which is a block of net's. On its reactor; done whenever it begins, starts and
+ * completes, and by a request that waits with much. */
+void request__charge(struct request *request);
 /* Writes the whole answer (the generated struct of the request's key) and completes. */
 void request__reply(struct request *request, const void *response);
 

@@ -16,6 +16,13 @@ const char request__invalid_message[] =
     "This most likely occurs because of a request being malformed by the client library or the message was sent to an "
     "incompatible broker. See the broker logs for more details.";
 
+void request__charge(struct request *request)
+{
+    size_t bytes = request->arena.used_bytes + request->reply.out.capacity;
+    reactor_charge(request->home, (int64_t)bytes - (int64_t)request->charged_bytes);
+    request->charged_bytes = bytes;
+}
+
 struct request *request_new(struct reactor *reactor)
 {
     struct list *node = list_pop_front(&reactor->requests_free);
@@ -51,6 +58,8 @@ void request_free(struct request *request)
 {
     struct reactor *reactor = request->home;
     assert(request->timer.index == 0);
+    reactor_charge(reactor, -(int64_t)request->charged_bytes);
+    request->charged_bytes = 0;
     reply_release(&request->reply);
     arena_reset(&request->arena);
     list_remove(&request->in_connection);
@@ -76,6 +85,7 @@ void request_free(struct request *request)
 
 bool request_begin(struct request *request)
 {
+    request__charge(request);
     struct wire_reader reader;
     wire_reader_init(&reader, request->frame, request->frame_size);
     request->api_key = wire_read_i16(&reader);
@@ -145,6 +155,7 @@ void request_start(struct request *request)
         request_refuse(request, "its body does not fit the layout of its version");
         return;
     }
+    request__charge(request);
     request__handle(request, request->api->start);
 }
 
@@ -165,6 +176,7 @@ void request_complete(struct request *request)
     request_wait_until_end(request);
     request->state = REQUEST_DONE;
     request__throttle_rest(request);
+    request__charge(request);
     struct reactor *reactor = request->home;
     latency__record(reactor, request->api_key, io_now_ns() - request->started_ns);
     list_push_back(request->local_call ? &reactor->local_completed : &reactor->completed, &request->in_completed);

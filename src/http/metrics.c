@@ -66,6 +66,8 @@ static uint64_t number_of(enum metric metric, const struct numbers *numbers)
         return numbers->broker.bytes_out;
     case METRIC_CONNECTIONS:
         return numbers->broker.connections;
+    case METRIC_REQUEST_BYTES:
+        return (uint64_t)numbers->broker.request_bytes;
     case METRIC_FLUSH_ROUNDS_TOTAL:
         return numbers->broker.flush_rounds;
     case METRIC_FLUSH_FAILURES_TOTAL:
@@ -110,6 +112,10 @@ static void write_limits(struct buffer *out, const char *name, const struct brok
         [NET_LIMIT_CONNECTIONS_PER_IP] = "max.connections.per.ip",
         [NET_LIMIT_CONNECTION_RATE] = "max.connection.creation.rate",
         [NET_LIMIT_IDLE] = "connections.max.idle.ms",
+        [NET_LIMIT_REQUEST_SIZE] = "socket.request.max.bytes",
+        [NET_LIMIT_REQUEST_MEMORY] = "queued.max.request.bytes",
+        [NET_LIMIT_REPLIES] = "ottla.connection.reply.max.bytes",
+        [NET_LIMIT_STALLED] = "ottla.stalled.max.ms",
     };
     for (int limit = 0; limit < NET_LIMIT_COUNT; limit++)
         buffer_printf(out, "%s{limit=\"%s\"} %llu\n", name, SETTINGS[limit],

@@ -217,6 +217,13 @@ static int64_t default_unflushed_max(bool fsync)
     return max_i64(wanted, MIN_BYTES);
 }
 
+/* Apache Kafka's default is no bound, and so a broker that any client can have killed for want of memory. */
+static int64_t request_bytes_max(const struct settings *settings)
+{
+    int64_t given = settings_get_i64(settings, "queued.max.request.bytes");
+    return given < 0 ? io_memory_bytes() / 4 : given;
+}
+
 static void make_numbers(const struct settings *settings, struct serve_options *options)
 {
     struct broker_options *broker = &options->broker;
@@ -244,6 +251,9 @@ static void make_numbers(const struct settings *settings, struct serve_options *
         .connections_max = (int)settings_get_i64(settings, "max.connections"),
         .connections_per_ip_max = (int)settings_get_i64(settings, "max.connections.per.ip"),
         .connection_rate_max = (int)settings_get_i64(settings, "max.connection.creation.rate"),
+        .request_bytes_max = request_bytes_max(settings),
+        .stalled_max_ms = settings_get_i64(settings, "ottla.stalled.max.ms"),
+        .reply_bytes_max = (size_t)settings_get_i64(settings, "ottla.connection.reply.max.bytes"),
         .idle_max_ms = settings_get_i64(settings, "connections.max.idle.ms"),
     };
 }

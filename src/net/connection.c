@@ -13,42 +13,6 @@ enum {
     FRAME_COPIED_BYTES = 1024
 }; // frames up to this size move to their request, so that a waiting fetch holds no block
 
-struct block *net__block_get(struct reactor *reactor, size_t capacity)
-{
-    struct net_reactor *own = net__of(reactor);
-    struct block *block = own->blocks_free;
-    if (capacity <= RECEIVE_BLOCK_BYTES && block) {
-        own->blocks_free = block->next;
-        own->blocks_free_count--;
-    } else {
-        if (capacity < RECEIVE_BLOCK_BYTES)
-            capacity = RECEIVE_BLOCK_BYTES;
-        block = mem_alloc(sizeof *block + capacity);
-        block->capacity = capacity;
-    }
-    block->next = NULL;
-    block->references = 1;
-    block->parsed = block->end = 0;
-    return block;
-}
-
-void net__block_unref(struct reactor *reactor, struct block *block)
-{
-    if (!block)
-        return;
-    assert(block->references > 0);
-    if (--block->references > 0)
-        return;
-    struct net_reactor *own = net__of(reactor);
-    if (block->capacity != RECEIVE_BLOCK_BYTES || own->blocks_free_count >= RECEIVE_BLOCKS_KEPT) {
-        mem_free(block);
-        return;
-    }
-    block->next = own->blocks_free;
-    own->blocks_free = block;
-    own->blocks_free_count++;
-}
-
 /* The connection was active just now: behind all others of its reactor. */
 static void touch(struct connection *connection)
 {
@@ -97,6 +61,7 @@ void net__connection_close(struct connection *connection, const char *reason)
     net__block_unref(reactor, connection->block);
     io_loop_watch(reactor->loop, connection->socket, 0, NULL);
     io_socket_close(connection->socket);
+    net__memory_leave(connection);
     list_remove(&connection->in_flush);
     list_remove(&connection->in_reactor);
     heap_remove(&net__of(reactor)->muted, &connection->muted);
@@ -119,7 +84,8 @@ static bool is_muted(const struct connection *connection)
 static bool at_limit(const struct connection *connection)
 {
     return connection->request_count >= CONNECTION_REQUESTS_MAX || connection->request_bytes >= CONNECTION_BYTES_MAX ||
-           connection->muting_count > 0 || is_muted(connection);
+           connection->muting_count > 0 || is_muted(connection) ||
+           (connection->request_count > 0 && net__is_grower(connection));
 }
 
 /* NULL when fine, else why the connection must close. */
@@ -150,6 +116,14 @@ static const char *frame_take(struct connection *connection, uint8_t *frame, uin
     return NULL;
 }
 
+static const char *size_refuse(struct connection *connection, uint32_t size)
+{
+    if (size > INT32_MAX)
+        return "negative frame size";
+    net__limit_reached(connection->reactor, NET_LIMIT_REQUEST_SIZE);
+    return "frame larger than socket.request.max.bytes";
+}
+
 /* Cuts whole frames. Sets *ret_need to the size of the frame that is still incomplete (0: unknown or none). */
 static const char *frames_cut(struct connection *connection, size_t *ret_need)
 {
@@ -159,13 +133,14 @@ static const char *frames_cut(struct connection *connection, size_t *ret_need)
     while (block->end - block->parsed >= FRAME_HEAD_BYTES && !at_limit(connection)) {
         uint32_t size = frame_head(block->bytes + block->parsed);
         if (size > size_max)
-            return size > INT32_MAX ? "negative frame size" : "frame larger than socket.request.max.bytes";
+            return size_refuse(connection, size);
         if (block->end - block->parsed - FRAME_HEAD_BYTES < size) {
             *ret_need = FRAME_HEAD_BYTES + (size_t)size;
             return NULL;
         }
         uint8_t *frame = block->bytes + block->parsed + FRAME_HEAD_BYTES;
         block->parsed += FRAME_HEAD_BYTES + size;
+        connection->frame_since_ms = INT64_MAX;
         const char *reason = frame_take(connection, frame, size);
         if (reason)
             return reason;
@@ -173,34 +148,23 @@ static const char *frames_cut(struct connection *connection, size_t *ret_need)
     return NULL;
 }
 
-/* Makes room to receive into: `need` bytes from the start of the incomplete frame on. */
-static void block_make_room(struct connection *connection, size_t need)
+/* The plain case of net__block_make_room: more of the same frame. */
+static bool goes_on(const struct block *block, size_t need)
 {
-    struct block *old = connection->block;
-    if (!old) {
-        connection->block = net__block_get(connection->reactor, RECEIVE_BLOCK_BYTES);
-        return;
-    }
-    size_t rest = old->end - old->parsed;
-    if (old->references == 1 && rest == 0)
-        old->parsed = old->end = 0;
-    if (old->end < old->capacity && old->capacity - old->parsed >= need)
-        return;
-    struct block *fresh = net__block_get(connection->reactor, need);
-    assert(rest <= fresh->capacity);
-    memcpy(fresh->bytes, old->bytes + old->parsed, rest);
-    fresh->end = rest;
-    net__block_unref(connection->reactor, old);
-    connection->block = fresh;
+    return block && block->end > block->parsed && block->end < block->capacity &&
+           block->capacity - block->parsed >= need;
 }
 
-static void block_give_back_if_idle(struct connection *connection)
+/* A frame that is being received has its block. */
+static bool is_settled(const struct connection *connection)
 {
-    struct block *block = connection->block;
-    if (block && block->parsed == block->end) {
-        net__block_unref(connection->reactor, block);
-        connection->block = NULL;
-    }
+    const struct block *block = connection->block;
+    return block && connection->frame_since_ms != INT64_MAX && block->end - block->parsed >= SMALL_BLOCK_BYTES;
+}
+
+static bool reads(const struct connection *connection)
+{
+    return !at_limit(connection) && !connection->starved && !connection->peer_closed;
 }
 
 /* NULL when fine, else why the connection must close. */
@@ -212,9 +176,13 @@ static const char *receive(struct connection *connection)
         if (reason)
             return reason;
     }
-    for (int i = 0; i < RECEIVES_PER_EVENT && !at_limit(connection) && !connection->peer_closed; i++) {
-        block_make_room(connection, need);
+    for (int i = 0; i < RECEIVES_PER_EVENT && reads(connection); i++) {
         struct block *block = connection->block;
+        if (!goes_on(block, need)) {
+            if (!net__block_make_room(connection, need))
+                break;
+            block = connection->block;
+        }
         size_t room = block->capacity - block->end;
         int64_t received = io_recv(connection->socket, block->bytes + block->end, room);
         if (received == -EAGAIN)
@@ -233,37 +201,54 @@ static const char *receive(struct connection *connection)
         if ((size_t)received < room)
             break;
     }
-    block_give_back_if_idle(connection);
+    if (!is_settled(connection))
+        net__block_settle(connection, !at_limit(connection));
     return NULL;
 }
 
-static void requests_start(struct connection *connection)
+/* Its client has so much to read still that nothing more is done for it. */
+static bool is_unread(const struct connection *connection, size_t reply_bytes)
+{
+    const struct net_reactor *own = net__of(connection->reactor);
+    return reply_bytes > 0 &&
+           (reply_bytes >= own->net->options.reply_bytes_max || net__memory_is_short(connection->reactor));
+}
+
+/* True when a request is held back since its client does not read. */
+static bool requests_start(struct connection *connection)
 {
     int unfinished = 0;
+    size_t reply_bytes = 0;
     bool all_overlap = true;
     if (is_muted(connection))
-        return;
+        return false;
     LIST_EACH_SAFE (node, &connection->requests) {
         struct request *request = CONTAINER_OF(node, struct request, in_connection);
         if (request->state == REQUEST_QUEUED) {
             if (unfinished > 0 && !(all_overlap && request_may_overlap(request)))
-                return;
+                return false;
+            if (is_unread(connection, reply_bytes))
+                return true;
             request_start(request);
             connection->muting_count += request->mutes;
         }
         if (request->throttle_ms > 0 && !net__of(connection->reactor)->stopping)
-            return; // its answer leaves, then its client waits
+            return false; // its answer leaves, then its client waits
         if (request->state == REQUEST_RUNNING) {
             unfinished++;
             all_overlap &= request_may_overlap(request);
+        } else {
+            reply_bytes += request->reply.out.size;
         }
     }
+    return false;
 }
 
 static void watch_update(struct connection *connection)
 {
-    bool reads = !at_limit(connection) && !connection->peer_closed && !net__of(connection->reactor)->stopping;
-    uint32_t wanted = (reads ? (uint32_t)IO_READABLE : 0u) | (connection->wants_writable ? (uint32_t)IO_WRITABLE : 0u);
+    bool wants_readable = reads(connection) && !net__of(connection->reactor)->stopping;
+    uint32_t wanted =
+        (wants_readable ? (uint32_t)IO_READABLE : 0u) | (connection->wants_writable ? (uint32_t)IO_WRITABLE : 0u);
     if (wanted == 0)
         wanted = IO_HANGUP; // only told of its end
     if (wanted == connection->watching)
@@ -272,35 +257,63 @@ static void watch_update(struct connection *connection)
     io_loop_watch(connection->reactor->loop, connection->socket, wanted, connection);
 }
 
+void net__connection_read_again(struct connection *connection)
+{
+    assert(connection->starved);
+    connection->starved = false;
+    if (connection->frame_since_ms != INT64_MAX)
+        connection->frame_since_ms = connection->reactor->now_ms; // until now it waited for us
+    watch_update(connection);
+}
+
+static bool oldest_is_queued(const struct connection *connection)
+{
+    return connection->request_count > 0 &&
+           CONTAINER_OF(connection->requests.next, struct request, in_connection)->state == REQUEST_QUEUED;
+}
+
+/* What was held back starts when its client has read: now, or when there is room for more to be sent. */
+static void held_go_on(struct connection *connection, bool is_held)
+{
+    if (is_held && connection->wants_writable && !connection->is_held)
+        net__limit_reached(connection->reactor, NET_LIMIT_REPLIES);
+    connection->is_held = is_held && connection->wants_writable;
+    if (is_held && !connection->wants_writable && oldest_is_queued(connection))
+        list_push_back(&net__of(connection->reactor)->flush, &connection->in_flush);
+}
+
 void net__connection_advance(struct connection *connection)
 {
     touch(connection);
-    requests_start(connection);
+    bool is_held = requests_start(connection);
     bool was_at_limit = at_limit(connection) || connection->is_unmuted;
     connection->is_unmuted = false;
     if (!net__send(connection)) {
         net__connection_close(connection, NULL);
         return;
     }
-    if (was_at_limit && !at_limit(connection) && connection->block && !net__of(connection->reactor)->stopping) {
+    if (connection->request_count == 0 && connection->frame_since_ms == INT64_MAX)
+        net__grower_ends(connection);
+    if (was_at_limit && connection->block && reads(connection) && !net__of(connection->reactor)->stopping) {
         const char *reason = receive(connection);
         if (reason) {
             net__connection_close(connection, *reason ? reason : NULL);
             return;
         }
-        requests_start(connection);
+        is_held = requests_start(connection);
     }
     if (connection->peer_closed && connection->request_count == 0) {
         net__connection_close(connection, NULL);
         return;
     }
+    held_go_on(connection, is_held);
     watch_update(connection);
 }
 
 void net__connection_event(struct connection *connection, uint32_t events)
 {
-    bool reads = !connection->peer_closed && !net__of(connection->reactor)->stopping;
-    if ((events & IO_READABLE) && reads) {
+    bool may_read = !connection->peer_closed && !net__of(connection->reactor)->stopping;
+    if ((events & IO_READABLE) && may_read) {
         const char *reason = receive(connection);
         if (reason) {
             net__connection_close(connection, *reason ? reason : NULL);
@@ -348,7 +361,7 @@ int64_t net_next_deadline_ms(const struct reactor *reactor)
     int64_t quota_ms = net__somebody_waits(own) ? net__throttle_next_ms(reactor) : INT64_MAX;
     int64_t limit_ms = min_i64(connection ? idle_deadline_ms(connection) : INT64_MAX,
                                own->accept_waits ? own->accept_at_ms : INT64_MAX);
-    return min_i64(quota_ms, limit_ms);
+    return min_i64(min_i64(quota_ms, limit_ms), net__memory_deadline_ms(reactor));
 }
 
 void net_timers(struct reactor *reactor)
@@ -358,6 +371,8 @@ void net_timers(struct reactor *reactor)
         net__accept_again(reactor);
     if (net__somebody_waits(own))
         net__throttle_end(reactor, reactor->now_ms);
+    if (own->starved_count > 0 || own->stalled_look_ms <= reactor->now_ms)
+        net__memory_timers(reactor);
     for (uint64_t left = atomic_load(&reactor->connections); left > 0; left--) { // each at most once
         struct connection *connection = longest_inactive(reactor);
         if (!connection || idle_deadline_ms(connection) > reactor->now_ms)

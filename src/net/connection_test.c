@@ -17,6 +17,7 @@
 
 enum { FRAME_HEAD = 5, REQUEST_SIZE_MAX = 1 << 20, STARTED_MAX = 4096, FILE_BYTES = 300000 };
 enum { THROTTLE_MS = 500 };
+enum { STALLED_MAX_MS = 10000, REPLY_BYTES_MAX = 1 << 20 };
 enum { IDLE_MAX_MS = 600000 }; // the reactor's clock stands still unless a test moves it
 
 /* ---- the played broker */
@@ -277,6 +278,9 @@ static int setup(void **state)
                                   .connections_max = 3,
                                   .connections_per_ip_max = INT32_MAX,
                                   .connection_rate_max = INT32_MAX,
+                                  .request_bytes_max = INT64_MAX,
+                                  .stalled_max_ms = STALLED_MAX_MS,
+                                  .reply_bytes_max = REPLY_BYTES_MAX,
                                   .idle_max_ms = IDLE_MAX_MS};
     if (!status_is_ok(net_create(played, &options, &played->net)))
         return -1;
@@ -626,6 +630,190 @@ static void too_many_connections_are_refused(void **state)
         io_socket_close(clients[i]);
 }
 
+/* ---- memory: all connections together */
+static int64_t memory_used(void)
+{
+    return atomic_load(&played->reactor.request_bytes);
+}
+
+static void memory_max(int64_t bytes)
+{
+    played->net->options.request_bytes_max = bytes;
+    played->net->share_bytes = bytes / 4;
+}
+
+static uint64_t times(enum net_limit limit)
+{
+    return atomic_load(&played->reactor.net_limits[limit]);
+}
+
+/* The first part of a frame of that size. */
+static void send_start(int socket, uint32_t frame_size, size_t size)
+{
+    uint8_t *bytes = mem_zalloc(size);
+    put_be32(bytes, frame_size);
+    bytes[4] = 'e';
+    send_bytes(socket, bytes, size);
+    tick();
+    mem_free(bytes);
+}
+
+static void a_request_in_flight_is_counted_until_it_is_answered(void **state)
+{
+    int client = connect_client();
+    assert_int_equal(memory_used(), 0);
+    send_frame(client, 'w', 1, 0);
+    ticks_until_started(1);
+    assert_int_equal(memory_used(), RECEIVE_BLOCK_BYTES);
+    let_go(0);
+    expect_reply(client, 1, 0);
+    assert_int_equal(memory_used(), 0);
+    io_socket_close(client);
+}
+
+static void a_size_that_was_only_told_costs_little(void **state)
+{
+    played->options.request_size_max = 100 << 20;
+    int client = connect_client();
+    send_start(client, 100 << 20, 100);
+    assert_in_range(memory_used(), 1, SMALL_BLOCK_BYTES);
+    send_start(client, 1, SMALL_BLOCK_BYTES); // more of the same frame
+    assert_in_range(memory_used(), SMALL_BLOCK_BYTES, 2 << 20);
+    io_socket_close(client);
+    while (connections() > 0)
+        tick();
+    assert_int_equal(memory_used(), 0);
+}
+
+static void a_frame_that_grows_with_what_came_is_whole_in_the_end(void **state)
+{
+    enum { SIZE = 9 << 20 };
+    played->options.request_size_max = SIZE;
+    int client = connect_client();
+    send_frame(client, 'n', 1, SIZE - FRAME_HEAD); // without an answer
+    send_frame(client, 'e', 2, 40);
+    expect_reply(client, 2, 40);
+    assert_int_equal(played->started[0], 1);
+    assert_int_equal(memory_used(), 0);
+    io_socket_close(client);
+}
+
+static void when_memory_is_short_connections_take_turns(void **state)
+{
+    int clients[3];
+    memory_max(RECEIVE_BLOCK_BYTES);
+    for (int i = 0; i < 3; i++)
+        clients[i] = connect_client();
+    for (int i = 0; i < 3; i++)
+        send_frame(clients[i], 'w', (uint32_t)i, 10);
+    for (int i = 0; i < 20; i++)
+        tick();
+    assert_int_equal(played->started_count, 2); // one that there is memory for, and the grower
+    assert_true(memory_used() <= 2 * RECEIVE_BLOCK_BYTES);
+    assert_int_equal(times(NET_LIMIT_REQUEST_MEMORY), 1);
+    assert_true(net_next_deadline_ms(&played->reactor) <= played->reactor.now_ms + 10);
+    let_go(1);
+    expect_reply(clients[played->started[1]], played->started[1], 10);
+    let_go(0);
+    expect_reply(clients[played->started[0]], played->started[0], 10);
+    ticks_until_started(3);
+    let_go(2);
+    expect_reply(clients[played->started[2]], played->started[2], 10);
+    assert_int_equal(memory_used(), 0);
+    for (int i = 0; i < 3; i++)
+        io_socket_close(clients[i]);
+}
+
+static void frames_larger_than_all_memory_come_through_one_after_another(void **state)
+{
+    enum { SIZE = REQUEST_SIZE_MAX - FRAME_HEAD, CLIENTS = 3 };
+    int clients[CLIENTS];
+    struct buffer frames[CLIENTS] = {0};
+    size_t sent[CLIENTS] = {0};
+    int64_t most = 0;
+    memory_max(1000);
+    for (int i = 0; i < CLIENTS; i++) {
+        clients[i] = connect_client();
+        put_frame(&frames[i], 'n', (uint32_t)i, SIZE);
+        put_frame(&frames[i], 'e', 10 + (uint32_t)i, 1);
+    }
+    while (played->started_count < 2 * CLIENTS) {
+        for (int i = 0; i < CLIENTS; i++) {
+            struct iovec piece = {frames[i].data + sent[i], frames[i].size - sent[i]};
+            int64_t now = piece.iov_len > 0 ? io_sendv(clients[i], &piece, 1, false) : 0;
+            sent[i] += now > 0 ? (size_t)now : 0;
+        }
+        later(1);
+        if (memory_used() > most)
+            most = memory_used();
+    }
+    for (int i = 0; i < CLIENTS; i++) {
+        expect_reply(clients[i], 10 + (uint32_t)i, 1);
+        io_socket_close(clients[i]);
+        buffer_free(&frames[i]);
+    }
+    assert_in_range(most, REQUEST_SIZE_MAX, 2 * REQUEST_SIZE_MAX - 1);
+    assert_true(times(NET_LIMIT_REQUEST_MEMORY) > 0);
+}
+
+static void who_stalls_is_closed_only_while_memory_is_short(void **state)
+{
+    int stalls = connect_client(), small = connect_client(), honest = connect_client();
+    send_start(stalls, REQUEST_SIZE_MAX, 100000);
+    send_start(small, REQUEST_SIZE_MAX, 100);
+    later(STALLED_MAX_MS + 1);
+    assert_int_equal(connections(), 3);
+    memory_max(RECEIVE_BLOCK_BYTES);
+    later(1000);
+    assert_int_equal(connections(), 2);
+    assert_int_equal(times(NET_LIMIT_STALLED), 1);
+    send_frame(honest, 'e', 1, 5);
+    expect_reply(honest, 1, 5);
+    io_socket_close(stalls);
+    io_socket_close(small); // holds too little to be in the way
+    io_socket_close(honest);
+}
+
+static void for_a_client_that_does_not_read_nothing_more_is_done(void **state)
+{
+    enum { REPLIES = 60, EACH = 200000 };
+    int client = connect_client(), other = connect_client();
+    for (uint32_t i = 0; i < REPLIES; i++)
+        send_frame(client, 'e', i, EACH);
+    for (int i = 0; i < 50; i++)
+        tick();
+    int started = played->started_count;
+    assert_true(started < REPLIES);
+    assert_int_equal(times(NET_LIMIT_REPLIES), 1);
+    size_t unread = 0;
+    struct connection *last = CONTAINER_OF(net__of(&played->reactor)->connections.prev, struct connection, in_reactor);
+    LIST_EACH (node, &last->requests)
+        unread += CONTAINER_OF(node, struct request, in_connection)->reply.out.size;
+    assert_in_range(unread, 1, REPLY_BYTES_MAX + EACH + 8);
+    send_frame(other, 'e', 1000, 5);
+    expect_reply(other, 1000, 5);
+    for (uint32_t i = 0; i < REPLIES; i++)
+        expect_reply(client, i, EACH);
+    io_socket_close(client);
+    io_socket_close(other);
+}
+
+static void who_does_not_read_is_closed_while_memory_is_short(void **state)
+{
+    enum { REPLIES = 60, EACH = 200000 };
+    int client = connect_client();
+    for (uint32_t i = 0; i < REPLIES; i++)
+        send_frame(client, 'e', i, EACH);
+    later(STALLED_MAX_MS + 1);
+    assert_int_equal(connections(), 1);
+    memory_max(100000);
+    later(1000);
+    assert_int_equal(connections(), 0);
+    assert_int_equal(times(NET_LIMIT_STALLED), 1);
+    assert_int_equal(memory_used(), 0);
+    io_socket_close(client);
+}
+
 /* ---- ends */
 /* Closing with something unread resets the connection. */
 static void a_dead_connection_drops_its_replies_and_nobody_elses(void **state)
@@ -766,6 +954,14 @@ int main(void)
         OVER_SOCKETS(at_the_limit_of_requests_the_connection_is_not_read),
         OVER_SOCKETS(what_waits_for_a_disk_that_is_behind_mutes_its_own_connection),
         OVER_SOCKETS(too_many_connections_are_refused),
+        OVER_SOCKETS(a_request_in_flight_is_counted_until_it_is_answered),
+        OVER_SOCKETS(a_size_that_was_only_told_costs_little),
+        OVER_SOCKETS(a_frame_that_grows_with_what_came_is_whole_in_the_end),
+        OVER_SOCKETS(when_memory_is_short_connections_take_turns),
+        OVER_SOCKETS(frames_larger_than_all_memory_come_through_one_after_another),
+        OVER_SOCKETS(who_stalls_is_closed_only_while_memory_is_short),
+        OVER_SOCKETS(for_a_client_that_does_not_read_nothing_more_is_done),
+        OVER_SOCKETS(who_does_not_read_is_closed_while_memory_is_short),
         OVER_SOCKETS(an_address_has_a_limit_of_its_own),
         OVER_SOCKETS(new_connections_wait_for_their_rate),
         OVER_SOCKETS(a_dead_connection_drops_its_replies_and_nobody_elses),

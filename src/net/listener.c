@@ -19,6 +19,7 @@ struct status net_create(struct broker *broker, const struct net_options *option
     struct net *net = mem_zalloc(sizeof *net);
     net->broker = broker;
     net->options = *options;
+    net->share_bytes = options->request_bytes_max / (4 * (int64_t)broker_options(broker)->reactor_count);
     net__admission_init(&net->admission, options->connection_rate_max);
     const struct broker_options *named = broker_options(broker);
     for (int i = 0; i < named->listener_count; i++) {
@@ -104,6 +105,8 @@ void net_reactor_start(struct net *net, struct reactor *reactor)
     list_init(&own->connections);
     list_init(&own->flush);
     heap_init(&own->muted);
+    list_init(&own->starved);
+    own->want_told_ms = INT64_MIN / 2;
     reactor->net = own;
     listeners_watch(reactor, true);
 }
@@ -130,11 +133,14 @@ static void hand_over(struct listener *listener, int socket, const struct io_add
                                       .named = listener->named,
                                       .socket = socket,
                                       .peer = *peer,
-                                      .local = *local};
+                                      .local = *local,
+                                      .frame_since_ms = INT64_MAX,
+                                      .unread_since_ms = INT64_MAX};
     connection->mail.kind = MAIL_CONNECTION;
     list_init(&connection->requests);
     list_init(&connection->in_reactor);
     list_init(&connection->in_flush);
+    list_init(&connection->in_starved);
     atomic_fetch_add(&target->connections, 1);
     io_loop_send(target->loop, &connection->mail);
 }
@@ -237,6 +243,8 @@ void net_drain(struct reactor *reactor)
         for (struct list *node; (node = list_pop_front(&own->flush));)
             net__connection_advance(CONTAINER_OF(node, struct connection, in_flush));
     }
+    if (own->starved_count > 0)
+        net__starved_look(reactor);
 }
 
 bool net_has_work(const struct reactor *reactor)

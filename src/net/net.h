@@ -4,7 +4,10 @@
  * A connection lives and dies on one reactor. It owns a receive block only while bytes of it are not consumed; requests
  * hold the block their frame lies in. Limits per connection: CONNECTION_REQUESTS_MAX requests and
  * CONNECTION_BYTES_MAX frame bytes in flight; at the limit it is not read until replies have left. Nor is it while a
- * request of it `mutes`: what it asks for has to wait for a disk that is behind.
+ * request of it `mutes`: what it asks for has to wait for a disk that is behind. While answers of `reply_bytes_max` wait for
+ * its client to read them, nothing more is started for it.
+ *
+ * All connections together: `request_bytes_max` of frames, arenas and replies (memory.c); at the bound they take turns.
  */
 #pragma once
 
@@ -14,6 +17,7 @@ enum { CONNECTION_REQUESTS_MAX = 128 };    // requests in flight on one connecti
 enum { CONNECTION_BYTES_MAX = 256 << 20 }; // their frames' bytes
 enum { RECEIVE_BLOCK_BYTES = 256 << 10 };  // a lent receive buffer
 enum { RECEIVE_BLOCKS_KEPT = 8 };          // unused ones kept by a reactor
+enum { SMALL_BLOCK_BYTES = 1024 };         // for the start of a frame that has not come whole
 
 struct net;
 
@@ -33,7 +37,10 @@ struct net_options {
     int connection_rate_max;              // max.connection.creation.rate, a second; INT32_MAX: none
     const struct net_override *overrides; // the caller's, as long as the net lives
     int override_count;
-    int64_t idle_max_ms; // connections.max.idle.ms; below 0: no connection is idle for too long
+    int64_t request_bytes_max; // queued.max.request.bytes, over all reactors
+    int64_t stalled_max_ms;    // ottla.stalled.max.ms
+    size_t reply_bytes_max;    // ottla.connection.reply.max.bytes
+    int64_t idle_max_ms;       // connections.max.idle.ms; below 0: no connection is idle for too long
 };
 
 /* Binds every listener of the broker; the bound ports are told to it. */

@@ -53,10 +53,14 @@ struct connection {
     int segment; // of the oldest request's reply: 2i memory before piece i, 2i+1 piece i
     size_t segment_sent;
     bool wants_writable, peer_closed;
-    struct heap_node muted; // by the end of its mute, monotonic ms: a quota keeps it from being read
-    bool is_unmuted;        // its mute has just ended: what it has sent before is to be cut
-    int64_t active_ms;      // monotonic: when something was last received, sent or answered
-    struct list in_reactor, in_flush;
+    struct heap_node muted;  // by the end of its mute, monotonic ms: a quota keeps it from being read
+    bool is_unmuted;         // its mute has just ended: what it has sent before is to be cut
+    bool starved;            // it is not read until there is memory for it: in net_reactor.starved
+    bool is_held;            // a request of it waits until its client has read answers: counted once
+    int64_t active_ms;       // monotonic: when something was last received, sent or answered
+    int64_t frame_since_ms;  // when the frame began that is not whole yet; INT64_MAX: there is none
+    int64_t unread_since_ms; // since when its oldest answer waits for the client to read; INT64_MAX: none does
+    struct list in_reactor, in_flush, in_starved;
 };
 
 enum { EARLY_MAX = 1000 }; // more are closed at once
@@ -67,10 +71,14 @@ struct early {             // a connection that is open, unread, and closed in t
 
 struct net_reactor {
     struct net *net;
-    struct list connections; // longest inactive first
-    struct list flush;       // connections with something to send or start
-    struct heap muted;       // struct connection.muted
-    struct early *early;     // connections that came too early for a quota, until they are closed
+    struct list connections;   // longest inactive first
+    struct list flush;         // connections with something to send or start
+    struct list starved;       // connections that wait for memory, the longest waiting first
+    struct connection *grower; // may have more memory than there is; NULL: nobody
+    int64_t starved_count;
+    int64_t look_at_ms, stalled_look_ms, want_told_ms;
+    struct heap muted;   // struct connection.muted
+    struct early *early; // connections that came too early for a quota, until they are closed
     int32_t early_count;
     struct block *blocks_free;
     int blocks_free_count;
@@ -84,6 +92,7 @@ struct net_reactor {
 struct net {
     struct broker *broker;
     struct net_options options;
+    int64_t share_bytes; // of options.request_bytes_max, each reactor's own
     struct listener listeners[LISTENERS_MAX];
     int listener_count;
     struct admission admission;
@@ -92,6 +101,30 @@ struct net {
 static inline struct net_reactor *net__of(const struct reactor *reactor)
 {
     return (struct net_reactor *)reactor->net;
+}
+
+static inline bool net__is_grower(const struct connection *connection)
+{
+    return net__of(connection->reactor)->grower == connection;
+}
+
+/* What it grew for has been answered, so another one may grow. */
+static inline void net__grower_ends(struct connection *connection)
+{
+    if (net__is_grower(connection))
+        net__of(connection->reactor)->grower = NULL;
+}
+
+enum { STALLED_BYTES_MIN = 16 << 10 }; // who holds less is no reason for want
+
+/* When to look who starves, and who stalls. */
+static inline int64_t net__memory_deadline_ms(const struct reactor *reactor)
+{
+    const struct net_reactor *own = net__of(reactor);
+    if (own->starved_count > 0)
+        return own->look_at_ms;
+    bool holds = atomic_load_explicit(&reactor->request_bytes, memory_order_relaxed) >= STALLED_BYTES_MIN;
+    return holds ? own->stalled_look_ms : INT64_MAX;
 }
 
 void net__admission_init(struct admission *admission, int64_t rate);
@@ -121,9 +154,23 @@ int64_t net__throttle_next_ms(const struct reactor *reactor);
 
 struct block *net__block_get(struct reactor *reactor, size_t capacity);
 void net__block_unref(struct reactor *reactor, struct block *block);
+/* Room to receive into: `need` bytes from the start of the incomplete frame on, or the next part of so many. False: there is
+ * no memory, the connection is starved now. */
+bool net__block_make_room(struct connection *connection, size_t need);
+/* After receiving: the block is given back when all of it was cut into frames; where the rest of a frame is awaited, it is
+ * changed for a small one that suffices. */
+void net__block_settle(struct connection *connection, bool awaits_more);
+/* Memory for that many bytes more; false: the connection is starved now. */
+bool net__memory_for(struct connection *connection, size_t bytes);
+bool net__memory_is_short(const struct reactor *reactor);
+void net__memory_leave(struct connection *connection); // it is closed
+void net__starved_look(struct reactor *reactor);       // reads again from those that there is memory for
+void net__memory_timers(struct reactor *reactor);
 
 void net__accept(struct reactor *reactor, struct listener *listener);
 void net__connection_start(struct connection *connection); // on its reactor
+/* It starved; there is memory now. */
+void net__connection_read_again(struct connection *connection);
 void net__connection_event(struct connection *connection, uint32_t events);
 /* Starts what may start, sends what can be sent, adjusts what the loop watches; may close. */
 void net__connection_advance(struct connection *connection);

@@ -35,6 +35,7 @@ static void oldest_done(struct connection *connection, struct request *request)
     connection->request_bytes -= request->frame_size;
     connection->segment = 0;
     connection->segment_sent = 0;
+    connection->unread_since_ms = INT64_MAX;
     net__block_unref(connection->reactor, request->block);
     request_free(request);
 }
@@ -156,6 +157,8 @@ bool net__send(struct connection *connection)
             continue;
         }
         connection->wants_writable = sent == -EAGAIN;
+        if (connection->wants_writable && connection->unread_since_ms == INT64_MAX)
+            connection->unread_since_ms = connection->reactor->now_ms;
         return sent == 0 || sent == -EAGAIN;
     }
 }

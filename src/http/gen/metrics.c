@@ -14,6 +14,7 @@ const struct metric_def http_metric_defs[METRIC_COUNT] = {
     [METRIC_CONNECTIONS] = {"ottla_connections", "gauge", "Connections of clients that are open now."},
     [METRIC_NET_LIMITS_TOTAL] = {"ottla_net_limits_total", "counter", "Times that connections reached a limit, by the setting: refused, made to wait, or closed."},
     [METRIC_THROTTLED_TOTAL] = {"ottla_throttled_total", "counter", "Answers that told a client to wait for a quota, by its kind; and connections that came too early for theirs."},
+    [METRIC_REQUEST_BYTES] = {"ottla_request_bytes", "gauge", "Memory of requests in flight: frames, whole or not, what they need while they run, and replies that have not left."},
     [METRIC_FLUSH_ROUNDS_TOTAL] = {"ottla_flush_rounds_total", "counter", "Rounds of the flusher; one round makes many batches durable."},
     [METRIC_FLUSH_FAILURES_TOTAL] = {"ottla_flush_failures_total", "counter", "Flushes that the disk failed; each takes its log directory offline."},
     [METRIC_FLUSH_SECONDS] = {"ottla_flush_seconds", "summary", "How long a round of the flusher takes, since the start: median and 99th percentile."},
