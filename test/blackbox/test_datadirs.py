@@ -24,7 +24,7 @@ DATADIRS = pathlib.Path(__file__).resolve().parents[1] / "kafka" / "datadirs"
 
 def unpack(name, folder):
     with tarfile.open(DATADIRS / f"{name}.tar.gz") as archive:
-        archive.extractall(folder, filter="data")
+        archive.extractall(folder)
     return folder
 
 

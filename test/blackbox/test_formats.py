@@ -24,7 +24,7 @@ READ = set()  # (page, heading) of the tables that were used
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("datadir")
     with tarfile.open(DATADIRS / "clean.tar.gz") as archive:
-        archive.extractall(folder, filter="data")
+        archive.extractall(folder)
     return folder / "data"
 
 

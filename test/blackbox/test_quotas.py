@@ -164,7 +164,7 @@ def test_kcat_under_a_quota_is_slowed_down_and_loses_nothing(broker, session, to
 
 
 def configs(broker, *arguments):
-    return java("java-configs", "ConfigCommand", "--bootstrap-server", broker.address, *arguments)[0].decode()
+    return java("", "ConfigCommand", "--bootstrap-server", broker.address, *arguments)[0].decode()
 
 
 @pytest.mark.parametrize("entities, name, setting", (("clients", "tool-client", "producer_byte_rate=12345"),

@@ -84,7 +84,7 @@ def hand(node):
 def unpack(name, folder):
     folder.mkdir(parents=True, exist_ok=True)
     with tarfile.open(DATADIRS / f"{name}.tar.gz") as archive:
-        archive.extractall(folder, filter="data")
+        archive.extractall(folder)
 
 
 def own_restart(name, how, folder, state=None):
