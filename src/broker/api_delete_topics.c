@@ -97,8 +97,7 @@ static void asked_fill(struct delete_work *work, const struct delete_topics_requ
 static void deletion_is_off(struct delete_work *work, int16_t version)
 {
     for (int32_t i = 0; i < work->count; i++)
-        refuse(&work->asked[i], version < 3 ? KAFKA_INVALID_REQUEST : KAFKA_TOPIC_DELETION_DISABLED,
-               "Topic deletion is disabled.");
+        work->asked[i].error = version < 3 ? KAFKA_INVALID_REQUEST : KAFKA_TOPIC_DELETION_DISABLED;
 }
 
 static void answer(struct request *request);

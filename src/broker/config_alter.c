@@ -153,7 +153,7 @@ static void loggers_alter(struct request *request, const struct config_alter *al
 }
 
 /* ---- brokers */
-static bool node_check(struct request *request, struct slice name, struct ctrl_result *result)
+static bool node_check(struct request *request, struct slice name, const char *refusal, struct ctrl_result *result)
 {
     int32_t own_id = request->home->broker->options.node_id, id;
     if (!request__read_node_id(name, &id))
@@ -162,8 +162,8 @@ static bool node_check(struct request *request, struct slice name, struct ctrl_r
                                    (const char *)name.data));
     if (id != own_id)
         return refuse(result, KAFKA_INVALID_REQUEST,
-                      arena_printf(&request->arena, "Unexpected broker id, expected %d, but received %.*s", (int)own_id,
-                                   (int)name.size, (const char *)name.data));
+                      arena_printf(&request->arena, "%s %d, but received %.*s", refusal, (int)own_id, (int)name.size,
+                                   (const char *)name.data));
     return true;
 }
 
@@ -181,14 +181,14 @@ static bool resource_check(struct request *request, const struct config_alter *a
     switch (resource->type) {
     case META_RESOURCE_BROKER:
         return resource->name.size == 0 || request->listener->is_controller ||
-               node_check(request, resource->name, result);
+               node_check(request, resource->name, "Unexpected broker id, expected", result);
     case META_RESOURCE_TOPIC:
     case META_RESOURCE_CLIENT_METRICS:
     case META_RESOURCE_GROUP:
         return true;
     case META_RESOURCE_BROKER_LOGGER:
         if (alter->serves_loggers) {
-            if (node_check(request, resource->name, result))
+            if (node_check(request, resource->name, "Unexpected node id. Expected", result))
                 loggers_alter(request, alter, resource, result);
             return false;
         }

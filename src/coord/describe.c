@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* coord/describe.c - what administrators see: DescribeGroups (v0-6) and ListGroups (v0-5).
  *
- * Metadata and assignments are shown only for a stable group, since only then they belong together. A group that is not
- * there, or is of a newer protocol, is Dead; version 6 says so as an error too. Replies are copies, bounded by the
- * call's arena.
+ * A member's metadata is that for the chosen protocol, so it is shown only for a stable group; its assignment is the last
+ * one that it was told, shown always. A group that is not there, or is of a newer protocol, is Dead; version 6 says so as
+ * an error too. Replies are copies, bounded by the call's arena.
  */
 #include "coord/coord__.h"
 
@@ -15,12 +15,10 @@ static void describe_member(struct arena *arena, const struct member *member, bo
     out->group_instance_id = arena_copy(arena, member->instance_id);
     out->client_id = arena_copy(arena, member->client_id);
     out->client_host = arena_copy(arena, member->client_host);
-    if (!is_stable)
-        return;
-    struct slice metadata = coord__member_metadata(member, member->group->protocol);
-    if (!slice_is_null(metadata))
-        out->member_metadata = arena_copy(arena, metadata);
     out->member_assignment = arena_copy(arena, member->assignment);
+    struct slice metadata = coord__member_metadata(member, member->group->protocol);
+    if (is_stable && !slice_is_null(metadata))
+        out->member_metadata = arena_copy(arena, metadata);
 }
 
 static void describe_absent(const struct coord_call *call, const struct group *group,

@@ -196,7 +196,7 @@ static void join_again(const struct joining *j)
         if (slice_is_null(request->group_instance_id))
             add(j, request->member_id);
         else
-            refuse(j, KAFKA_UNKNOWN_SERVER_ERROR, request->member_id); // static members are never given an id first
+            refuse(j, KAFKA_UNKNOWN_SERVER_ERROR, slice_of("", 0)); // static members are never given an id first
         return;
     }
     struct member *member;

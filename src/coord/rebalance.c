@@ -89,7 +89,10 @@ void coord__join_answer(struct member *member, struct coord_call *call, bool wit
     join_group_response_init(response);
     response->generation_id = group->generation;
     response->protocol_type = arena_copy(call->arena, group->protocol_type);
-    response->protocol_name = arena_copy(call->arena, group->protocol);
+    if (group->protocol.size > 0) // where it may be null, no name is null
+        response->protocol_name = arena_copy(call->arena, group->protocol);
+    else
+        response->protocol_name = call->version < 7 ? slice_of("", 0) : SLICE_NULL;
     /* KIP-814: before v9 a leader that returns to a stable group is kept from assigning by naming its former self. */
     bool hides_leader = group->state == GROUP_STABLE && !slice_is_null(member->former_id);
     response->leader = arena_copy(call->arena, hides_leader ? member->former_id : group->leader);

@@ -115,6 +115,16 @@ static bool list_alter(struct turn *turn, const struct ctrl_alter *alter, struct
 {
     const struct meta_config_def *def = meta_config_find(table_of(turn->resource->type), alter->key);
     bool appends = alter->op == CTRL_ALTER_APPEND;
+    bool is_broker = turn->resource->type == META_RESOURCE_BROKER;
+    if (!def && is_broker)
+        return refuse(turn, KAFKA_INVALID_CONFIG,
+                      arena_printf(turn->arena, "Unknown config name: %.*s", (int)alter->key.size,
+                                   (const char *)alter->key.data));
+    if (is_broker && def->type != META_TYPE_LIST)
+        return refuse(turn, KAFKA_INVALID_CONFIG,
+                      arena_printf(turn->arena, "Config value %s is not allowed for config key: %.*s",
+                                   appends ? "append" : "subtract", (int)alter->key.size,
+                                   (const char *)alter->key.data));
     if (!def || def->type != META_TYPE_LIST)
         return refuse(turn, KAFKA_INVALID_CONFIG,
                       arena_printf(turn->arena, "Can't %s to key %.*s because its type is not LIST.",
@@ -314,17 +324,20 @@ static bool plain_judge(struct turn *turn, const struct meta_config_entry *entri
 static bool judge(struct turn *turn)
 {
     int32_t count;
+    bool is_broker = turn->resource->type == META_RESOURCE_BROKER; // looked at by itself before the cluster's rules
+    if (is_broker && !broker_judge(turn))
+        return false;
     for (int32_t i = 0; i < turn->change_count; i++)
         if (!change_is_allowed(turn, &turn->changes[i]))
             return false;
+    if (is_broker)
+        return true;
     const struct meta_config_entry *entries = outcome(turn, &count);
     if (!entries)
         return refuse(turn, KAFKA_POLICY_VIOLATION, slice_str("Unable to perform excessively large batch operation."));
     switch (turn->resource->type) {
     case META_RESOURCE_TOPIC:
         return topic_judge(turn, entries, count);
-    case META_RESOURCE_BROKER:
-        return broker_judge(turn);
     default:
         return plain_judge(turn, entries, count);
     }

@@ -90,7 +90,7 @@ static void topic_grow(struct growth *growth, const struct ctrl_more_partitions 
     if (!count_is_fine(growth, more, topic, result))
         return;
     if (more->count - topic->partition_count > CTRL_RECORDS_MAX - growth->records.count) {
-        ctrl__refuse(result, KAFKA_POLICY_VIOLATION, slice_str("Unable to perform excessively large batch operation."));
+        ctrl__refuse(result, KAFKA_UNKNOWN_SERVER_ERROR, SLICE_NULL); // Kafka has no better name for it
         return;
     }
     const struct meta_partition *first = meta_topic_partition(topic, 0);

@@ -181,27 +181,37 @@ class Session:
         return self.topic_ids[name]
 
 
-def served(api_name, lowest=None, highest=None):
-    """Every version that Apache Kafka 4.3.1 serves, as recorded in test/kafka/api-versions.txt."""
-    for line in (pathlib.Path(__file__).resolve().parents[1] / "kafka" / "api-versions.txt").read_text().split("[controller]")[0].splitlines():
+def told_by_kafka(api_name):
+    """The versions that Apache Kafka 4.3.1 says it serves, as recorded in test/kafka/api-versions.txt; none for what it has not."""
+    table = (pathlib.Path(__file__).resolve().parents[1] / "kafka" / "api-versions.txt").read_text()
+    for line in table.split("[controller]")[0].splitlines():
         parts = line.split("\t")
         if len(parts) == 4 and parts[1] == api_name:
-            first, last = int(parts[2]), int(parts[3])
-            if api_name == "Produce":
-                first = 3  # advertised from 0, see the story about it
-            return range(max(first, lowest or 0), (last if highest is None else min(last, highest)) + 1)
-    raise KeyError(api_name)
+            return range(int(parts[2]), int(parts[3]) + 1)
+    return range(0)
+
+
+def served(api_name, lowest=0, highest=1000):
+    """Every version that Apache Kafka 4.3.1 serves."""
+    all_versions = told_by_kafka(api_name)
+    assert all_versions, api_name
+    first = 3 if api_name == "Produce" else all_versions.start  # Produce is advertised from 0, see the story about it
+    return range(max(first, lowest), min(all_versions.stop, highest + 1))
 
 
 # ---- stories: functions of a session, by name
 STORIES = {}
 
 
-def story(function):
-    name = f"{function.__module__.rsplit('.', 1)[-1]}.{function.__name__}"
-    assert name not in STORIES
-    STORIES[name] = function
-    return function
+def story(function=None, **settings):
+    """`@story`, or `@story(group_max_size=3)` for one that is told to a broker with settings of its own."""
+    def told(function):
+        name = f"{function.__module__.rsplit('.', 1)[-1]}.{function.__name__}"
+        assert name not in STORIES
+        function.settings = {key.replace("_", "."): str(value) for key, value in settings.items()}
+        STORIES[name] = function
+        return function
+    return told(function) if function else told
 
 
 def tell(name, address):

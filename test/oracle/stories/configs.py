@@ -158,6 +158,48 @@ def of_brokers_changed(s):
 
 
 @story
+def of_brokers_as_a_whole(s):
+    """AlterConfigs of a broker and of the cluster: what is not named is taken back."""
+    for version in served("AlterConfigs"):
+        def ask(note, name, *changes, validate=False, kind=BROKER):
+            s.ask("AlterConfigs", version, {"validateOnly": validate, "resources": [{
+                "resourceType": kind, "resourceName": name, "configs": [{"name": k, "value": v} for k, v in changes]}]}, note)
+        ask("two", "1", ("log.cleaner.threads", "2"), ("background.threads", "11"))
+        settled(s, BROKER, "1", ["log.cleaner.threads", "background.threads"], "both", log_cleaner_threads="2", background_threads="11")
+        ask("only looked at", "1", ("log.cleaner.threads", "3"), validate=True)
+        ask("looked at and bad", "1", ("log.cleaner.threads", "many"), validate=True)
+        ask("one", "1", ("background.threads", "12"))
+        settled(s, BROKER, "1", ["log.cleaner.threads", "background.threads"], "one is gone", log_cleaner_threads="1", background_threads="12")
+        ask("read only", "1", ("broker.rack", "r"))
+        ask("null", "1", ("background.threads", None))
+        ask("bad value", "", ("log.retention.ms", "soon"))
+        ask("the cluster's", "", ("log.retention.ms", "8888888"))
+        settled(s, BROKER, "", None, "the cluster's", log_retention_ms="8888888")
+        ask("another broker", "2", ("background.threads", "12"))
+        ask("no broker", "x", ("background.threads", "12"))
+        ask("loggers", "1", ("root", "INFO"), kind=LOGGER)
+        ask("an unknown type", "1", ("a", "b"), kind=3)
+        ask("taken back", "1")
+        ask("the cluster's taken back", "")
+        settled(s, BROKER, "", None, "nothing", log_retention_ms=None)
+    for version in served("IncrementalAlterConfigs"):
+        alter(s, version, "only looked at", (BROKER, "1", [("log.cleaner.threads", SET, "2")]), validate=True)
+        alter(s, version, "looked at and bad", (BROKER, "", [("log.cleaner.threads", SET, "many")]), validate=True)
+        alter(s, version, "appended to no list", (BROKER, "1", [("log.cleaner.threads", APPEND, "2")]))
+        alter(s, version, "subtracted from no list", (BROKER, "", [("log.cleaner.threads", SUBTRACT, "2")]))
+        alter(s, version, "appended to what is not known", (BROKER, "1", [("oracle.no.such.setting", APPEND, "2")]))
+        alter(s, version, "an unknown operation", (BROKER, "1", [("log.cleaner.threads", 9, "2")]))
+        for name in ("", "2", "x"):
+            alter(s, version, f"loggers of {name!r}", (LOGGER, name, [("root", SET, "INFO")]))
+        alter(s, version, "a logger's bad level", (LOGGER, "1", [("root", SET, "LOUD")]))
+        result = s.steps[-1]["answer"]["responses"][0]
+        result["errorMessage"] = result["errorMessage"].partition(" Valid log levels are")[0]  # each has its own levels
+        alter(s, version, "a logger that is not there", (LOGGER, "1", [("oracle.no.such.logger", SET, "INFO")]))
+        alter(s, version, "a logger appended to", (LOGGER, "1", [("root", APPEND, "INFO")]))
+        alter(s, version, "the root taken back", (LOGGER, "1", [("root", DELETE, None)]))
+
+
+@story
 def resources(s):
     for version in served("ListConfigResources"):
         alter(s, 1, "a group", (GROUP, "configs-group", [("consumer.session.timeout.ms", SET, "50000")]))

@@ -184,3 +184,58 @@ def describe_partitions(s):
     ask("from beyond all", [first, second], 2000, ("zzz", 0))
     ask("from partition -1", [first, second], 2000, (first, -1))
     ask("from no partition", [], 2, (first, 1))
+
+
+@story
+def large_requests(s):
+    """What one request may make at most, alone and in the sum."""
+    topic = s.topic()
+    for version in served("CreateTopics"):
+        def ask(note, *topics, validate=False):
+            answer = s.ask("CreateTopics", version, {"topics": list(topics), "timeoutMs": 30000, "validateOnly": validate}, note)
+            answer["topics"].sort(key=lambda t: t["name"])
+            for topic in answer["topics"]:
+                if topic.get("topicId", NO_ID) != NO_ID:
+                    topic["topicId"] = "drawn"
+        ask("10001 partitions", new_topic("topics-large-a", 10001))
+        ask("6000 and 6000", new_topic("topics-large-a", 6000), new_topic("topics-large-b", 6000), validate=True)
+        ask("the largest number", new_topic("topics-large-a", 2147483647))
+        ask("replication of the largest number", new_topic("topics-large-a", 1, 32767))
+        ask("a good one beside it", new_topic("topics-large-a", 10001), new_topic("topics-large-c", 1), validate=True)
+        ask("names that collide with each other", new_topic("topics.large.d"), new_topic("topics_large_d"), validate=True)
+        ask("a name of 249 letters", new_topic("x" * 249), validate=True)
+        ask("an internal topic", new_topic("__cluster_metadata"))
+        ask("settings twice", new_topic("topics-large-e", configs=[("retention.ms", "1"), ("retention.ms", "2")]), validate=True)
+    for version in served("CreatePartitions"):
+        for count in (10001, 10002, 2147483647):
+            s.ask("CreatePartitions", version, {"timeoutMs": 30000, "validateOnly": True, "topics": [
+                {"name": topic, "count": count, "assignments": None}]}, f"to {count}")
+
+
+@story(delete_topic_enable="false", auto_create_topics_enable="false")
+def switched_off(s):
+    topic = s.topic()
+    for version in served("DeleteTopics"):
+        if version < 6:
+            s.ask("DeleteTopics", version, {"topicNames": [topic, "oracle-no-such-topic"], "timeoutMs": 30000}, "deletion is off")
+        else:
+            s.ask("DeleteTopics", version, {"topics": [{"name": topic, "topicId": NO_ID}, {"name": None, "topicId": NOBODY}],
+                                            "timeoutMs": 30000}, "deletion is off")
+    for version in served("Metadata"):
+        metadata(s, version, [ref(version, "oracle-no-such-topic")], "making on the way is off",
+                 **({"allowAutoTopicCreation": True} if version >= 4 else {}))
+
+
+@story
+def deleted_several(s):
+    """In one request: twice the same, by name and by id, with one that is not there."""
+    for version in served("DeleteTopics"):
+        first, second = s.topic(f"topics-several-a-{version}"), s.topic(f"topics-several-b-{version}")
+        if version < 6:
+            answer = s.ask("DeleteTopics", version, {"topicNames": [first, "oracle-no-such-topic", first, second], "timeoutMs": 30000}, "four")
+            answer["responses"].sort(key=lambda r: (r["name"], r["errorCode"]))
+        else:
+            topics = [(first, NO_ID), (None, s.topic_id(first)), (None, NOBODY), (None, NOBODY), (second, NO_ID), (second, NO_ID), ("", NO_ID)]
+            answer = s.ask("DeleteTopics", version, {"topics": [{"name": n, "topicId": i} for n, i in topics], "timeoutMs": 30000}, "seven")
+            answer["responses"].sort(key=lambda r: (r["name"] or "", r["topicId"], r["errorCode"]))
+        metadata(s, 12, [ref(12, first), ref(12, second)], "what is left")
