@@ -6,7 +6,7 @@ export interface Message {
   key: Bytes | null; value: Bytes | null; headers: { key: string; value: Bytes | null }[];
   batch: { baseOffset: number; count: number; sizeBytes: number; codec: string; leaderEpoch: number; producerId: number; producerEpoch: number; baseSequence: number; transactional: boolean };
 }
-export interface Page { order: string; messages: Message[]; cursor: string | null; partitions: { partition: number; startOffset: number; endOffset: number }[] }
+export interface Page { order: string; messages: Message[]; cursor: string | null; partitions: { partition: number; startOffset: number; endOffset: number; fromOffset: number; toOffset: number }[] }
 export interface Topic { name: string; internal: boolean; partitions: number; replicationFactor: number; underReplicated: number; messages: number; writtenTotal: number; sizeBytes: number; offlinePartitions: number }
 export interface Config { name: string; value: string | null; source: string; type: string; readOnly: boolean; sensitive: boolean; default: string | null; documentation: string | null }
 export interface Partition { partition: number; leader: number; leaderEpoch: number; replicas: number[]; isr: number[]; startOffset?: number; endOffset?: number; highWatermark?: number; sizeBytes?: number; offline?: boolean }

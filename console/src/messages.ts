@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // A topic's messages: a page at a time as one scrolls, live, or searched on the server. What is asked for lives in the URL.
 import { h, fill, bytes, clock, count, time, say, field, dialog } from "./dom";
-import { get, stream, value as loadValue, session, type Message, type Page, type Progress, type TopicDetail } from "./api";
+import { stream, value as loadValue, session, type Message, type Progress, type TopicDetail } from "./api";
+import { Scroller } from "./scroller";
+import { Messages } from "./window";
 import { decode, unpack, parse, rowsOf, tree, grid, hex, plain, type Form } from "./view";
 import { produce } from "./produce";
 
-const ROW = 34, PAGE = 200, KEPT_MAX = 20_000, LOAD_AT_ONCE = 1 << 20;
+const ROW = 34, AHEAD = 60, LIVE_MAX = 5000, LOAD_AT_ONCE = 1 << 20;
 const KINDS: [string, string, string][] = [
   ["text", "Text", "contains, e.g. order-42"], ["regex", "Regular expression", "e.g. err(or)?\\s\\d+"], ["json", "JSON path", "e.g. $.order.total > 100"],
   ["key", "Key", "contains, e.g. customer-7"], ["header", "Header", "name or name=value"],
 ];
 
-interface Ask { from: string; to: string; partition: string; kind: string; q: string; live: boolean; after: string; before: string }
+interface Ask { from: string; to: string; partition: string; kind: string; q: string; live: boolean; open: boolean; after: string; before: string }
 
 function readAsk(): Ask {
   const url = new URLSearchParams(location.search), kind = KINDS.find(([name]) => url.has(name))?.[0] ?? "text";
-  return { from: url.get("from") ?? "latest", to: url.get("to") ?? "", partition: url.get("partition") ?? "", kind, q: url.get(kind) ?? "", live: url.get("live") === "1", after: url.get("after") ?? "", before: url.get("before") ?? "" };
+  return { from: url.get("from") ?? "latest", to: url.get("to") ?? "", partition: url.get("partition") ?? "", kind, q: url.get(kind) ?? "", live: url.get("live") === "1", open: url.get("open") === "newest", after: url.get("after") ?? "", before: url.get("before") ?? "" };
 }
 
 function toQuery(ask: Ask, forServer: boolean): URLSearchParams {
@@ -24,6 +26,7 @@ function toQuery(ask: Ask, forServer: boolean): URLSearchParams {
   for (const name of ["to", "partition", "after", "before"] as const) if (ask[name]) url.set(name, ask[name]);
   if (ask.q) url.set(ask.kind, ask.q);
   if (ask.live && !forServer) url.set("live", "1");
+  if (ask.live && ask.open && !forServer) url.set("open", "newest");
   return url;
 }
 
@@ -31,62 +34,94 @@ const shown = (b: { text: string; encoding: string; size: number } | null) => b 
 
 export function messagesPage(topic: TopicDetail, signal: AbortSignal): HTMLElement {
   const ask = readAsk(), path = `/topics/${encodeURIComponent(topic.name)}`;
-  let list: Message[] = [], cursor: string | null = null, loading = false, running: AbortController | null = null, selected = -1;
+  const held = new Messages(`${path}/messages`);
+  let loading = false, running: AbortController | null = null, selected = -1, wanted = -1;
   let chosen: Message | null = null;
 
   /* ---- the list: only rows in sight are in the page */
   const space = h("div", { class: "m-space", role: "rowgroup" });
   const status = h("div", { class: "status", role: "status" });
-  const box = h("div", { class: "m-list", role: "grid", tabindex: 0, "aria-label": "Messages", onscroll: () => draw(), onkeydown: onKey as unknown }, h("div", { class: "m-top", role: "rowgroup" },
+  const box = h("div", { class: "m-list", role: "grid", tabindex: 0, "aria-label": "Messages", onkeydown: onKey as unknown }, h("div", { class: "m-top", role: "rowgroup" },
     h("div", { class: "m-row m-head", role: "row" }, ["Time", "P", "Offset", "Key", "Value", "Size"].map((name, i) => h("div", { role: "columnheader", class: `c${i}` }, name)))), space);
   const detail = h("aside", { class: "detail", "aria-label": "Message", hidden: true });
+  const scroller = new Scroller(box, space, ROW, () => draw());
   const listened = new ResizeObserver(() => draw(true));
   listened.observe(box);
   signal.addEventListener("abort", () => { running?.abort(); listened.disconnect(); });
 
   let drawn = "";
   function draw(force = false) {
-    const from = Math.max(0, Math.floor(box.scrollTop / ROW) - 6), to = Math.min(list.length, from + Math.ceil((box.clientHeight || 700) / ROW) + 14);
-    const state = `${from}-${to}-${list.length}-${selected}`;
+    scroller.count = held.count;
+    const seen = Math.floor(scroller.top / ROW), end = held.base + held.list.length;
+    const from = Math.max(held.base, seen - 6), to = Math.min(end, seen + Math.ceil(scroller.height / ROW) + 8);
+    const state = `${from}-${to}-${held.base}-${held.count}-${scroller.place(0)}-${selected}`;
+    if (held.isPaged && !loading) reach(seen, end);
     if (state === drawn && !force) return;
     drawn = state;
-    space.style.height = `${list.length * ROW}px`;
-    box.setAttribute("aria-rowcount", String(list.length + 1));
-    fill(space, list.slice(from, to).map((m, i) => {
+    box.setAttribute("aria-rowcount", String(held.count + 1));
+    fill(space, held.list.slice(Math.max(0, from - held.base), Math.max(0, to - held.base)).map((m, i) => {
       const at = from + i;
-      const row = h("div", { class: "m-row", role: "row", id: `m-${m.partition}-${m.offset}`, "aria-rowindex": at + 2, "aria-selected": at === selected ? "true" : "false", onclick: () => select(at) },
+      const row = h("div", { class: "m-row", role: "row", id: `m-${m.partition}-${m.offset}`, "aria-rowindex": at + 2, "aria-selected": at === selected ? "true" : "false", onclick: () => { stay(); select(at); } },
         h("div", { role: "gridcell", class: "c0", title: time(m.timestamp) }, clock(m.timestamp)), h("div", { role: "gridcell", class: "c1" }, m.partition), h("div", { role: "gridcell", class: "c2" }, m.offset),
         h("div", { role: "gridcell", class: m.key ? "c3" : "c3 faint" }, m.key ? shown(m.key) : "–"), h("div", { role: "gridcell", class: m.value ? "c4" : "c4 faint" }, m.value ? shown(m.value) : "null (tombstone)"),
         h("div", { role: "gridcell", class: "c5" }, bytes(m.sizeBytes)));
-      row.style.transform = `translateY(${at * ROW}px)`;
+      row.style.transform = `translateY(${scroller.place(at)}px)`;
       return row;
     }));
-    if (to > list.length - 60 && cursor && !loading && !ask.q && !ask.live) void load();
+  }
+
+  /** What is needed for the rows in sight, and a little ahead of them. */
+  function reach(seen: number, end: number) {
+    const rows = Math.ceil(scroller.height / ROW);
+    const isElsewhere = held.list.length > 0 && (seen > end + AHEAD || seen + rows < held.base - AHEAD);
+    if (isElsewhere && (held.hasAfter || held.hasBefore)) void load(async (query, signal) => { await held.jump(Math.max(0, Math.min(seen - 20, held.count - rows - 20)), query, signal); return 0; });
+    else if (held.hasAfter && seen + rows + AHEAD > end) void load((query, signal) => held.after(query, signal));
+    else if (held.hasBefore && seen - AHEAD < held.base) void load((query, signal) => held.before(query, signal));
   }
 
   function onKey(event: KeyboardEvent) {
     const jump: Record<string, number> = { ArrowDown: 1, ArrowUp: -1, PageDown: 12, PageUp: -12, Home: -1e9, End: 1e9 };
-    if (event.key in jump && list.length) {
+    if (event.key in jump && held.count) {
       event.preventDefault();
-      select(Math.max(0, Math.min(list.length - 1, selected + jump[event.key]!)));
-      const top = selected * ROW;
-      if (top < box.scrollTop) box.scrollTop = top;
-      else if (top + 2 * ROW > box.scrollTop + box.clientHeight) box.scrollTop = top + 2 * ROW - box.clientHeight;
+      const at = Math.max(0, Math.min(held.count - 1, (wanted >= 0 ? wanted : selected) + jump[event.key]!)), top = at * ROW;
+      if (top < scroller.top) scroller.go(top);
+      else if (top + 2 * ROW > scroller.top + scroller.height) scroller.go(top + 2 * ROW - scroller.height);
+      stay();
+      select(at);
     } else if (event.key === "Escape") close();
   }
 
+  /** A row that is not here yet is selected when it has come. */
   function select(at: number) {
+    const m = held.list[at - held.base];
+    wanted = m ? -1 : at;
+    if (!m) { draw(); return; }
     selected = at;
-    const m = list[at];
-    if (!m) return;
     chosen = m;
     draw();
     box.setAttribute("aria-activedescendant", `m-${m.partition}-${m.offset}`);
     void showDetail(m);
   }
 
+  /** Live, the newest message is opened as it arrives, a second apart, until one is chosen by hand. */
+  let isOpening = false;
+  function openNewest() {
+    if (!ask.open || isOpening || held.list.length === 0 || held.list[0] === chosen) return;
+    isOpening = true;
+    select(0);
+    setTimeout(() => { isOpening = false; if (!signal.aborted) openNewest(); }, 1000);
+  }
+
+  function stay() {
+    if (!ask.open) return;
+    ask.open = false;
+    newest.setAttribute("aria-pressed", "false");
+    remember();
+  }
+
   function close() {
-    selected = -1;
+    stay();
+    selected = wanted = -1;
     chosen = null;
     detail.hidden = true;
     draw();
@@ -96,11 +131,19 @@ export function messagesPage(topic: TopicDetail, signal: AbortSignal): HTMLEleme
   /* ---- one message */
   let form: Form | null = null;
   async function showDetail(m: Message, whole?: Uint8Array) {
+    if (m.value?.truncated && !whole && m.value.size <= LOAD_AT_ONCE) {
+      whole = await loadValue(topic.name, m, "value", signal).catch(() => undefined); // then its preview is shown
+      if (chosen !== m) return;
+    }
     detail.hidden = false;
     const body = h("div", { class: "d-body" }), tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "Seen as" });
     const load = async () => {
       fill(body, h("p", { class: "faint" }, `loading ${bytes(m.value!.size)} …`));
-      await showDetail(m, await loadValue(topic.name, m, "value", signal));
+      try {
+        await showDetail(m, await loadValue(topic.name, m, "value", signal));
+      } catch (reason) {
+        if (!signal.aborted) fill(body, h("p", { class: "wrong", role: "alert" }, (reason as Error).message));
+      }
     };
     const facts: [string, string][] = [["Timestamp", `${time(m.timestamp)} (${m.timestampType})`], ["Batch", `${count(m.batch.count)} at ${m.batch.baseOffset}, ${bytes(m.batch.sizeBytes)}, ${m.batch.codec}`],
       ["Leader epoch", String(m.batch.leaderEpoch)], ["Producer", m.batch.producerId < 0 ? "not idempotent" : `${m.batch.producerId}, epoch ${m.batch.producerEpoch}, sequence ${m.batch.baseSequence}${m.batch.transactional ? ", transactional" : ""}`]];
@@ -109,7 +152,6 @@ export function messagesPage(topic: TopicDetail, signal: AbortSignal): HTMLEleme
         m.headers.map(x => [h("dt", null, x.key), h("dd", { class: "mono" }, shown(x.value))]), facts.map(([name, text]) => [h("dt", null, name), h("dd", null, text)])),
       h("div", { class: "d-tools" }, tabs, h("a", { class: "small button", href: `/api/v1${path}/messages/${m.partition}/${m.offset}/value?download=${encodeURIComponent(topic.name)}-${m.partition}-${m.offset}` }, "Save value")), body);
     if (!m.value) { fill(body, h("p", { class: "faint" }, "The value is null: a tombstone, which compaction takes as a deletion of its key.")); return; }
-    if (m.value.truncated && !whole && m.value.size <= LOAD_AT_ONCE) { await load(); return; }
     const raw = whole ?? (m.value.encoding === "base64" ? decode(m.value.text) : new TextEncoder().encode(m.value.text));
     const cut = m.value.truncated && !whole, inside = cut ? { data: raw, text: m.value.encoding === "utf8" ? m.value.text : null, notes: [] } : await unpack(raw);
     if (chosen !== m) return;
@@ -128,27 +170,37 @@ export function messagesPage(topic: TopicDetail, signal: AbortSignal): HTMLEleme
 
   /* ---- getting messages */
   function tell(text: string, busy = false) {
-    fill(status, busy ? h("span", { class: "spinner", "aria-hidden": "true" }) : null, h("span", null, text), busy && ask.q ? h("button", { type: "button", class: "small", onclick: () => { running?.abort(); tell(`${count(list.length)} found; cancelled`); } }, "Cancel") : null);
+    fill(status, busy ? h("span", { class: "spinner", "aria-hidden": "true" }) : null, h("span", null, text), busy && ask.q ? h("button", { type: "button", class: "small", onclick: () => { running?.abort(); tell(`${count(held.list.length)} found; cancelled`); } }, "Cancel") : null);
   }
 
-  async function load() {
+  async function load(run: (query: URLSearchParams, signal: AbortSignal) => Promise<number>) {
+    const mine = running!;
     loading = true;
-    const query = toQuery(ask, true);
-    query.set("limit", String(PAGE));
-    if (cursor) query.set("cursor", cursor);
     try {
-      const page = await get<Page>(`${path}/messages?${query}`, running!.signal);
-      list.push(...page.messages);
-      cursor = list.length >= KEPT_MAX ? null : page.cursor;
-      const all = page.partitions.reduce((sum, p) => sum + p.endOffset - p.startOffset, 0);
-      tell(`${count(list.length)}${page.cursor ? "+" : ""} shown of ${count(all)}${list.length >= KEPT_MAX ? `; more than ${count(KEPT_MAX)} are not kept here: choose an offset or a time` : ""}`);
+      const moved = await run(toQuery(ask, true), mine.signal);
+      if (mine !== running) return;
       loading = false;
+      move(moved);
+      tell(held.count > 0 ? `${count(held.count)} messages, ${ask.from === "latest" ? "newest" : "oldest"} first` : "");
+      if (wanted >= 0) {
+        const at = Math.min(wanted, held.count - 1);
+        if (held.list[at - held.base]) select(at);
+      }
       draw(true);
-      if (list.length === 0) empty();
+      if (held.count === 0) empty();
     } catch (reason) {
+      if (mine !== running) return;
       loading = false;
-      if (!running?.signal.aborted) { tell((reason as Error).message); status.classList.add("wrong"); }
+      if (!mine.signal.aborted) { tell((reason as Error).message); status.classList.add("wrong"); held.hold(); }
     }
+  }
+
+  /** What is seen and selected stays where it is when rows have come or gone above it. */
+  function move(rows: number) {
+    const top = scroller.top;
+    scroller.count = held.count;
+    if (rows !== 0) scroller.go(top + rows * ROW);
+    if (selected >= 0) selected += rows;
   }
 
   function empty() {
@@ -158,11 +210,10 @@ export function messagesPage(topic: TopicDetail, signal: AbortSignal): HTMLEleme
   }
 
   function add(m: Message) {
-    if (ask.live) {
-      list.unshift(m);
-      if (selected >= 0) selected++;
-      if (list.length > 5000) list.pop();
-    } else list.push(m);
+    if (!ask.live) { held.append(m); return; }
+    held.prepend(m, LIVE_MAX);
+    if (scroller.top > 0) move(1);
+    else if (selected >= 0) selected++;
   }
 
   async function follow(kind: "search" | "tail") {
@@ -173,12 +224,12 @@ export function messagesPage(topic: TopicDetail, signal: AbortSignal): HTMLEleme
     tell(kind === "tail" ? "live: waiting for messages" : "searching", true);
     try {
       await stream(`${path}/${kind}?${query}`, mine.signal, (event, data) => {
-        if (event === "message") { add(data as Message); soon(); return; }
+        if (event === "message") { add(data as Message); soon(); if (ask.live) openNewest(); return; }
         const p = data as Progress, speed = p.elapsedMs > 0 ? p.scannedBytes / 1048576 / (p.elapsedMs / 1000) : 0;
         if (kind === "tail") tell(`live: ${count(p.hits)} arrived${p.skipped ? `, ${count(p.skipped)} more not shown` : ""}`, true);
         else if (event === "done") tell(`${count(p.hits)} found in ${count(p.scanned)} messages, ${bytes(p.scannedBytes)} in ${(p.elapsedMs / 1000).toFixed(2)} s (${speed.toFixed(0)} MiB/s)${p.reason === "limit" ? "; stopped at the limit: narrow the search" : ""}`);
         else tell(`${((p.share ?? 0) * 100).toFixed(0)} %: ${count(p.hits)} found in ${count(p.scanned)} messages`, true);
-        if (event === "done" && list.length === 0) empty();
+        if (event === "done" && held.count === 0) empty();
       });
     } catch (reason) {
       if (mine.signal.aborted) return;
@@ -191,19 +242,24 @@ export function messagesPage(topic: TopicDetail, signal: AbortSignal): HTMLEleme
     }
   }
 
+  function remember() {
+    const query = toQuery(ask, false).toString();
+    history.replaceState(null, "", `${path}${query ? `?${query}` : ""}`);
+  }
+
   async function start() {
     running?.abort();
     running = new AbortController();
-    list = []; cursor = null; selected = -1; chosen = null;
+    held.clear(); loading = false; selected = wanted = -1; chosen = null; drawn = "";
     detail.hidden = true;
-    box.scrollTop = 0;
+    scroller.count = 0;
+    scroller.go(0);
     status.classList.remove("wrong");
-    const query = toQuery(ask, false).toString();
-    history.replaceState(null, "", `${path}${query ? `?${query}` : ""}`);
+    remember();
     draw(true);
-    if (ask.live) { ask.from = "latest"; await Promise.all([ask.q ? null : load().then(() => { cursor = null; }), follow("tail")]); }
+    if (ask.live) { ask.from = "latest"; await Promise.all([ask.q ? null : load(async (query, signal) => { await held.open(query, signal); held.hold(); openNewest(); return 0; }), follow("tail")]); }
     else if (ask.q || ask.after || ask.before) await follow("search");
-    else await load();
+    else await load(async (query, signal) => { await held.open(query, signal); return 0; });
   }
 
   /* ---- what is asked for */
@@ -216,7 +272,8 @@ export function messagesPage(topic: TopicDetail, signal: AbortSignal): HTMLEleme
   const kind = h("select", { "aria-label": "Search by", onchange: () => { ask.kind = kind.value; q.placeholder = KINDS.find(k => k[0] === kind.value)![2]; } }, KINDS.map(([name, label]) => h("option", { value: name }, label)));
   kind.value = ask.kind;
   const q = h("input", { type: "search", value: ask.q, placeholder: KINDS.find(k => k[0] === ask.kind)![2], "aria-label": "Search for", id: "q" });
-  const live = h("button", { type: "button", class: "live", "aria-pressed": String(ask.live), onclick: () => { ask.live = !ask.live; live.setAttribute("aria-pressed", String(ask.live)); from.disabled = ask.live; void start(); } }, h("i", { "aria-hidden": "true" }), "Live");
+  const live = h("button", { type: "button", class: "live", "aria-pressed": String(ask.live), onclick: () => { ask.live = !ask.live; live.setAttribute("aria-pressed", String(ask.live)); from.disabled = ask.live; newest.hidden = !ask.live; void start(); } }, h("i", { "aria-hidden": "true" }), "Live");
+  const newest = h("button", { type: "button", hidden: !ask.live, "aria-pressed": String(ask.open), onclick: () => { if (ask.open) { stay(); return; } ask.open = true; newest.setAttribute("aria-pressed", "true"); remember(); openNewest(); } }, "Open newest");
   from.disabled = ask.live;
   const download = (format: string) => {
     const query = toQuery({ ...ask, from: ask.from === "latest" ? "earliest" : ask.from }, true);
@@ -232,7 +289,7 @@ export function messagesPage(topic: TopicDetail, signal: AbortSignal): HTMLEleme
     h("button", { type: "button", onclick: () => download("ndjson") }, "Download as NDJSON"), h("button", { type: "button", onclick: () => download("csv") }, "Download as CSV"), h("button", { type: "button", onclick: () => { more.open = false; range(); } }, "Time and offset range…"),
     h("button", { type: "button", onclick: () => { const name = prompt("Name of this view", topic.name); if (name) { save(name); more.open = false; } } }, "Save this view…")));
   const bar = h("form", { class: "bar", role: "search", onsubmit: (event: Event) => { event.preventDefault(); ask.q = q.value.trim(); void start(); } },
-    h("label", null, h("span", null, "Show"), from), at, h("label", null, h("span", null, "Partition"), partition), h("span", { class: "joined" }, kind, q, h("button", { type: "submit" }, "Search")), live, more,
+    h("label", null, h("span", null, "Show"), from), at, h("label", null, h("span", null, "Partition"), partition), h("span", { class: "joined" }, kind, q, h("button", { type: "submit" }, "Search")), live, newest, more,
     session.readOnly ? null : h("button", { type: "button", class: "primary", onclick: () => produce(topic, () => { if (!ask.live) void start(); }) }, "Produce…"));
   void start();
   return h("section", { class: "messages" }, bar, status, h("div", { class: "split" }, box, detail));

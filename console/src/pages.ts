@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Topics, groups and the broker.
 import { h, fill, bytes, count, rate, time, duration, command, dialog, field, say, table } from "./dom";
-import { get, post, session, type Broker, type Config, type Group, type GroupDetail, type Topic, type TopicDetail } from "./api";
+import { get, post, session, type Broker, type Config, type Group, type GroupDetail, type Page as Messages, type Topic, type TopicDetail } from "./api";
 import { messagesPage } from "./messages";
 import { chart, perSecond } from "./charts";
 
+const READERS_SHOWN = 6;
 type Page = (place: HTMLElement, signal: AbortSignal) => Promise<void>;
 export const link = (href: string, ...text: (string | Node)[]) => h("a", { href }, ...text);
 const topicPath = (name: string) => `/topics/${encodeURIComponent(name)}`, groupPath = (name: string) => `/groups/${encodeURIComponent(name)}`;
@@ -91,7 +92,17 @@ export const topicPage = (name: string, tab: string): Page => async (place, sign
   const tabs = [["", "Messages"], ["partitions", "Partitions"], ["settings", "Settings"]].map(([at, label]) => h("a", { href: at ? `${path}/${at}` : path, "aria-current": at === tab ? "page" : null }, label));
   const again = async () => { dispatchEvent(new Event("ottla-again")); };
   const head = h("div", { class: "title" }, h("h1", null, name), star, h("nav", { class: "tabs", "aria-label": "Topic" }, tabs), h("span", { class: "faint facts-line" }, `${count(topic.messages)} messages · ${bytes(topic.sizeBytes)}`));
-  if (tab === "") { fill(place, head, messagesPage(topic, signal)); return; }
+  if (tab === "") {
+    const readers = h("div", { class: "readers faint" });
+    fill(place, head, readers, messagesPage(topic, signal));
+    const load = async () => {
+      const { groups } = await get<{ groups: Group[] }>(`/groups?topic=${encodeURIComponent(name)}`, signal);
+      fill(readers, groups.length ? ["Read by ", groups.slice(0, READERS_SHOWN).map((g, i) => [i ? " · " : "", link(groupPath(g.id), g.id || "(empty name)"), ` ${g.lag === null ? "" : g.lag ? `${count(g.lag)} behind` : "up to date"}`]), groups.length > READERS_SHOWN ? ` and ${count(groups.length - READERS_SHOWN)} more` : null] : null);
+    };
+    void load().catch(() => undefined);
+    every(2000, signal, load);
+    return;
+  }
   if (tab === "settings") {
     const change = (c: Config) => {
       const value = h("input", { type: "text", value: c.value ?? "" });
@@ -105,6 +116,8 @@ export const topicPage = (name: string, tab: string): Page => async (place, sign
     fill(place, head, configsTable(topic.configs ?? [], session.readOnly ? undefined : change));
     return;
   }
+  const oldest = (await get<Messages>(`${path}/messages?from=earliest&limit=1&preview=0`, signal)).messages[0]?.timestamp;
+  const deletes = (topic.configs?.find(c => c.name === "cleanup.policy")?.value ?? "delete").includes("delete");
   const retention = Number(topic.configs?.find(c => c.name === "retention.ms")?.value ?? -1), limit = Number(topic.configs?.find(c => c.name === "retention.bytes")?.value ?? -1);
   const trim = (p: number, start: number, end: number) => {
     const before = h("input", { type: "number", min: start, max: end, value: end }), typed = h("input", { type: "text", autocomplete: "off" });
@@ -115,7 +128,7 @@ export const topicPage = (name: string, tab: string): Page => async (place, sign
       return true;
     }, true);
   };
-  fill(place, head, h("div", { class: "tiles" }, tile("Size", bytes(topic.sizeBytes)), tile("Messages", count(topic.messages)), tile("Kept", retention < 0 ? "for ever" : duration(retention)), tile("Size limit", limit < 0 ? "none" : `${bytes(limit)} a partition`)),
+  fill(place, head, h("div", { class: "tiles" }, tile("Size", bytes(topic.sizeBytes)), tile("Messages", count(topic.messages)), tile("Kept for", !deletes ? "the last of each key" : retention < 0 ? "ever" : duration(retention)), tile("Retention left", oldest === undefined || !deletes || retention < 0 ? "–" : duration(Math.max(0, oldest + retention - Date.now()))), tile("Oldest message", oldest === undefined ? "none" : `${duration(Math.max(0, Date.now() - oldest))} old`), tile("Size limit", limit < 0 ? "none" : `${bytes(limit)} a partition, ${Math.round(100 * Math.max(...topic.partitions.map(p => p.sizeBytes ?? 0)) / Math.max(1, limit))} % used`)),
     table("Partitions", [["Partition", "n"], ["Leader", "n"], "In sync", ["Start", "n"], ["End", "n"], ["Messages", "n"], ["Size", "n"], "State", ...(session.readOnly ? [] : [""])], topic.partitions.map(p => [p.partition, p.leader, `${p.isr.join(", ")} of ${p.replicas.join(", ")}`, count(p.startOffset ?? 0), count(p.endOffset ?? 0), count((p.endOffset ?? 0) - (p.startOffset ?? 0)), bytes(p.sizeBytes ?? 0),
       p.offline ? h("span", { class: "tag bad" }, "offline") : h("span", { class: "tag good" }, "online"), ...(session.readOnly ? [] : [h("button", { type: "button", class: "small", "aria-label": `Delete records of partition ${p.partition}`, onclick: () => trim(p.partition, p.startOffset ?? 0, p.endOffset ?? 0) }, "Delete records…")])])),
     session.readOnly ? null : h("div", { class: "actions left" }, h("button", { type: "button", onclick: () => {

@@ -10,12 +10,14 @@ counted: there must be as many as in the file. Everything lies in a new folder b
 is given.
 """
 import argparse
+import os
 import pathlib
 import shutil
 import sqlite3
 import subprocess
 import sys
 import time
+import webbrowser
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -34,7 +36,7 @@ class Demo:
         self.options, self.folder = options, folder
         self.file, self.database = folder / "events.json", folder / "event_log.sqlite"
         web = f"127.0.0.1:{free_port()}" if options.broker == "ottla" else None
-        self.console = f"http://{web}/topics/event-log?live=1" if web else None
+        self.console = f"http://{web}/topics/event-log?live=1&open=newest" if web else None
         self.broker = Broker(options.broker, folder / "broker", {"ottla.http.listener": web} if web else None)
         self.processes, self.reader, self.drawn = {}, None, ""
 
@@ -113,7 +115,9 @@ class Demo:
         self.broker.start()
         self.say(f"{self.broker.kind} at {self.broker.address}, process {self.broker.pid}")
         if self.console:
-            self.say(f"watch the events arrive: {self.console}\n  and the lag of both groups: {self.console.split('/topics')[0]}/groups")
+            self.say(f"watch the events arrive, and how far both groups are behind:\n    {self.console}")
+            if sys.stdout.isatty() and any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")):
+                webbrowser.open(self.console)
         for table in TABLES:
             self.start_consumer(table)
         self.spawn("producer", self.file, *(["--one-row"] if self.options.one_row else []))
@@ -135,7 +139,7 @@ class Demo:
         equal = len(set(counts.values())) == 1
         self.say("equal: nothing lost, nothing twice" if equal else "NOT EQUAL")
         if self.console and sys.stdin.isatty() and sys.stdout.isatty():
-            input(f"The broker still runs, look around: {self.console.replace('?live=1', '')}   Enter ends it. ")
+            input(f"The broker still runs, look around: {self.console.split('?')[0]}   Enter ends it. ")
         return 0 if equal else 1
 
     def close(self):

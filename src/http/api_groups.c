@@ -130,16 +130,23 @@ static struct lag *lags_of(struct asker *asker, struct slice group, int *ret_cou
     return lags;
 }
 
-int64_t group__lag(struct asker *asker, struct slice group)
+/* In the partitions of `topic`, of all when it is null. */
+static int64_t lag_in(struct asker *asker, struct slice group, struct slice topic)
 {
     int count;
     int16_t error;
     struct lag *lags = lags_of(asker, group, &count, &error);
-    int64_t sum = count > 0 ? 0 : -1;
+    int64_t sum = -1;
     for (int i = 0; i < count; i++)
-        sum += max_i64(0, lags[i].lag);
+        if (slice_is_null(topic) || slice_equal(lags[i].topic, topic))
+            sum = max_i64(0, sum) + max_i64(0, lags[i].lag);
     mem_free(lags);
     return sum;
+}
+
+int64_t group__lag(struct asker *asker, struct slice group)
+{
+    return lag_in(asker, group, SLICE_NULL);
 }
 
 void group__each_lag(struct asker *asker, struct slice group,
@@ -152,6 +159,14 @@ void group__each_lag(struct asker *asker, struct slice group,
     for (int i = 0; i < count; i++)
         each(context, lags[i].topic, lags[i].partition, lags[i].committed, lags[i].lag);
     mem_free(lags);
+}
+
+static void write_offset(struct json *j, const char *key, int64_t value)
+{
+    if (value >= 0)
+        json__i64(j, key, value);
+    else
+        json__null(j, key);
 }
 
 /* ---- GET /groups */
@@ -168,9 +183,23 @@ static int by_id(const void *a, const void *b)
     return slice_compare(x->group_id, y->group_id);
 }
 
+static void write_listed(struct json *j, const struct list_groups_response_listed_group *group, int64_t lag)
+{
+    json__open(j, NULL, '{');
+    json__text(j, "id", group->group_id);
+    json__text(j, "state", group->group_state);
+    json__text(j, "type", group->group_type.size ? group->group_type : slice_str("classic"));
+    json__text(j, "protocolType", group->protocol_type);
+    write_offset(j, "lag", lag);
+    json__close(j, '}');
+}
+
+/* All groups, or with topic=NAME those that have committed offsets in it, with their lag there. */
 void web__groups(struct exchange *e)
 {
     enum { LAGS_MAX = 500 }; // a listing asks no more groups for their lag
+    const char *name = exchange__query(e, "topic");
+    struct slice topic = name && *name ? slice_str(name) : SLICE_NULL;
     const struct list_groups_response *answer = groups__list(&e->asker);
     if (!answer) {
         exchange__fail(e, 503, "BUSY", "the broker is busy or stops; try again");
@@ -186,17 +215,9 @@ void web__groups(struct exchange *e)
     json__open(&j, "groups", '[');
     for (int32_t i = 0; i < answer->groups_count; i++) {
         const struct list_groups_response_listed_group *group = &answer->groups[i];
-        json__open(&j, NULL, '{');
-        json__text(&j, "id", group->group_id);
-        json__text(&j, "state", group->group_state);
-        json__text(&j, "type", group->group_type.size ? group->group_type : slice_str("classic"));
-        json__text(&j, "protocolType", group->protocol_type);
-        int64_t lag = i < LAGS_MAX ? group__lag(&e->asker, group->group_id) : -1;
-        if (lag >= 0)
-            json__i64(&j, "lag", lag);
-        else
-            json__null(&j, "lag");
-        json__close(&j, '}');
+        int64_t lag = i < LAGS_MAX ? lag_in(&e->asker, group->group_id, topic) : -1;
+        if (lag >= 0 || !name)
+            write_listed(&j, group, lag);
     }
     json__close(&j, ']');
     json__close(&j, '}');
@@ -293,14 +314,6 @@ static bool write_consumer(struct exchange *e, struct json *j, struct slice id)
     }
     json__close(j, ']');
     return true;
-}
-
-static void write_offset(struct json *j, const char *key, int64_t value)
-{
-    if (value >= 0)
-        json__i64(j, key, value);
-    else
-        json__null(j, key);
 }
 
 static void write_lags(struct json *j, const struct lag *lags, int count)

@@ -235,6 +235,8 @@ static void write_partitions(struct page *page, struct json *j)
         json__i64(j, "partition", span->partition);
         json__i64(j, "startOffset", span->start);
         json__i64(j, "endOffset", span->end);
+        json__i64(j, "fromOffset", span->from);
+        json__i64(j, "toOffset", span->to);
         json__close(j, '}');
     }
     json__close(j, ']');

@@ -61,6 +61,58 @@ const scenarios = {
     await page.locator(".m-space .m-row .c2", { hasText: /^0$/ }).waitFor();
     assert.ok(await rows(page).count() < 200, "only rows in sight are in the page");
   },
+  async any_of_many_messages_is_a_jump_away() {
+    const page = await open("/topics/many?partition=0");
+    await rows(page).first().waitFor();
+    const list = page.locator(".m-list"), COUNT = 260000;
+    await checkRows(page, offset => COUNT - 1 - offset);
+    for (const share of [0.5, 0.123, 0.9, 1, 0]) {
+      await list.evaluate((box, at) => { box.scrollTop = at * (box.scrollHeight - box.clientHeight); }, share);
+      await inSight(page, Math.round(share * COUNT), 4000);
+      await checkRows(page, offset => COUNT - 1 - offset);
+    }
+    // Row by row from the middle, up and down, past what is held: none is missing, none is twice.
+    await list.evaluate(box => { box.scrollTop = box.scrollHeight / 2; });
+    await inSight(page, COUNT / 2);
+    const there = await middle(page);
+    for (const step of [-500, 500]) {
+      for (let i = 0; i < 30; i++) { await list.evaluate((box, by) => { box.scrollTop += by; }, step); await inSightFull(page); }
+      await page.waitForTimeout(400); // scrolling rests: the bar goes where it belongs, the rows stay
+      await checkRows(page, offset => COUNT - 1 - offset);
+    }
+    assert.ok(Math.abs(await middle(page) - there) < 60, "as many rows back as forth");
+    await list.focus();
+    await page.keyboard.press("End");
+    await page.locator(".detail h2", { hasText: "offset 0" }).waitFor();
+    await page.keyboard.press("Home");
+    await page.locator(".detail h2", { hasText: `offset ${COUNT - 1}` }).waitFor();
+  },
+  async a_jump_among_all_partitions_shows_each_message_once() {
+    for (const from of ["latest", "earliest"]) {
+      const page = await open(`/topics/many?from=${from}`), list = page.locator(".m-list");
+      await rows(page).first().waitFor();
+      await list.evaluate(box => { box.scrollTop = box.scrollHeight * 0.4; });
+      await inSight(page, 120000, 4000);
+      const seen = new Map();
+      for (let i = 0; i < 60; i++) {
+        for (const [p, offset, row] of await page.evaluate(() => [...document.querySelectorAll(".m-space .m-row")].map(r => [...[".c1", ".c2"].map(c => Number(r.querySelector(c).textContent)), Number(r.getAttribute("aria-rowindex"))]))) {
+          const before = seen.get(`${p}:${offset}`);
+          assert.ok(before === undefined || before === row, `row ${before} has become ${row}`);
+          seen.set(`${p}:${offset}`, row);
+        }
+        await list.evaluate((box, by) => { box.scrollTop += by; }, i < 25 ? -500 : 450);
+        await inSightFull(page);
+      }
+      for (const p of [0, 1]) {
+        assert.ok(seen.size > 400, `${seen.size} messages seen`);
+        const offsets = [...seen.keys()].filter(key => key.startsWith(`${p}:`)).map(key => Number(key.slice(2))).sort((a, b) => a - b);
+        assert.ok(offsets.length > 30, `${offsets.length} messages of partition ${p} seen`);
+        assert.equal(offsets.at(-1) - offsets[0], offsets.length - 1, `partition ${p}: some are missing`);
+      }
+      assert.equal(new Set(seen.values()).size, seen.size, "a row for each");
+      await page.context().close();
+    }
+  },
   async messages_come_from_the_start_an_offset_or_a_time() {
     const page = await open("/topics/events?partition=1");
     await rows(page).first().waitFor();
@@ -90,10 +142,17 @@ const scenarios = {
   },
   async a_large_value_is_a_preview_until_it_is_loaded() {
     const page = await open("/topics/files?from=earliest");
+    const asked = [];
+    page.on("request", request => { if (request.url().endsWith("/value?part=value")) asked.push(request.url()); });
     await rows(page).nth(0).click();
-    await page.getByRole("button", { name: /^Load all/ }).click();
+    await page.locator(".cut", { hasText: /of 25\.\d MiB/ }).waitFor();
+    await page.locator(".raw", { hasText: '{"id": 0, "customer": "customer 0"' }).waitFor();
+    assert.deepEqual(asked, [], "nothing more is loaded than the preview");
+    await accessible(page);
+    await page.getByRole("button", { name: /^Load all 25/ }).click();
     await page.getByRole("tab", { name: "Table" }).waitFor();
     await page.locator(".grid[aria-rowcount='20001']").waitFor();
+    assert.equal(asked.length, 1);
     await page.locator(".grid").evaluate(grid => { grid.scrollTop = grid.scrollHeight; });
     await page.locator(".g-n", { hasText: /^20,000$/ }).waitFor();
   },
@@ -186,6 +245,12 @@ const scenarios = {
     await page.getByLabel("Partitions in all", { exact: true }).fill("5");
     await page.getByRole("button", { name: "Add", exact: true }).click();
     await page.getByRole("row", { name: /^4 / }).waitFor();
+    await page.locator(".tile", { hasText: "Kept for" }).getByText("2 h").waitFor();
+    await page.locator(".tile", { hasText: "Retention left" }).getByText("–").waitFor();
+    await produce(page, "born", [{ value: "first" }]);
+    await page.reload();
+    await page.locator(".tile", { hasText: "Retention left" }).getByText(/^(2 h|120 min)$/).waitFor();
+    await page.locator(".tile", { hasText: "Oldest message" }).getByText(/ (ms|s) old$/).waitFor();
     await page.getByRole("button", { name: "Delete topic…" }).click();
     await page.getByLabel("Type born to go on").fill("bor");
     await page.getByRole("button", { name: "Delete topic", exact: true }).click();
@@ -276,6 +341,28 @@ const scenarios = {
   },
 };
 
+const middle = page => page.evaluate(() => { const all = document.querySelectorAll(".m-space .m-row"); return Number(all[all.length >> 1].getAttribute("aria-rowindex")) - 2; });
+const inSight = (page, row, more = 80) => page.waitForFunction(([wanted, off]) => {
+  const list = document.querySelector(".m-list").getBoundingClientRect();
+  return [...document.querySelectorAll(".m-space .m-row")].some(r => { const at = r.getBoundingClientRect(); return at.bottom > list.top && at.top < list.bottom && Math.abs(Number(r.getAttribute("aria-rowindex")) - 2 - wanted) < off; });
+}, [row, more]);
+
+const inSightFull = page => page.waitForFunction(() => {
+  const list = document.querySelector(".m-list").getBoundingClientRect();
+  return [...document.querySelectorAll(".m-space .m-row")].filter(r => { const at = r.getBoundingClientRect(); return at.bottom > list.top + 34 && at.top < list.bottom; }).length >= Math.floor(list.height / 34) - 2;
+});
+
+/** What is in sight is full of rows, and each is the message that its number says. */
+async function checkRows(page, rowOf) {
+  const [shown, height] = await page.evaluate(() => {
+    const list = document.querySelector(".m-list").getBoundingClientRect();
+    const all = [...document.querySelectorAll(".m-space .m-row")].filter(r => { const at = r.getBoundingClientRect(); return at.bottom > list.top + 34 && at.top < list.bottom; });
+    return [all.map(r => [Number(r.querySelector(".c2").textContent), Number(r.getAttribute("aria-rowindex")) - 2]), list.height];
+  });
+  assert.ok(shown.length >= Math.floor(height / 34) - 2, `${shown.length} rows in ${height} px`);
+  for (const [offset, row] of shown) assert.equal(row, rowOf(offset));
+}
+
 async function produce(page, topic, messages) {
   await page.evaluate(async ([name, list]) => {
     const { token } = await (await fetch("/api/v1/session")).json();
@@ -322,10 +409,24 @@ async function speed() {
   console.log(JSON.stringify([["page opened until rows stand, Chromium", `${starts[4].toFixed(0)} ms`], ["scrolling, time of a frame", `median ${frames[150].toFixed(1)} ms, 99th percentile ${frames[297].toFixed(1)} ms`]]));
 }
 
+/* What make demo shows: `folder` is the path that it tells. */
+async function demo() {
+  const page = await open(folder);
+  page.expectsErrors = true; // the broker is killed half way
+  await rows(page).first().waitFor();
+  await page.getByRole("tab", { name: "Table", selected: true }).waitFor();
+  await page.locator(".grid .g-space .g-row").first().waitFor();
+  const first = await page.locator(".detail h2").textContent();
+  await page.waitForFunction(text => document.querySelector(".detail h2")?.textContent !== text, first);
+  for (const group of ["events", "archive"]) await page.locator(".readers", { hasText: new RegExp(`\\b${group} ([\\d,]+ behind|up to date)`) }).waitFor();
+  await accessible(page);
+}
+
 try {
   if (wanted === "names") console.log(Object.keys(scenarios).join("\n"));
   else if (wanted === "shots") await shots();
   else if (wanted === "speed") await speed();
+  else if (wanted === "demo") await demo();
   else await scenarios[wanted]();
   assert.deepEqual(problems, []);
 } catch (error) {

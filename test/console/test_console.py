@@ -12,6 +12,8 @@ import re
 import socket
 import struct
 import subprocess
+import sys
+import urllib.parse
 
 import pytest
 
@@ -20,6 +22,7 @@ from harness.broker import Broker, free_port
 HERE = pathlib.Path(__file__).parent
 SCENARIOS = re.findall(r"^  async (\w+)\(\) \{$", (HERE / "scenarios.mjs").read_text(), re.MULTILINE)
 TIMEOUT_S = 180
+MANY, MANY_AT_ONCE = (260_000, 40_000), 5000  # more rows than an element can be high
 pytestmark = pytest.mark.ottla
 
 
@@ -62,9 +65,14 @@ def fill(web):
             web.produce("events", [{"key": f"customer-{i % 40}", "value": json.dumps({"id": i, "kind": "order", "total": i / 2}),
                                     "headers": [{"key": "source", "value": "web"}]}
                                    for i in range(first, first + 500) if i % 3 == partition], partition=partition)
+    web.post("/api/v1/topics", {"name": "many", "partitions": 2})
+    for partition, messages in enumerate(MANY):
+        for first in range(0, messages, MANY_AT_ONCE):
+            web.produce("many", [{"value": f"p{partition} o{i}"} for i in range(first, first + MANY_AT_ONCE)], partition=partition)
     rows = [{"id": i, "customer": f"customer {i % 37}", "total": i * 1.5} for i in range(20000)]
-    rows[0]["padding"] = "x" * (1 << 20)
-    web.produce("files", [{"key": "large", "value": json.dumps(rows)}])
+    large = json.dumps([{**row, "text": "x" * 1270} for row in rows])
+    assert len(large) > 25 << 20
+    web.produce("files", [{"key": "large", "value": large}])
     web.produce("files", [{"key": "small", "value": json.dumps(rows[1:400])}])
     web.produce("files", [{"value": base64.b64encode(gzip.compress(b'{"hello": "gzip"}')).decode(), "encoding": "base64"}])
     web.produce("trim", [{"value": str(i)} for i in range(10)])
@@ -110,6 +118,26 @@ def node():
 def test_in_chromium(web, node, scenario):
     done = node(web.base, scenario)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_demonstration_is_seen_live_in_chromium(node):
+    """The address that make demo tells: events arrive as rows, and both groups' lag is there, also behind the accidents."""
+    demo = subprocess.Popen([sys.executable, str(HERE.parents[1] / "examples" / "event_log" / "demo.py"), "--mib", "24"],
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        told = []
+        for line in demo.stdout:
+            told.append(line)
+            if line.strip().startswith("http://"):
+                break
+        address = urllib.parse.urlsplit(told[-1].strip())
+        seen = node(f"http://{address.netloc}", "demo", f"{address.path}?{address.query}")
+        rest, _ = demo.communicate(timeout=TIMEOUT_S)
+        assert seen.returncode == 0, seen.stderr + "".join(told) + rest
+        assert demo.returncode == 0, rest
+    finally:
+        demo.kill()
+        demo.wait()
 
 
 # ---- without a browser
@@ -273,6 +301,16 @@ def test_answers_are_as_openapi_tells(web):
     status, text, _headers = web.ask("GET", "/api/v1/topics/nowhere")
     assert status == 404
     fits(json.loads(text), OPENAPI["components"]["schemas"]["Error"])
+
+
+def test_groups_of_a_topic_are_told_with_their_lag_there(web):
+    web.post("/api/v1/groups/both/offsets", {"topic": "events", "to": 1990})
+    web.post("/api/v1/groups/both/offsets", {"topic": "trim", "to": "latest"})
+    def told(topic):
+        return {group["id"]: group["lag"] for group in web.get(f"/api/v1/groups?topic={topic}")["groups"]}
+    assert told("events")["both"] == 30 and "readers" in told("events")
+    assert told("trim") == {"both": 0} and told("many") == {}
+    web.post("/api/v1/groups/both/delete", {"confirm": "both"})
 
 
 def test_changes_answer_as_openapi_tells(web):
