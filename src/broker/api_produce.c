@@ -169,6 +169,13 @@ static int16_t part_start(struct request *request, struct produce_part *part, co
     return KAFKA_NONE;
 }
 
+static void append_refused(struct produce_part *part)
+{
+    part->error = part->append.error;
+    if (part->error == KAFKA_KAFKA_STORAGE_ERROR && !partition_is_offline(part->partition))
+        part->fault.message = "The disk of this partition's log directory is full.";
+}
+
 /* True when nothing more is to be waited for. */
 static bool part_is_over(struct produce_work *work, struct produce_part *part)
 {
@@ -177,7 +184,7 @@ static bool part_is_over(struct produce_work *work, struct produce_part *part)
     if (!atomic_load(&part->append.done))
         return false;
     if (part->append.error != KAFKA_NONE)
-        part->error = part->append.error;
+        append_refused(part);
     else if (partition_is_acked(part->partition, work->acks, part->append.batch.end_offset))
         part->error = KAFKA_NONE;
     else if (partition_is_offline(part->partition))

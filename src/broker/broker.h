@@ -42,6 +42,7 @@ struct broker_options {
     bool fsync; // ottla.durability
     int32_t flush_max_delay_ms;
     int64_t unflushed_max_bytes; // of each log directory; 0: no limit
+    int64_t disk_reserve_bytes;  // of each log directory's file system, kept back from producers; 0: nothing
     int reactor_count;
     const struct meta_settings *settings; // values of the static settings, by Kafka's names
     /* resolved from `settings` for the hot path */
@@ -335,6 +336,7 @@ struct broker_numbers {
     uint64_t flush_rounds, flush_failures, flush_p50_us, flush_p99_us;
     uint64_t unflushed_bytes, unflushed_bytes_most; // of the log directory that has, or had, the most
     uint64_t muted_writes;                          // groups of batches that the pool wrote, since reactors might not
+    uint64_t refused_full;                          // batches, since their disk had nothing left but what is kept back
     uint64_t topics, partitions, partitions_offline, partitions_uncleanable;
     uint64_t compactions, compacted_bytes;
     uint64_t api_requests[128];

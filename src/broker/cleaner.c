@@ -193,6 +193,8 @@ static struct cleanable *choose(struct cleaner *cleaner)
         double ratio = total > 0 ? (double)cleanable->dirt.cleanable_bytes / (double)total : 0;
         if (cleanable->is_uncleanable || !cleanable->dirt.is_due || ratio <= best_ratio)
             continue;
+        if (!partition_may_take(cleanable->partition, total)) // old and new files lie side by side until the end
+            continue;
         best = cleanable;
         best_ratio = ratio;
     }

@@ -109,7 +109,7 @@ static void chore_run(struct chore *chore)
     struct log *log = partition_log(p);
     if (log && !partition_is_offline(p) && !partition_is_retired(p)) {
         struct status s = chore_do(own->kind, p, log);
-        if (!status_is_ok(s))
+        if (!status_is_ok(s) && log_is_offline(log)) // else only space was missing: a later round does it
             partition_take_offline(p, s);
     }
     atomic_fetch_sub(&own->keeping->chores_running, 1);

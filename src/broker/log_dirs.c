@@ -19,6 +19,7 @@ static void add(struct log_dirs *dirs, const struct broker_options *options, con
     dir->budget.limit_bytes = options->unflushed_max_bytes;
     dir->budget.drain_bytes = options->unflushed_max_bytes / 4 * 3;
     dir->budget.drain.kind = MAIL_DRAIN;
+    write_space_init(&dir->budget.space, options->disk_reserve_bytes);
 }
 
 /* With its parents, as Kafka does; the names synced. */

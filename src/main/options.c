@@ -229,6 +229,7 @@ static void make_numbers(const struct settings *settings, struct serve_options *
     struct broker_options *broker = &options->broker;
     broker->flush_max_delay_ms = (int32_t)settings_get_i64(settings, "ottla.flush.max.delay.ms");
     broker->unflushed_max_bytes = settings_get_i64(settings, "ottla.unflushed.max.bytes");
+    broker->disk_reserve_bytes = settings_get_i64(settings, "ottla.disk.reserve.bytes");
     if (broker->unflushed_max_bytes == 0)
         broker->unflushed_max_bytes = default_unflushed_max(broker->fsync);
     broker->reactor_count = (int)settings_get_i64(settings, "ottla.reactors");

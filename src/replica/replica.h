@@ -36,7 +36,17 @@ struct replica_options {
 
 /* ---- what one log directory may have written and not flushed. Its partitions share it; it outlives them.
  * Beyond `drain_bytes` the flusher is told to sync, whatever the durability; beyond `limit_bytes` nothing is written from
- * a reactor any more: the pool flushes the partition and writes for it, one group at a time, and producers are muted. */
+ * a reactor any more: the pool flushes the partition and writes for it, one group at a time, and producers are muted.
+ * `space`: what producers may still fill of its file system. */
+struct write_space {
+    int64_t reserve_bytes;                        // kept back for the broker's own books; 0: nothing
+    _Atomic int64_t left_bytes, look_again_bytes; // above the reserve: at the last look, less what was written since
+    _Atomic int64_t looked_ms, told_ms;
+    _Atomic uint64_t refused; // batches
+};
+
+void write_space_init(struct write_space *space, int64_t reserve_bytes);
+
 struct write_budget {
     const char *log_dir;
     int64_t drain_bytes, limit_bytes; // 0: no limit
@@ -44,6 +54,7 @@ struct write_budget {
     struct io_mail drain;   // to the flusher; its kind is the owner's
     _Atomic uint64_t taken; // groups that the pool wrote because of it
     _Atomic int64_t told_ms;
+    struct write_space space;
 };
 
 /* ---- one append: a batch of one client, or of a coordinator. Lives in its request until `done`. */
@@ -100,6 +111,8 @@ void partition_budget_set(struct partition *p, struct write_budget *budget);
 struct write_budget *partition_budget(const struct partition *p); // NULL: none
 /* More is unflushed in its directory than may be: whoever appends has to wait for the disk. */
 bool partition_is_over_budget(const struct partition *p);
+/* Its directory has room for so many bytes more, above what is kept back. Asks the file system about once a second. */
+bool partition_may_take(struct partition *p, int64_t size_bytes);
 
 /* What it was opened with; all zero before. */
 const struct log_open_options *partition_open_options(const struct partition *p);

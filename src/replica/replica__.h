@@ -48,6 +48,10 @@ bool partition__high_watermark_advance(struct partition *p);
 void partition__mark_dirty(struct partition *p, bool urgent);
 /* After an append: past the first mark the flusher is told. */
 void partition__budget_look(struct partition *p);
+/* Room above what is kept back; internal partitions have it always. Counts and tells a refusal. `now_ms`: wall clock. */
+bool partition__has_space(struct partition *p, uint32_t size_bytes, int64_t now_ms);
+void partition__space_used(struct partition *p, uint32_t size_bytes);
+void partition__space_gone(struct partition *p); // a write found none
 /* In the pool: counts, and says so now and then. */
 void partition__budget_tell(struct partition *p);
 /* Wakes the watchers but that of `except_loop`, which looks itself. */

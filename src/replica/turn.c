@@ -89,7 +89,7 @@ static void finish(struct partition *p, struct append *append, int16_t error, ui
         partition_unref(p);
 }
 
-static int16_t refusal(const struct partition *p, const struct append *append)
+static int16_t refusal(struct partition *p, const struct append *append)
 {
     if (partition_is_retired(p))
         return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
@@ -99,6 +99,8 @@ static int16_t refusal(const struct partition *p, const struct append *append)
         return KAFKA_NOT_LEADER_OR_FOLLOWER;
     if (append->expected_leader_epoch >= 0 && append->expected_leader_epoch != partition_leader_epoch(p))
         return KAFKA_NOT_LEADER_OR_FOLLOWER;
+    if (!partition__has_space(p, append->batch.size_bytes, append->now_ms))
+        return KAFKA_KAFKA_STORAGE_ERROR;
     return KAFKA_NONE;
 }
 
@@ -170,9 +172,13 @@ static void group_write(struct partition *p, struct log *log, struct group *grou
         log_append(log, group->batches, group->count, partition_leader_epoch(p), group->appends[0]->now_ms);
     bool fsync = p->options->flush_before_visible;
     bool advanced = false;
-    if (!status_is_ok(s))
+    if (status_is_ok(s))
+        partition__space_used(p, group->size_bytes);
+    else if (log_is_offline(log))
         partition_take_offline(p, s);
-    else if (!fsync)
+    else
+        partition__space_gone(p); // the log is as it was, and takes the next one that fits
+    if (status_is_ok(s) && !fsync)
         advanced = partition__high_watermark_advance(p);
     bool ok = status_is_ok(s);
     for (int i = 0; i < group->count; i++)
@@ -217,10 +223,14 @@ static void own_chore_run(struct chore *chore)
     struct log *log = atomic_load(&p->log);
     struct status s = own_chore_work(p, log);
     p->own_chore_busy = false;
-    if (!status_is_ok(s))
+    if (!status_is_ok(s) && log && !log_is_offline(log)) { // no space for a new segment
+        partition__space_gone(p);
+        refuse_all(p, KAFKA_KAFKA_STORAGE_ERROR, NO_LOOP);
+    } else if (!status_is_ok(s)) {
         partition_take_offline(p, s);
-    else if (log && !p->own_chore_drains)
+    } else if (log && !p->own_chore_drains) {
         partition__mark_dirty(p, true);
+    }
 }
 
 static void chore_job(struct io_job *job)

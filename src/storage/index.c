@@ -109,15 +109,17 @@ static struct status spill(struct log_segment *segment, enum index_kind kind)
     return STATUS_OK;
 }
 
-struct status index__spill(struct log_segment *segment)
+struct status index__make(struct log_segment *segment)
 {
-    TRY(spill(segment, INDEX_OFFSET));
-    return spill(segment, INDEX_TIME);
+    TRY(prepare(segment, INDEX_OFFSET, true));
+    TRY(prepare(segment, INDEX_TIME, true));
+    return index__truncate(segment, segment->base_offset, 0);
 }
 
 struct status index__sync(struct log_segment *segment)
 {
-    TRY(index__spill(segment));
+    TRY(spill(segment, INDEX_OFFSET));
+    TRY(spill(segment, INDEX_TIME));
     if (segment->indexes_synced)
         return STATUS_OK;
     for (int kind = 0; kind < INDEX_KINDS; kind++) {
@@ -329,25 +331,37 @@ static void keep(struct log_segment *segment, enum index_kind kind, uint32_t cou
 }
 
 /* Entries from which on one of the halves is not below the given. */
+/* Entries in the file, or beyond it in memory, that are not above `wanted`. */
+static struct status count_kept(const struct log_segment *segment, enum index_kind kind, above_fn *above,
+                                uint64_t wanted, uint32_t *ret_count)
+{
+    const struct index *index = &segment->indexes[kind];
+    uint32_t in_tail = search_memory(kind, index->tail, index->tail_count, above, wanted);
+    *ret_count = index->file_count + in_tail;
+    if (in_tail > 0 || index->file_count == 0)
+        return STATUS_OK;
+    return search_file(kind, index->file, index->file_count, above, wanted, ret_count);
+}
+
+/* Writes nothing: it must work on a full disk too. */
 struct status index__truncate(struct log_segment *segment, int64_t offset, int64_t position)
 {
-    TRY(index__spill(segment));
+    for (int kind = 0; kind < INDEX_KINDS; kind++)
+        TRY(prepare(segment, kind, false));
     uint32_t count = 0, by_position = 0, times = 0;
-    const struct index *offsets = &segment->indexes[INDEX_OFFSET];
     uint64_t relative = (uint64_t)max_i64(offset - segment->base_offset, 0);
     if (relative > 0 && position > 0) {
-        TRY(search_file(INDEX_OFFSET, offsets->file, offsets->file_count, key_above, relative - 1, &count));
-        TRY(search_file(INDEX_OFFSET, offsets->file, offsets->file_count, value_above, (uint64_t)position - 1,
-                        &by_position));
-        const struct index *time_index = &segment->indexes[INDEX_TIME];
-        TRY(search_file(INDEX_TIME, time_index->file, time_index->file_count, value_above, relative - 1, &times));
+        TRY(count_kept(segment, INDEX_OFFSET, key_above, relative - 1, &count));
+        TRY(count_kept(segment, INDEX_OFFSET, value_above, (uint64_t)position - 1, &by_position));
+        TRY(count_kept(segment, INDEX_TIME, value_above, relative - 1, &times));
     }
     keep(segment, INDEX_OFFSET, count < by_position ? count : by_position);
     keep(segment, INDEX_TIME, times);
-    for (int kind = 0; kind < INDEX_KINDS; kind++)
-        if (io_truncate(segment->indexes[kind].file, (int64_t)segment->indexes[kind].file_count * ENTRY_BYTES[kind]) <
-            0)
+    for (int kind = 0; kind < INDEX_KINDS; kind++) {
+        const struct index *index = &segment->indexes[kind];
+        if (index->file >= 0 && io_truncate(index->file, (int64_t)index->file_count * ENTRY_BYTES[kind]) < 0)
             return STATUS(EIO, "trim an index");
+    }
     io_lock_take(segment->lock);
     segment->max_timestamp_known = false;
     io_lock_release(segment->lock);

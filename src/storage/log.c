@@ -16,6 +16,12 @@ void log__take_offline(struct log *log, struct status why)
     log__flushed_move(log, atomic_load(&log->written_bytes)); // nobody will flush them any more
 }
 
+void log__fault(struct log *log, struct status why)
+{
+    if (why.error != ENOSPC)
+        log__take_offline(log, why);
+}
+
 bool log_is_offline(const struct log *log)
 {
     return atomic_load(&log->offline);

@@ -2,9 +2,10 @@
 /* storage/log_append.c - the write path: check producers, give offsets, one pwritev, publish.
  *
  * Base offset and leader epoch lie before the CRC'd bytes, so they are patched in the request's own memory and nothing is
- * copied. State of producers moves before the write: several batches of one producer in one call see each other, and a
- * write that fails takes the log offline anyway. A short write is continued; after a failing one the file is cut back to
- * what was published. Warm, the path calls malloc zero times.
+ * copied. State of producers moves before the write: several batches of one producer in one call see each other. A short
+ * write is continued; after a failing one the file is cut back to what was published, and the log is offline. Where only
+ * space was missing it goes on: what moved early is read again from what is published. Warm, the path calls malloc zero
+ * times.
  */
 #include "storage/storage__.h"
 
@@ -71,7 +72,7 @@ struct status log_roll(struct log *log)
         return STATUS_OK; // it is empty
     struct status s = roll(log);
     if (!status_is_ok(s))
-        log__take_offline(log, s);
+        log__fault(log, s);
     return s;
 }
 
@@ -152,9 +153,11 @@ static void tail_publish(struct log *log, const struct tail *tail)
 
 static struct status tail_fail(struct log *log, const struct tail *tail, struct status why)
 {
-    log__take_offline(log, why);
-    if (io_truncate(tail->segment->file, segment__size(tail->segment)) < 0)
+    bool is_cut = io_truncate(tail->segment->file, segment__size(tail->segment)) == 0;
+    if (!is_cut)
         LOG(LOG_ERROR, "storage", "an unpublished tail stays in %s", log->directory);
+    if (!is_cut || why.error != ENOSPC || !status_is_ok(log__restore(log, io_wall_ms())))
+        log__take_offline(log, why);
     return why;
 }
 

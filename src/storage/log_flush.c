@@ -194,6 +194,6 @@ struct status log_checkpoint(struct log *log)
         return STATUS(EIO, "checkpoint of a log that is offline");
     struct status s = checkpoint(log);
     if (!status_is_ok(s))
-        log__take_offline(log, s);
+        log__fault(log, s);
     return s;
 }

@@ -221,6 +221,15 @@ static struct status truncate_to(struct log *log, int64_t offset, int64_t now_ms
     return recovery__producers(log, offset, now_ms);
 }
 
+struct status log__restore(struct log *log, int64_t now_ms)
+{
+    int64_t end = log_end_offset(log);
+    TRY(cut_active(log, end));
+    if (epochs__truncate_end(log, end))
+        TRY(epochs__save(log));
+    return recovery__producers(log, end, now_ms);
+}
+
 struct status log_truncate_to(struct log *log, int64_t offset)
 {
     if (log_is_offline(log))

@@ -48,7 +48,7 @@ static struct status create(const struct log *log, int64_t base_offset, int64_t 
 {
     struct log_segment *segment;
     TRY(open_log(log, base_offset, now_ms, IO_CREATE | IO_TRUNCATE, stage, &segment));
-    struct status s = index__truncate(segment, base_offset, 0); // makes the files, or empties what a crash left
+    struct status s = index__make(segment);
     segment->max_timestamp_known = true;
     if (status_is_ok(s) && *stage == 0 && log->config.preallocate &&
         io_allocate(segment->file, log->config.segment_bytes) < 0)

@@ -180,7 +180,7 @@ void index__free(struct log_segment *segment);
 MUST_USE struct status index__note(struct log_segment *segment, const struct log_config *config, int64_t last_offset,
                                    int64_t position, int64_t size_bytes, int64_t max_timestamp_ms);
 MUST_USE struct status index__last_time(struct log_segment *segment); // the last entry of a sealed segment's time index
-MUST_USE struct status index__spill(struct log_segment *segment);     // what is in memory goes to the files
+MUST_USE struct status index__make(struct log_segment *segment);      // makes the files, or empties what a crash left
 MUST_USE struct status index__sync(struct log_segment *segment);      // spilled, trimmed to size, synced
 MUST_USE struct status index__is_full(struct log_segment *segment, const struct log_config *config, bool *ret_is_full);
 /* Drops entries that point at or past `offset` or `position`. */
@@ -209,6 +209,8 @@ void log__view(struct log *log, int64_t offset, int64_t limit_offset, struct log
 struct log_segment *log__segment_after(struct log *log, int64_t base_offset);            // held; NULL at the end
 void log__mark(struct log *log, int64_t offset, int64_t segment_base, int64_t position); // under the lock
 void log__take_offline(struct log *log, struct status why);
+/* The same, unless only space was missing for work that left everything as it was and may be tried again. */
+void log__fault(struct log *log, struct status why);
 int64_t log__jitter(const struct log_config *config, const char *directory, int64_t base_offset);
 
 /* window.c: a file read once from front to back, in chunks. */
@@ -277,6 +279,8 @@ MUST_USE struct status recovery__run(struct log *log, const struct log_open_opti
 MUST_USE struct status recovery__producers(struct log *log, int64_t end_offset, int64_t now_ms);
 
 /* retention.c */
+/* After a write that found no space: index, epochs and producers as what is published has them. */
+MUST_USE struct status log__restore(struct log *log, int64_t now_ms);
 /* Takes the list's reference; renames the files to .deleted, to go after file.delete.delay.ms. The producer snapshot at the
  * segment's base stays when another segment takes its place. */
 MUST_USE struct status log__doom(struct log *log, struct log_segment *segment, bool with_snapshot, int64_t now_ms);

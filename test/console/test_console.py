@@ -106,8 +106,10 @@ def web(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def node():
-    if not (HERE / "node_modules" / "playwright-core").is_dir():
+    wanted, made_of = (HERE / "package-lock.json").read_text(), HERE / "node_modules" / "made-of"
+    if not made_of.exists() or made_of.read_text() != wanted:
         subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=HERE, check=True)
+        made_of.write_text(wanted)
 
     def run(*words):
         return subprocess.run(["node", str(HERE / "scenarios.mjs"), *words], capture_output=True, text=True, timeout=TIMEOUT_S)
