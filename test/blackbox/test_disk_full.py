@@ -17,9 +17,9 @@ pytestmark = pytest.mark.ottla
 
 KAFKA_STORAGE_ERROR, NONE = 56, 0
 MIB = 1 << 20
-SIZE_MIB = 48
+SIZE_MIB = 24
 BATCH_BYTES = 200_000
-SETTINGS = {"log.segment.bytes": str(4 * MIB), "log.index.size.max.bytes": "65536"}
+SETTINGS = {"log.segment.bytes": str(2 * MIB), "log.index.size.max.bytes": "65536"}
 PATIENCE_S = 60
 
 
@@ -121,7 +121,7 @@ def start_on(disk, make_broker, folder):
 @pytest.mark.parametrize("clean", (True, False), ids=("stopped", "killed"))
 def test_producers_fill_the_disk_and_the_broker_keeps_its_books(broker, disk, make_client, clean):
     """The reserve is kept: topics are made, offsets committed, the broker stops and starts; with space all goes on."""
-    fill(disk / "filler", 24 * MIB)
+    fill(disk / "filler", 10 * MIB)
     client = make_client("confluent-kafka", broker)
     client.ask("create_topic", topic="full")
     producer = Producer(broker, "full")
