@@ -83,7 +83,6 @@ def test_a_clean_stop_ends_with_status_zero(make_broker):
 @pytest.mark.ottla
 def test_a_start_names_address_directory_and_durability(make_broker):
     broker = make_broker().start()
-    at = broker.log().index(f"is ready: bootstrap.servers={broker.address}")
-    following = broker.log()[at:].splitlines()[1]
+    following = broker.log_from(f"is ready: bootstrap.servers={broker.address}").splitlines()[1]
     assert str(broker.data) in following
     assert "durability fsync" in following

@@ -64,6 +64,14 @@ class Broker:
     def log(self):
         return self.out.read_text(errors="replace") if self.out.exists() else ""
 
+    def log_from(self, text):
+        """What it has printed from `text` on, up to the end of the line after: it may answer before it says so."""
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while self.log().partition(text)[2].count("\n") < 2:
+            assert self.alive() and time.monotonic() < deadline, f"{text!r} is not in\n{self.log()[-4000:]}"
+            time.sleep(0.02)
+        return "".join(self.log().partition(text)[1:])
+
     def start(self):
         assert self.pid is None, "already started"
         if self.kind == "kafka":
