@@ -243,8 +243,6 @@ void net_drain(struct reactor *reactor)
         for (struct list *node; (node = list_pop_front(&own->flush));)
             net__connection_advance(CONTAINER_OF(node, struct connection, in_flush));
     }
-    if (own->starved_count > 0)
-        net__starved_look(reactor);
 }
 
 bool net_has_work(const struct reactor *reactor)

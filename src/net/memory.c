@@ -3,8 +3,8 @@
  *
  * Each reactor counts what its connections hold: blocks that are lent, arenas and replies of requests. A connection that
  * needs a block looks at the sum over all reactors; a share of it belongs to each reactor alone. At the bound the connection
- * is starved: not read, and put behind all that starved before it. They are looked at again whenever something was finished,
- * and every LOOK_AGAIN_MS, since another reactor's memory gives no sign.
+ * is starved: not read, and put behind all that starved before it. They are looked at again every LOOK_AGAIN_MS, since
+ * another reactor's memory gives no sign. Large frames may not have the last quarter, so that small ones pass them.
  *
  * So that half-received frames cannot wait for each other for ever, one connection of a reactor, the grower, may have more
  * than there is, until it has no request left; then it is the next one's turn. The bound is exceeded by no more than one
@@ -15,7 +15,7 @@
  */
 #include "net/net__.h"
 
-enum { LOOK_AGAIN_MS = 10, STALLED_LOOK_MS = 500, WANT_TOLD_MS = 10000 };
+enum { LOOK_AGAIN_MS = 2, STALLED_LOOK_MS = 500, WANT_TOLD_MS = 10000 };
 enum { GROW_FREELY_BYTES = 2 << 20 }; // a frame up to this size gets its block at once, a larger one as it comes
 
 /* ---- blocks */
@@ -155,19 +155,21 @@ bool net__memory_is_short(const struct reactor *reactor)
 static bool is_there_memory_for(const struct reactor *reactor, int64_t bytes)
 {
     const struct net *net = net__of(reactor)->net;
-    int64_t used = used_by(reactor);
-    return used + bytes <= net->share_bytes ||
-           memory_used(net) + used + bytes - max_i64(used, net->share_bytes) <= net->options.request_bytes_max;
+    int64_t used = used_by(reactor), max = net->options.request_bytes_max;
+    if (bytes > GROW_FREELY_BYTES)
+        max -= max / 4; // large frames leave a quarter to all others
+    return used + bytes <= (bytes > GROW_FREELY_BYTES ? net->share_bytes / 2 : net->share_bytes) ||
+           memory_used(net) + used + bytes - max_i64(used, net->share_bytes) <= max;
 }
 
-static void starve(struct connection *connection)
+static void starve(struct connection *connection, int64_t bytes)
 {
     struct reactor *reactor = connection->reactor;
     struct net_reactor *own = net__of(reactor);
     net__limit_reached(reactor, NET_LIMIT_REQUEST_MEMORY);
     connection->starved = true;
+    connection->wanted_bytes = bytes;
     own->starved_count++;
-    own->look_at_ms = reactor->now_ms;
     list_push_back(&own->starved, &connection->in_starved);
     if (reactor->now_ms - own->want_told_ms < WANT_TOLD_MS)
         return;
@@ -185,7 +187,7 @@ bool net__memory_for(struct connection *connection, size_t bytes)
         own->grower = connection;
         return true;
     }
-    starve(connection);
+    starve(connection, (int64_t)bytes);
     return false;
 }
 
@@ -199,26 +201,22 @@ void net__memory_leave(struct connection *connection)
     connection->starved = false;
 }
 
-/* In the order in which they starved, as many as there is memory for; at least one when there is no grower. */
+/* In the order in which they starved: the first may grow when nobody does; of the others those that there is memory for. */
 static void feed(struct reactor *reactor)
 {
     struct net_reactor *own = net__of(reactor);
     bool may_grow = own->grower == NULL;
-    for (int64_t wanted = RECEIVE_BLOCK_BYTES; !list_is_empty(&own->starved); wanted += RECEIVE_BLOCK_BYTES) {
-        if (!is_there_memory_for(reactor, wanted) && !may_grow)
-            return;
+    int64_t given = 0;
+    LIST_EACH_SAFE (node, &own->starved) {
+        struct connection *connection = CONTAINER_OF(node, struct connection, in_starved);
+        if (!may_grow && !is_there_memory_for(reactor, given + connection->wanted_bytes))
+            continue;
+        given += may_grow ? 0 : connection->wanted_bytes;
         may_grow = false;
-        struct list *node = list_pop_front(&own->starved);
+        list_remove(&connection->in_starved);
         own->starved_count--;
-        net__connection_read_again(CONTAINER_OF(node, struct connection, in_starved));
+        net__connection_read_again(connection);
     }
-}
-
-void net__starved_look(struct reactor *reactor)
-{
-    struct net_reactor *own = net__of(reactor);
-    own->look_at_ms = reactor->now_ms + LOOK_AGAIN_MS;
-    feed(reactor);
 }
 
 /* ---- those who stall */
@@ -262,6 +260,8 @@ void net__memory_timers(struct reactor *reactor)
         if (net__memory_is_short(reactor))
             close_stalled(reactor);
     }
-    if (own->starved_count > 0 && own->look_at_ms <= reactor->now_ms)
-        net__starved_look(reactor);
+    if (own->starved_count == 0 || own->look_at_ms > reactor->now_ms)
+        return;
+    own->look_at_ms = reactor->now_ms + LOOK_AGAIN_MS;
+    feed(reactor);
 }

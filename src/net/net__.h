@@ -55,6 +55,7 @@ struct connection {
     bool wants_writable, peer_closed;
     struct heap_node muted;  // by the end of its mute, monotonic ms: a quota keeps it from being read
     bool is_unmuted;         // its mute has just ended: what it has sent before is to be cut
+    int64_t wanted_bytes;    // when it is starved
     bool starved;            // it is not read until there is memory for it: in net_reactor.starved
     bool is_held;            // a request of it waits until its client has read answers: counted once
     int64_t active_ms;       // monotonic: when something was last received, sent or answered
@@ -164,7 +165,6 @@ void net__block_settle(struct connection *connection, bool awaits_more);
 bool net__memory_for(struct connection *connection, size_t bytes);
 bool net__memory_is_short(const struct reactor *reactor);
 void net__memory_leave(struct connection *connection); // it is closed
-void net__starved_look(struct reactor *reactor);       // reads again from those that there is memory for
 void net__memory_timers(struct reactor *reactor);
 
 void net__accept(struct reactor *reactor, struct listener *listener);
