@@ -355,6 +355,7 @@ static void add_reactor(struct broker_numbers *numbers, struct reactor *reactor)
     numbers->bytes_in += atomic_load(&reactor->bytes_in);
     numbers->bytes_out += atomic_load(&reactor->bytes_out);
     numbers->connections += atomic_load(&reactor->connections);
+    numbers->members_refused += atomic_load(&reactor->members_refused);
     numbers->request_bytes += atomic_load(&reactor->request_bytes);
     for (int limit = 0; limit < NET_LIMIT_COUNT; limit++)
         numbers->net_limits[limit] += atomic_load(&reactor->net_limits[limit]);
@@ -392,6 +393,7 @@ void broker_numbers(struct broker *broker, struct broker_numbers *ret_numbers)
     if (broker->control)
         housekeeping__numbers(control__housekeeping(broker->control), ret_numbers);
     struct meta_image *image = broker_image(broker);
+    ret_numbers->producers_crowded_out = log_producers_crowded_out();
     ret_numbers->topics = (uint64_t)image->topic_count;
     meta_image_unref(image);
     broker__partitions_each(broker, count_partition, ret_numbers);

@@ -118,6 +118,7 @@ struct reactor {
     struct api_counter counters[128];
     _Atomic uint64_t bytes_in, bytes_out, connections, stalls;
     _Atomic uint64_t net_limits[NET_LIMIT_COUNT];
+    _Atomic uint64_t members_refused;
     _Atomic int64_t
         request_bytes; // of requests in flight: frames, whole or not, their arenas and replies. Written here alone
 };
@@ -343,6 +344,7 @@ struct broker_numbers {
     uint64_t throttled[BROKER_QUOTA_KINDS];
     uint64_t net_limits[NET_LIMIT_COUNT];
     int64_t request_bytes; // see struct reactor
+    uint64_t producers_crowded_out, members_refused;
 };
 void broker_numbers(struct broker *broker, struct broker_numbers *ret_numbers);
 bool broker_is_ready(const struct broker *broker);

@@ -21,6 +21,7 @@ static struct log_config log_config_of(const struct meta_topic_config *topic, co
         .max_compaction_lag_ms = topic->max_compaction_lag_ms,
         .min_cleanable_dirty_ratio = topic->min_cleanable_dirty_ratio,
         .producer_id_expiration_ms = meta_settings_i64(settings, "producer.id.expiration.ms"),
+        .producers_max = meta_settings_i64(settings, "ottla.partition.producers.max"),
         .preallocate = topic->preallocate,
         .cleanup_delete = topic->cleanup_delete,
         .cleanup_compact = topic->cleanup_compact,

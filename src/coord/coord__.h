@@ -20,6 +20,8 @@ enum {
     COORD_PROTOCOLS_MAX = 64,          // of one member; real ones have one to four
     COORD_PENDING_MEMBERS_MAX = 10000, // ids given out in one group and not yet joined with
     COORD_NEW_MEMBER_JOIN_TIMEOUT_MS = 300000,
+    COORD_MEMBER_BYTES = 1024, // of a member beside its protocols: about what docs/memory.md measures
+    COORD_PENDING_BYTES = 256, // of an id given out
 };
 
 enum timer_kind { TIMER_SESSION, TIMER_PENDING, TIMER_JOIN, TIMER_SYNC, TIMER_EXPIRY };
@@ -42,6 +44,7 @@ struct member {
     struct protocol *protocols; // in order of preference
     int32_t protocols_count;
     int32_t rebalance_timeout_ms, session_timeout_ms;
+    int64_t protocols_bytes;
     struct slice assignment;
     struct slice next_assignment; // given by the leader, not committed yet
     struct slice former_id;       // of a returned leader that cannot be told to skip the assignment; else null
@@ -163,6 +166,7 @@ struct member *coord__member_of_instance(const struct group *group, struct slice
 int16_t coord__member_check(const struct group *group, struct slice id, struct slice instance_id,
                             struct member **ret_member);
 struct member *coord__member_new(struct group *group, struct slice id, struct slice instance_id);
+int64_t coord__protocols_bytes(const struct protocol *protocols, int32_t count);
 void coord__member_set_protocols(struct member *member, const struct protocol *protocols, int32_t count);
 void coord__member_rename(struct member *member, struct slice id);
 void coord__member_remove(struct member *member); // its parked calls end with UNKNOWN_MEMBER_ID

@@ -208,6 +208,31 @@ static void full_group_turns_away(void **state)
     story_end(&s);
 }
 
+static void a_shard_full_of_members_turns_new_ones_away_and_keeps_what_it_has(void **state)
+{
+    struct story s;
+    story_begin(&s);
+    coord_shard_fail(s.shard, KAFKA_NOT_COORDINATOR);
+    coord_shard_free(s.shard);
+    s.settings.shard_member_bytes_max = 1500; // of one member, not of two
+    s.shard = coord_shard_create(&s.settings);
+    coord_shard_loaded(s.shard, s.time);
+    struct coord_call *first = story_join_twice(&s);
+    size_t groups = coord_shard_counts(s.shard).groups;
+    const struct join_group_response *second = story_joined(story_join(&s, 9, slice_str(""), NULL));
+    assert_int_equal(second->error_code, KAFKA_GROUP_MAX_SIZE_REACHED);
+    assert_int_equal(coord_shard_counts(s.shard).groups, groups);
+    assert_false(first->done);
+    story_wait(&s, 3001);
+    const struct join_group_response *joined = story_joined(first);
+    assert_int_equal(joined->error_code, KAFKA_NONE);
+    story_wait(&s, 400000); // it never syncs, and goes
+    assert_int_equal(coord_shard_counts(s.shard).member_bytes, 0);
+    second = story_joined(story_join(&s, 9, slice_str(""), NULL));
+    assert_int_equal(second->error_code, KAFKA_MEMBER_ID_REQUIRED);
+    story_end(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -222,6 +247,7 @@ int main(void)
         cmocka_unit_test(replay_gives_the_same_group),
         cmocka_unit_test(unused_ids_are_forgotten),
         cmocka_unit_test(full_group_turns_away),
+        cmocka_unit_test(a_shard_full_of_members_turns_new_ones_away_and_keeps_what_it_has),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -41,6 +41,13 @@ static bool accepts(const struct group *group, struct slice member_id)
     }
 }
 
+/* Of members in all groups of the shard, so that ever new ones in ever new groups don't take all memory. */
+static bool is_full(const struct joining *j)
+{
+    int64_t more = COORD_MEMBER_BYTES + coord__protocols_bytes(j->protocols, j->protocols_count);
+    return j->shard->counts.member_bytes + more > j->shard->settings.shard_member_bytes_max;
+}
+
 static void turn_away(const struct joining *j)
 {
     struct member *member = coord__member_find(j->group, j->request->member_id);
@@ -255,6 +262,10 @@ void coord__join_group(struct coord_shard *shard, struct coord_call *call)
     }
     if (!j.group && (j.request->protocols_count <= 0 || j.request->protocol_type.size == 0)) {
         refuse(&j, KAFKA_INCONSISTENT_GROUP_PROTOCOL, nobody); // leaves no group behind
+        return;
+    }
+    if (is_new && is_full(&j)) {
+        refuse(&j, KAFKA_GROUP_MAX_SIZE_REACHED, nobody);
         return;
     }
     if (!j.group) {

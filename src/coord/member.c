@@ -66,6 +66,7 @@ struct member *coord__member_new(struct group *group, struct slice id, struct sl
         coord__replace(&group->leader, id);
     group->members_count++;
     group->shard->counts.members++;
+    group->shard->counts.member_bytes += COORD_MEMBER_BYTES;
     return member;
 }
 
@@ -80,6 +81,14 @@ static void free_protocols(struct member *member)
     member->protocols_count = 0;
 }
 
+int64_t coord__protocols_bytes(const struct protocol *protocols, int32_t count)
+{
+    int64_t bytes = 0;
+    for (int32_t i = 0; i < count; i++)
+        bytes += (int64_t)(protocols[i].name.size + protocols[i].metadata.size);
+    return bytes;
+}
+
 void coord__member_set_protocols(struct member *member, const struct protocol *protocols, int32_t count)
 {
     assert(count >= 0 && count <= COORD_PROTOCOLS_MAX);
@@ -91,6 +100,9 @@ void coord__member_set_protocols(struct member *member, const struct protocol *p
     free_protocols(member);
     member->protocols = copies;
     member->protocols_count = count;
+    int64_t bytes = coord__protocols_bytes(protocols, count);
+    member->group->shard->counts.member_bytes += bytes - member->protocols_bytes;
+    member->protocols_bytes = bytes;
 }
 
 struct slice coord__member_metadata(const struct member *member, struct slice protocol)
@@ -143,6 +155,7 @@ void coord__member_remove(struct member *member)
     heap_remove(&group->shard->timers, &member->session.node);
     group->members_count--;
     group->shard->counts.members--;
+    group->shard->counts.member_bytes -= COORD_MEMBER_BYTES + member->protocols_bytes;
     assert((size_t)group->members_count == group->members_by_id.count);
     if (was_leader)
         pass_leadership(group);
@@ -171,6 +184,7 @@ void coord__pending_new(struct group *group, struct slice id, int32_t session_ti
 {
     struct pending *pending = mem_zalloc(sizeof *pending);
     pending->group = group;
+    group->shard->counts.member_bytes += COORD_PENDING_BYTES;
     pending->id = coord__own(id);
     pending->session.kind = TIMER_PENDING;
     hash_insert(&group->pending, &pending->by_id, hash_bytes(id));
@@ -179,6 +193,7 @@ void coord__pending_new(struct group *group, struct slice id, int32_t session_ti
 
 void coord__pending_remove(struct pending *pending)
 {
+    pending->group->shard->counts.member_bytes -= COORD_PENDING_BYTES;
     heap_remove(&pending->group->shard->timers, &pending->session.node);
     hash_remove(&pending->group->pending, &pending->by_id);
     coord__disown(&pending->id);

@@ -66,6 +66,10 @@ static uint64_t number_of(enum metric metric, const struct numbers *numbers)
         return numbers->broker.bytes_out;
     case METRIC_CONNECTIONS:
         return numbers->broker.connections;
+    case METRIC_PRODUCERS_CROWDED_OUT_TOTAL:
+        return numbers->broker.producers_crowded_out;
+    case METRIC_MEMBERS_REFUSED_TOTAL:
+        return numbers->broker.members_refused;
     case METRIC_REQUEST_BYTES:
         return (uint64_t)numbers->broker.request_bytes;
     case METRIC_FLUSH_ROUNDS_TOTAL:

@@ -180,6 +180,7 @@ static struct log *make(const struct log_open_options *options)
     for (int i = 0; i < LOG_MARKS; i++)
         log->marks[i].offset = -1;
     hash_init(&log->producers);
+    list_init(&log->producers_in_use);
     return log;
 }
 

@@ -7,6 +7,8 @@
  */
 #include "storage/storage__.h"
 
+static _Atomic uint64_t crowded_out;
+
 enum { NO_EPOCH = -1, NO_SEQUENCE = -1 };
 
 struct producer *producers__find(const struct log *log, int64_t id)
@@ -27,12 +29,14 @@ struct producer *producers__find_or_add(struct log *log, int64_t id)
     producer = mem_alloc(sizeof *producer);
     *producer = (struct producer){.id = id, .epoch = NO_EPOCH, .coordinator_epoch = -1, .txn_first_offset = -1};
     hash_insert(&log->producers, &producer->in_producers, hash_u64((uint64_t)id));
+    list_push_back(&log->producers_in_use, &producer->in_use);
     return producer;
 }
 
 static void drop(struct log *log, struct producer *producer)
 {
     hash_remove(&log->producers, &producer->in_producers);
+    list_remove(&producer->in_use);
     mem_free(producer);
 }
 
@@ -127,12 +131,41 @@ void producers__remember(struct producer *producer, const struct producer_batch 
     producer->batches[producer->batch_count++] = *batch;
 }
 
+uint64_t log_producers_crowded_out(void)
+{
+    return atomic_load_explicit(&crowded_out, memory_order_relaxed);
+}
+
+/* Behind all others; when there are too many, the longest unused is forgotten as if it had expired. One with an open
+ * transaction is kept: what is decided about it depends on it. */
+static void use(struct log *log, struct producer *producer)
+{
+    list_remove(&producer->in_use);
+    list_push_back(&log->producers_in_use, &producer->in_use);
+    if (log->config.producers_max == 0 || (int64_t)log->producers.count <= log->config.producers_max)
+        return;
+    struct producer *oldest = CONTAINER_OF(log->producers_in_use.next, struct producer, in_use);
+    if (oldest == producer)
+        return;
+    if (oldest->txn_first_offset >= 0) {
+        list_remove(&oldest->in_use);
+        list_push_back(&log->producers_in_use, &oldest->in_use);
+        return;
+    }
+    drop(log, oldest);
+    atomic_fetch_add_explicit(&crowded_out, 1, memory_order_relaxed);
+    LOG(LOG_WARN, "storage",
+        "%s has more than ottla.partition.producers.max (%lld) producers; the longest unused is forgotten",
+        log->directory, (long long)log->config.producers_max);
+}
+
 struct status producers__note(struct log *log, struct slice batch, const struct record_facts *facts,
                               int64_t base_offset, bool write_transaction_index)
 {
     if (facts->producer_id < 0)
         return STATUS_OK;
     struct producer *producer = producers__find_or_add(log, facts->producer_id);
+    use(log, producer);
     if (facts->is_control)
         TRY(transactions__end(log, producer, batch, base_offset, write_transaction_index));
     producer->last_timestamp_ms = facts->max_timestamp_ms;

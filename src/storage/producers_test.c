@@ -195,6 +195,29 @@ static void expired_producers_are_forgotten(void **state)
     story_end(state, log);
 }
 
+static void the_longest_unused_of_too_many_producers_is_forgotten(void **state)
+{
+    enum { MAX = 3 };
+    struct story *story = *state;
+    story->config.producers_max = MAX;
+    struct log *log = story_open(state);
+    struct buffer producers CLEANUP(buffer_free) = {0};
+    uint64_t before = log_producers_crowded_out();
+    assert_int_equal(send_in_transaction(log, 100, 0), 0); // open: kept whatever comes
+    for (int64_t id = 1; id <= MAX; id++)
+        assert_int_equal(send_one(log, id, 0, 0, 1).error, KAFKA_NONE);
+    assert_int_equal(send_one(log, 2, 0, 1, 1).error, KAFKA_NONE);
+    assert_int_equal(send_one(log, 4, 0, 0, 1).error, KAFKA_NONE);
+    assert_true(send_one(log, 2, 0, 1, 1).duplicate);
+    assert_true(send_one(log, 4, 0, 0, 1).duplicate);
+    assert_false(send_one(log, 1, 0, 0, 1).duplicate); // nothing is known of it any more
+    assert_true(log_producers_crowded_out() > before);
+    log_producers_list(log, &producers);
+    assert_in_range(producers.size / sizeof(struct log_producer), 2, MAX + 1);
+    end_transaction(log, 100, COMMIT);
+    story_end(state, log);
+}
+
 static void the_last_stable_offset_waits_for_the_marker(void **state)
 {
     struct log *log = story_open(state);
@@ -272,6 +295,7 @@ int main(void)
         story_test(a_retry_is_known_across_a_roll_and_a_stop),
         story_test(a_damaged_snapshot_is_ignored),
         story_test(expired_producers_are_forgotten),
+        story_test(the_longest_unused_of_too_many_producers_is_forgotten),
         story_test(the_last_stable_offset_waits_for_the_marker),
         story_test(aborted_transactions_are_listed_and_survive_a_kill),
         story_test(an_open_transaction_is_open_after_a_stop),

@@ -24,6 +24,7 @@ struct log_config {
     int64_t file_delete_delay_ms, delete_retention_ms;
     int64_t min_compaction_lag_ms, max_compaction_lag_ms;
     int64_t producer_id_expiration_ms; // broker setting
+    int64_t producers_max;             // ottla.partition.producers.max; 0: no limit
     double min_cleanable_dirty_ratio;
     bool preallocate, cleanup_delete, cleanup_compact;
 };
@@ -101,6 +102,8 @@ void log_deletes_finish(struct log *log, int64_t now_ms);
 bool log_has_deletes(const struct log *log); // any thread
 /* Drops expired producers (producer_id_expiration_ms). */
 void log_producers_expire(struct log *log, int64_t now_ms);
+/* Of all logs: producers that were forgotten since their partition had more than producers_max. Any thread. */
+uint64_t log_producers_crowded_out(void);
 /* Every producer that the log remembers, appended one after the other. */
 struct log_producer {
     int64_t id, last_timestamp_ms, txn_first_offset; // txn_first_offset -1: no transaction is open

@@ -68,6 +68,7 @@ struct producer_batch {
 };
 struct producer {
     struct hash_node in_producers;
+    struct list in_use; // of the log: the longest unused first
     int64_t id;
     int16_t epoch;
     int32_t batch_count; // newest last
@@ -123,6 +124,7 @@ struct log {
     _Atomic bool has_deletes;   // there are doomed ones
 
     struct hash producers;           // the writer's
+    struct list producers_in_use;    // the same, the longest unused first
     int64_t snapshot_offset;         // of the newest; -1 none
     _Atomic int64_t unstable_offset; // first of the open transactions, -1
     struct decided *decided;
