@@ -69,6 +69,11 @@ step_kill() {
     configure build gcc && ninja -C build --quiet -j "$jobs" && test/kill/run.sh ci
 }
 
+# A minute of every kind of attack at once, beside clients that verify every record.
+step_hostile() {
+    configure build gcc && ninja -C build --quiet -j "$jobs" && test/hostile/run.sh ci
+}
+
 # Do the oracle's recordings still say what Apache Kafka says? Half a minute, most of it Kafka's start.
 step_oracle() {
     test/setup.sh all && .venv/bin/python -m pytest -c test/pytest.ini --rootdir test -q --broker kafka test/oracle
@@ -86,7 +91,7 @@ run_step() {
 }
 
 steps=("$@")
-[ ${#steps[@]} -gt 0 ] || steps=(check clang instructions bench asan tsan tidy fuzz sim kill oracle)
+[ ${#steps[@]} -gt 0 ] || steps=(check clang instructions bench asan tsan tidy fuzz sim kill hostile oracle)
 for step in "${steps[@]}"; do
     run_step "$step"
 done
