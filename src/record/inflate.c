@@ -169,7 +169,10 @@ static bool snappy_refill(struct inflate *s, size_t *ret_size)
     if (!snappy_take_block(s, &block) ||
         snappy_uncompressed_length((const char *)block.data, block.size, &size) != SNAPPY_OK)
         return false;
-    if (size > SNAPPY_BLOCK_MAX || size > s->out_max - s->out_bytes || size > block.size * SNAPPY_RATIO_MAX)
+    if (size > SNAPPY_BLOCK_MAX || size > block.size * SNAPPY_RATIO_MAX)
+        return false;
+    s->is_over = size > s->out_max - s->out_bytes;
+    if (s->is_over)
         return false;
     struct buffer *out = &s->scratch->block;
     out->size = 0;
@@ -191,7 +194,8 @@ bool record__inflate_refill(struct inflate *s)
                   : s->codec == RECORD_LZ4  ? lz4_refill(s, &size)
                   : s->codec == RECORD_ZSTD ? zstd_refill(s, &size)
                                             : snappy_refill(s, &size);
-        if (!ok || size > s->out_max - s->out_bytes)
+        s->is_over |= ok && size > s->out_max - s->out_bytes;
+        if (!ok || s->is_over)
             return fail(s);
         s->out_bytes += size;
         s->at = s->codec == RECORD_SNAPPY ? s->scratch->block.data : s->scratch->window;

@@ -20,6 +20,7 @@ struct inflate {
     const uint8_t *at, *end;
     uint64_t out_bytes, out_max; // bound on what a hostile batch may expand to
     bool failed, snappy_framed, finished;
+    bool is_over; // failed since more than out_max would come out
 };
 
 void record__inflate_begin(struct inflate *s, struct record_scratch *scratch, enum record_codec codec,

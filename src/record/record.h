@@ -142,6 +142,7 @@ struct record_rules {
     int32_t size_max_bytes; // max.message.bytes
     int64_t timestamp_before_max_ms, timestamp_after_max_ms;
     bool log_append_time, needs_keys, zstd_allowed;
+    bool is_brief;       // the caller must not be held up: what would take long is given up
     struct arena *arena; // for what the fault tells of records; NULL: nothing is told
 };
 
@@ -158,6 +159,7 @@ struct record_refusal {
 enum { RECORD_REFUSALS_MAX = 4096 };
 struct record_fault {
     const char *message;   // of the batch as a whole; NULL: none
+    bool gave_up;          // after a brief look: nothing is known of the batch, the code means nothing
     bool is_request_fault; // refused before a log was looked at: Kafka tells no log start offset then
     char text[160];
     struct record_refusal *refusals; // in the rules' arena: the first RECORD_REFUSALS_MAX, fewer when it is full

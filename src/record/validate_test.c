@@ -221,6 +221,83 @@ static void a_bomb_in_a_batch_is_refused(void **state)
     }
 }
 
+/* One that has more than one window's worth of records, so that some lie across the border of two. */
+static void records_are_read_alike_within_a_window_and_across(void **state)
+{
+    enum { RECORDS = 5000 };
+    struct record_rules rules = plain_rules();
+    rules.needs_keys = true;
+    rules.size_max_bytes = INT32_MAX;
+    for (size_t i = 0; i < COUNT_OF(ALL_CODECS); i++) {
+        struct record_builder b = {0};
+        struct slice packed;
+        record_builder_begin(&b);
+        for (int n = 0; n < RECORDS; n++)
+            record_builder_add_with(&b, SENT_MS + (n * 7919) % RECORDS, n % 2 ? SLICE_NULL : slice_str("key"),
+                                    n % 3 ? slice_str("a value, longer than many others") : SLICE_NULL,
+                                    n % 5 ? slice_of((const uint8_t *)"\0", 1)
+                                          : slice_of((const uint8_t *)"\4\2h\1\0\2v", 7));
+        assert_ok(record_builder_finish_packed(&b, ALL_CODECS[i], ALL_CODECS[i] == RECORD_GZIP ? 6 : 3, 0, -1, -1, -1,
+                                               &packed));
+        struct buffer batch = {.data = (uint8_t *)(uintptr_t)packed.data, .size = packed.size};
+        struct checked c = validate(&batch, rules);
+        assert_int_equal(c.error, KAFKA_INVALID_RECORD);
+        assert_int_equal(c.fault.refused_count, RECORDS / 2); // and all others were read to their end
+        rules.needs_keys = false;
+        c = validate(&batch, rules);
+        assert_int_equal(c.error, KAFKA_NONE);
+        assert_int_equal(c.facts.max_timestamp_ms, SENT_MS + RECORDS - 1);
+        assert_int_equal(c.facts.max_timestamp_delta * 7919 % RECORDS, RECORDS - 1);
+        rules.needs_keys = true;
+        record_builder_free(&b);
+    }
+}
+
+/* ---- a brief look */
+static struct checked look(const struct buffer *batch, bool is_brief)
+{
+    struct record_rules rules = plain_rules();
+    rules.size_max_bytes = INT32_MAX;
+    rules.is_brief = is_brief;
+    return validate(batch, rules);
+}
+
+static void a_brief_look_gives_up_what_unfolds_to_much_and_knows_the_rest(void **state)
+{
+    for (size_t i = 0; i < COUNT_OF(ALL_CODECS); i++) {
+        struct buffer small = batch_of(SOME_RECORDS, ALL_CODECS[i]), much = batch_of(30000, ALL_CODECS[i]);
+        struct checked c = look(&small, true);
+        assert_false(c.fault.gave_up);
+        assert_int_equal(c.error, KAFKA_NONE);
+        c = look(&much, true); // plain: by the count of its records
+        assert_true(c.fault.gave_up);
+        assert_int_not_equal(c.error, KAFKA_NONE);
+        c = look(&much, false);
+        assert_false(c.fault.gave_up);
+        assert_int_equal(c.error, KAFKA_NONE);
+        buffer_free(&small);
+        buffer_free(&much);
+    }
+}
+
+static void a_brief_look_gives_up_one_large_record_however_small_it_came(void **state)
+{
+    for (size_t i = 1; i < COUNT_OF(ALL_CODECS); i++) {
+        struct record_builder b = {0};
+        struct slice packed;
+        uint8_t *zeros = mem_zalloc(1 << 20);
+        record_builder_begin(&b);
+        record_builder_add(&b, SENT_MS, SLICE_NULL, slice_of(zeros, 1 << 20));
+        assert_ok(record_builder_finish_packed(&b, ALL_CODECS[i], ALL_CODECS[i] == RECORD_GZIP ? 6 : 3, 0, -1, -1, -1,
+                                               &packed));
+        struct buffer one = {.data = (uint8_t *)(uintptr_t)packed.data, .size = packed.size};
+        assert_true(look(&one, true).fault.gave_up);
+        assert_int_equal(look(&one, false).error, KAFKA_NONE);
+        record_builder_free(&b);
+        mem_free(zeros);
+    }
+}
+
 static void nothing_shorter_than_a_head_is_a_batch(void **state)
 {
     struct buffer batch = batch_of(3, RECORD_NONE);
@@ -247,6 +324,9 @@ int main(void)
         cmocka_unit_test(times_out_of_range_are_refused),
         cmocka_unit_test(a_wrong_max_timestamp_is_put_right),
         cmocka_unit_test(a_bomb_in_a_batch_is_refused),
+        cmocka_unit_test(records_are_read_alike_within_a_window_and_across),
+        cmocka_unit_test(a_brief_look_gives_up_what_unfolds_to_much_and_knows_the_rest),
+        cmocka_unit_test(a_brief_look_gives_up_one_large_record_however_small_it_came),
         cmocka_unit_test(nothing_shorter_than_a_head_is_a_batch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
