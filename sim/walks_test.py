@@ -4,7 +4,8 @@
 
 Each row of the two tables names a file and a function: the function is defined in that file, and the trace enters the
 functions in the order of the rows. A warm produce and a warm fetch of a small batch call malloc zero times, and make the
-system calls that stand below. A start on an empty directory and a new topic sync as often as stands there.
+system calls that stand below, with either durability; a produce that takes long to validate does too, and no reactor
+walks its records. A start on an empty directory and a new topic sync as often as stands there.
 """
 import bisect
 import pathlib
@@ -17,7 +18,11 @@ ROW = re.compile(r"^\| *\d+ *\| *`(src/[\w/]+\.c)` *\| *`(\w+)` *\|")
 CALLS = {
     "produce": ["reactor recv", "reactor write", "flusher fdatasync", "reactor send"],
     "fetch": ["reactor recv", "reactor read", "reactor read nowait", "reactor send"],
+    "large": ["reactor recv", "reactor write", "flusher fdatasync", "reactor send"],
+    "page": ["reactor recv", "reactor write", "reactor send"],
 }
+# What each thread does of the validation of a batch that takes long.
+OF_VALIDATION = {"check_request": {"reactor", "pool"}, "check_batch": {"pool"}, "check_records": {"pool"}}
 # fdatasync and fsync of directories, one after another: what the order of birth needs, and no more.
 SYNCS = {"start": 18, "topic": 7}
 # Rows that only a fetch of old records takes.
@@ -49,18 +54,20 @@ def watch(program):
     if run.returncode != 0:
         sys.exit(f"{program} failed:\n{run.stderr}")
     found, main = symbols(program)
-    entered, calls, allocations, syncs = {}, {}, {}, {}
+    entered, calls, allocations, syncs, threads = {}, {}, {}, {}, {}
     for line in run.stdout.splitlines():
         kind, walk, *rest = line.split(" ", 2)
         if kind == "enter":
-            entered.setdefault(walk, []).append(name_of(found, main + int(rest[0].split()[-1])))
+            thread, distance = rest[0].rsplit(" ", 1)
+            entered.setdefault(walk, []).append(name_of(found, main + int(distance)))
+            threads.setdefault((walk, entered[walk][-1]), set()).add(thread)
         elif kind == "syncs":
             syncs[walk] = int(rest[0])
         elif kind == "call":
             calls.setdefault(walk, []).append(rest[0])
         else:
             allocations[walk] = int(rest[0])
-    return entered, calls, allocations, syncs
+    return entered, calls, allocations, syncs, threads
 
 
 def order_faults(title, rows, trace):
@@ -82,7 +89,7 @@ def place_faults(rows):
 
 
 def main():
-    entered, calls, allocations, syncs = watch(sys.argv[1])
+    entered, calls, allocations, syncs, threads = watch(sys.argv[1])
     produce, fetch = table("A produce"), table("A fetch")
     faults = [] if produce and fetch else ["ARCHITECTURE.md has no tables of the walks"]
     faults += place_faults(produce + fetch)
@@ -94,6 +101,9 @@ def main():
             faults.append(f"{walk}: system calls {calls[walk]}, expected {expected}")
         if allocations[walk] != 0:
             faults.append(f"{walk}: {allocations[walk]} allocations, expected none")
+    for function, expected in OF_VALIDATION.items():
+        if threads.get(("large", function)) != expected:
+            faults.append(f"large: {function} is entered by {threads.get(('large', function))}, expected {expected}")
     for of, expected in SYNCS.items():
         if syncs[of] != expected:
             faults.append(f"{of}: {syncs[of]} syncs, expected {expected}")

@@ -123,7 +123,7 @@ static void move(struct chore *chore)
     else
         fail(part, s);
     if (atomic_fetch_sub(&work->running, 1) == 1)
-        request_send_to_pool(work->request, keep);
+        request_send_to_pool(work->request, IO_LANE_READ, keep);
 }
 
 /* ---- at home */

@@ -178,7 +178,7 @@ static void start(struct request *request)
     else
         collect_named(request, work);
     sort_and_thin(work);
-    request_send_to_pool(request, measure);
+    request_send_to_pool(request, IO_LANE_READ, measure);
 }
 
 const struct api_row api__describe_log_dirs = {

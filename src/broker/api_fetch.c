@@ -709,7 +709,7 @@ static void warm_or_finish(struct request *request)
         return;
     }
     work->warming = true;
-    request_send_to_pool(request, is_old ? down_run : warm_run);
+    request_send_to_pool(request, IO_LANE_READ, is_old ? down_run : warm_run);
 }
 
 static void fetch_resume(struct request *request)

@@ -297,7 +297,7 @@ static void start(struct request *request)
         searches |= part->partition != NULL;
     }
     if (searches)
-        request_send_to_pool(request, search);
+        request_send_to_pool(request, IO_LANE_READ, search);
     else
         finish(request);
 }

@@ -2,6 +2,9 @@
 /* broker/api_produce.c - Produce: batches in, offsets out (KIP-31, 32, 98, 467, 516, 951).
  *
  *   start    resolve each partition in the image, convert what old clients send, validate its batch, queue the append
+ *   away     if any batch takes long to validate (it is large, or unfolds to much, or is to be packed anew): it is left to
+ *            the pool, and nothing of the request is queued before it is back. Later requests of the connection wait, so
+ *            that the order of a client's batches is that of its requests
  *   resume   the appends are written; the reply waits for the flush (acks 1), the high watermark (acks -1), or nothing
  *   finish   tickets -> response
  *
@@ -18,22 +21,28 @@ struct produce_part {
     struct append append;
     struct wait wait;
     struct partition_use *use;   // until queued
-    struct partition *partition; // counted while the append is on its way
+    struct partition *partition; // counted from when it was found until the part's end
     bool queued, waits;
+    bool is_left; // to the pool
     bool timed_out;
     int16_t error;
     int64_t start_offset; // -1 unknown
     struct slice message; // of RecordErrors
     struct record_fault fault;
-    struct record_rules refusing; // the rules as they were
-    struct record_builder old;    // holds the batch that a message set of an old client became
-    struct buffer repacked;       // the batch in the codec of its topic, where the client's is another
+    struct slice records;      // as they came
+    struct record_rules rules; // as they were
+    int8_t compression_type;   // of the topic; -1: as it came
+    int32_t compression_level;
+    struct record_builder old; // holds the batch that a message set of an old client became
+    struct buffer repacked;    // the batch in the codec of its topic, where the client's is another
 };
 
 struct produce_work {
     struct produce_part *parts; // in request order
     int count, waiting;
     int16_t acks;
+    bool away;           // in the pool
+    int64_t deadline_ms; // monotonic
 };
 
 static const struct meta_topic *topic_find(const struct request *request,
@@ -64,46 +73,57 @@ static struct record_rules rules_of(struct request *request, const struct partit
 }
 
 /* compression.type of the topic, where it is not the producer's own. */
-static int16_t part_repack(struct produce_part *part, const struct partition_config *config)
+static int16_t part_repack(struct produce_part *part)
 {
     struct log_batch *batch = &part->append.batch;
-    if (config->compression_type < 0 || config->compression_type == batch->facts.codec)
+    if (part->compression_type < 0 || part->compression_type == batch->facts.codec)
         return KAFKA_NONE;
     struct status s =
-        record_batch_recompress(slice_of(batch->bytes, batch->size_bytes), (enum record_codec)config->compression_type,
-                                config->compression_level, &part->repacked);
+        record_batch_recompress(slice_of(batch->bytes, batch->size_bytes), (enum record_codec)part->compression_type,
+                                part->compression_level, &part->repacked);
     if (!status_is_ok(s))
         return s.error == EIO ? KAFKA_CORRUPT_MESSAGE : KAFKA_UNKNOWN_SERVER_ERROR;
-    if (part->repacked.size > (size_t)config->max_message_bytes)
+    if (part->repacked.size > (size_t)part->rules.size_max_bytes)
         return KAFKA_MESSAGE_TOO_LARGE;
     batch->bytes = part->repacked.data;
     batch->size_bytes = (uint32_t)part->repacked.size;
-    batch->facts.codec = config->compression_type;
+    batch->facts.codec = part->compression_type;
     return KAFKA_NONE;
 }
 
 /* Below version 3 the records may be a message set, which becomes a batch of the part's own. */
-static int16_t part_convert(struct request *request, struct produce_part *part, const struct record_rules *rules,
-                            struct slice *records)
+static bool is_old(const struct request *request, const struct produce_part *part)
 {
-    if (request->api_version >= VERSION_OF_BATCHES || !record_is_message_set(*records))
-        return KAFKA_NONE;
-    return record_message_set_convert(*records, rules, request->home->scratch, &part->old, records, &part->fault);
+    return request->api_version < VERSION_OF_BATCHES && record_is_message_set(part->records);
 }
 
-static int16_t part_validate(struct request *request, struct produce_part *part, int32_t isr_min, struct slice records)
+/* Its bytes are made anew; that is never done on a reactor. */
+static bool is_remade(const struct request *request, const struct produce_part *part)
 {
-    struct partition_use *use = part->use;
-    if (partition_is_offline(use->partition))
-        return KAFKA_KAFKA_STORAGE_ERROR;
-    part->start_offset = partition_start_offset(use->partition);
-    if (((struct produce_work *)request->work)->acks == -1 && partition_isr_count(use->partition) < isr_min)
-        return KAFKA_NOT_ENOUGH_REPLICAS;
-    struct record_rules rules = part->refusing = rules_of(request, &use->config);
+    struct slice records = part->records;
+    if (is_old(request, part))
+        return true;
+    return part->compression_type >= 0 && records.size >= RECORD_BATCH_HEAD_BYTES &&
+           part->compression_type != (record_batch_attributes(records.data) & RECORD_ATTRIBUTE_CODEC);
+}
+
+/* From the records that came to the batch that is appended. On the reactor only a brief look, which may leave the part to
+ * the pool: then the code means nothing. Whoever calls has the request for itself. */
+static int16_t part_validate(const struct request *request, struct produce_part *part, struct record_scratch *scratch,
+                             bool is_brief)
+{
+    struct slice records = part->records;
     struct log_batch *batch = &part->append.batch;
-    int16_t error = part_convert(request, part, &rules, &records);
+    int16_t error = KAFKA_NONE;
+    part->is_left = is_brief && is_remade(request, part);
+    if (part->is_left)
+        return KAFKA_NONE;
+    part->rules.is_brief = is_brief;
+    if (is_old(request, part))
+        error = record_message_set_convert(records, &part->rules, scratch, &part->old, &records, &part->fault);
     if (error == KAFKA_NONE)
-        error = record_validate(records, &rules, request->home->scratch, &batch->facts, &part->fault);
+        error = record_validate(records, &part->rules, scratch, &batch->facts, &part->fault);
+    part->is_left = part->fault.gave_up;
     if (part->fault.is_request_fault)
         part->start_offset = -1;
     if (error != KAFKA_NONE)
@@ -111,11 +131,11 @@ static int16_t part_validate(struct request *request, struct produce_part *part,
     batch->bytes = (uint8_t *)(uintptr_t)records.data;
     batch->size_bytes = (uint32_t)record_batch_size(records.data); // what follows it is no batch
     batch->from_client = true;
-    error = part_repack(part, &use->config);
+    error = part_repack(part);
     if (error != KAFKA_NONE)
         return error;
-    if (use->config.log_append_time)
-        record_batch_set_append_time(batch->bytes, batch->size_bytes, rules.now_ms, &batch->facts);
+    if (part->rules.log_append_time)
+        record_batch_set_append_time(batch->bytes, batch->size_bytes, part->rules.now_ms, &batch->facts);
     return KAFKA_NONE;
 }
 
@@ -137,36 +157,70 @@ static bool tells_start_offset(int16_t error)
     }
 }
 
-static int16_t part_start(struct request *request, struct produce_part *part, const struct meta_topic *topic,
-                          const struct produce_request_partition_produce_data *data)
+/* Finds the partition and looks whether it takes anything. */
+static int16_t part_find(struct request *request, struct produce_part *part, const struct meta_topic *topic,
+                         const struct produce_request_partition_produce_data *data)
 {
     struct produce_work *work = request->work;
-    part->start_offset = -1;
     if (work->acks < -1 || work->acks > 1)
         return KAFKA_INVALID_REQUIRED_ACKS;
     if (!topic)
         return request->api_version >= 13 ? KAFKA_UNKNOWN_TOPIC_ID : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
     if (data->index < 0 || data->index >= topic->partition_count)
         return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-    part->use = reactor_partition(request->home, topic->id, data->index);
-    if (!part->use || !partition_is_leader(part->use->partition))
+    struct partition_use *use = part->use = reactor_partition(request->home, topic->id, data->index);
+    if (!use || !partition_is_leader(use->partition))
         return KAFKA_NOT_LEADER_OR_FOLLOWER;
-    if (!may_write(request, part->use->partition))
+    if (!may_write(request, use->partition))
         return KAFKA_INVALID_TOPIC_EXCEPTION;
+    if (partition_is_offline(use->partition))
+        return KAFKA_KAFKA_STORAGE_ERROR;
+    part->start_offset = partition_start_offset(use->partition);
     /* A minimum that the replicas could never reach asks for all of them (KIP-966). */
     int32_t replica_count = meta_topic_partition(topic, data->index)->replica_count;
-    int32_t isr_min = (int32_t)min_i64(part->use->config.min_insync_replicas, replica_count);
-    int16_t error = part_validate(request, part, isr_min, data->records);
-    if (error != KAFKA_NONE)
-        return error;
+    int64_t isr_min = min_i64(use->config.min_insync_replicas, replica_count);
+    if (work->acks == -1 && partition_isr_count(use->partition) < isr_min)
+        return KAFKA_NOT_ENOUGH_REPLICAS;
+    part->partition = use->partition;
+    partition_ref(part->partition);
+    return KAFKA_NONE;
+}
+
+static void part_start(struct request *request, struct produce_part *part, const struct meta_topic *topic,
+                       const struct produce_request_partition_produce_data *data)
+{
+    part->start_offset = -1;
+    part->error = part_find(request, part, topic, data);
+    if (part->error != KAFKA_NONE)
+        return;
+    const struct partition_config *config = &part->use->config;
+    part->records = data->records;
+    part->rules = rules_of(request, config);
+    part->compression_type = config->compression_type;
+    part->compression_level = config->compression_level;
+    part->error = part_validate(request, part, request->home->scratch, true);
+}
+
+/* The partition as this reactor knows it; while the request was away it may have gone. */
+static int16_t part_find_again(struct request *request, struct produce_part *part)
+{
+    struct partition *partition = part->partition;
+    part->use = reactor_partition(request->home, partition_topic_id(partition), partition_index(partition));
+    if (!part->use || part->use->partition != partition || !partition_is_leader(partition))
+        return KAFKA_NOT_LEADER_OR_FOLLOWER;
+    return partition_is_offline(partition) ? KAFKA_KAFKA_STORAGE_ERROR : KAFKA_NONE;
+}
+
+static void part_queue(struct request *request, struct produce_part *part)
+{
+    struct produce_work *work = request->work;
     part->append.expected_leader_epoch = -1;
     part->append.waits_for_flush = work->acks != 0;
-    part->partition = part->use->partition;
-    partition_ref(part->partition);
-    part->queued = true;
+    part->queued = part->waits = true;
+    work->waiting++;
     request->mutes |= partition_is_over_budget(part->partition);
     reactor_append(request->home, part->use, &part->append);
-    return KAFKA_NONE;
+    request_wait_partition(request, &part->wait, part->partition);
 }
 
 static void append_refused(struct produce_part *part)
@@ -211,11 +265,11 @@ static void part_end(struct produce_part *part)
     request_wait_partition_end(&part->wait);
     record_builder_free(&part->old);
     buffer_free(&part->repacked);
-    if (part->partition) {
+    if (part->queued && part->partition) {
         count_stored(part);
         part->start_offset = partition_start_offset(part->partition);
-        partition_unref(part->partition);
     }
+    partition_unref(part->partition);
     part->partition = NULL;
     part->waits = false;
 }
@@ -243,7 +297,7 @@ static void part_write(struct request *request, struct wire_writer *out, struct 
     reply.log_start_offset = ok || tells_start_offset(part->error) ? part->start_offset : -1;
     reply.error_message = slice_str(part->fault.message);
     if (!ok && version >= VERSION_OF_RECORD_ERRORS)
-        refused__tell(&request->arena, &part->fault, &part->refusing, topic, data->index, &reply);
+        refused__tell(&request->arena, &part->fault, &part->rules, topic, data->index, &reply);
     produce_response_partition_produce_response_write(out, version, &reply);
 }
 
@@ -316,11 +370,64 @@ static void time_out(struct produce_work *work)
     }
 }
 
+/* All batches are looked at: those that are fine are queued, in one tick. */
+static void queue_all(struct request *request)
+{
+    struct produce_work *work = request->work;
+    for (int i = 0; i < work->count; i++)
+        if (work->parts[i].error == KAFKA_NONE)
+            part_queue(request, &work->parts[i]);
+    if (work->waiting == 0)
+        complete(request);
+    else
+        request_wait_until(request, work->deadline_ms);
+}
+
+/* In the pool. */
+static void validate_run(struct io_job *job)
+{
+    struct request *request = CONTAINER_OF(job, struct request, job);
+    struct produce_work *work = request->work;
+    struct scratches *scratches = request->home->broker->scratches;
+    struct record_scratch *scratch = scratches__take(scratches);
+    int64_t began_ns = io_now_ns();
+    for (int i = 0; i < work->count; i++)
+        if (work->parts[i].is_left)
+            work->parts[i].error = part_validate(request, &work->parts[i], scratch, false);
+    request->handled_ns += io_now_ns() - began_ns; // for its quota, wherever it was spent
+    scratches__give(scratches, scratch);
+    request_send_home(request);
+}
+
+static void go_away(struct request *request)
+{
+    struct produce_work *work = request->work;
+    work->away = true;
+    atomic_fetch_add_explicit(&request->home->validated_in_pool, 1, memory_order_relaxed);
+    request_hold(request);
+    request_send_to_pool(request, IO_LANE_COMPUTE, validate_run);
+}
+
+static void come_back(struct request *request)
+{
+    struct produce_work *work = request->work;
+    work->away = false;
+    for (int i = 0; i < work->count; i++)
+        if (work->parts[i].error == KAFKA_NONE)
+            work->parts[i].error = part_find_again(request, &work->parts[i]);
+    queue_all(request);
+    request_release(request);
+}
+
 static void produce_resume(struct request *request)
 {
     struct produce_work *work = request->work;
     if (request->state != REQUEST_RUNNING)
         return;
+    if (work->away) {
+        come_back(request);
+        return;
+    }
     for (int i = 0; i < work->count; i++) {
         struct produce_part *part = &work->parts[i];
         if (part->waits && part_is_over(work, part)) {
@@ -373,30 +480,25 @@ static void produce_start(struct request *request)
     }
     request->work = work;
     work->acks = body->acks;
+    work->deadline_ms = request->home->now_ms + max_i64(0, body->timeout_ms);
     int16_t error_of_all = transaction_error(body);
     struct produce_part *part = work->parts;
+    bool any_left = false;
     for (int32_t t = 0; t < body->topic_data_count; t++) {
         const struct produce_request_topic_produce_data *data = &body->topic_data[t];
         const struct meta_topic *topic = topic_find(request, data);
         for (int32_t i = 0; i < data->partition_data_count; i++, part++) {
-            if (error_of_all != KAFKA_NONE) {
-                part->start_offset = -1;
-                part->error = error_of_all;
-                continue;
-            }
-            part->error = part_start(request, part, topic, &data->partition_data[i]);
-            if (part->queued) {
-                part->waits = true;
-                work->waiting++;
-                request_wait_partition(request, &part->wait, part->partition);
-            }
+            part->start_offset = -1;
+            part->error = error_of_all;
+            if (error_of_all == KAFKA_NONE)
+                part_start(request, part, topic, &data->partition_data[i]);
+            any_left |= part->is_left;
         }
     }
-    if (work->waiting == 0) {
-        complete(request);
-        return;
-    }
-    request_wait_until(request, request->home->now_ms + max_i64(0, body->timeout_ms));
+    if (any_left)
+        go_away(request);
+    else
+        queue_all(request);
 }
 
 const struct api_row api__produce = {.key = API_PRODUCE,

@@ -13,6 +13,7 @@
 #include "broker/fetch_session.h"
 
 enum { FILE_THREADS_MIN = 4, FILE_THREADS_MAX = 16, READ_THREADS = 2, BACKGROUND_THREADS = 1 };
+enum { COMPUTE_THREADS_MAX = 8 };
 
 /* ---- making */
 static void reactor_init(struct reactor *reactor, struct broker *broker, int number)
@@ -24,6 +25,7 @@ static void reactor_init(struct reactor *reactor, struct broker *broker, int num
     reactor->stop_mail.kind = MAIL_STOP;
     heap_init(&reactor->timers);
     list_init(&reactor->completed);
+    list_init(&reactor->released);
     list_init(&reactor->local_completed);
     list_init(&reactor->touched);
     list_init(&reactor->requests_free);
@@ -101,6 +103,7 @@ void broker_free(struct broker *broker)
     broker__partitions_free(broker);
     control__free(broker->control);
     io_pool_destroy(broker->pool);
+    scratches__free(broker->scratches);
     crew__free(broker->crew);
     for (int i = 0; i < broker->options.reactor_count; i++)
         io_loop_destroy(broker->reactors[i].loop);
@@ -119,8 +122,12 @@ void broker_free(struct broker *broker)
 static void threads_start(struct broker *broker)
 {
     int files = (int)min_i64(FILE_THREADS_MAX, max_i64(FILE_THREADS_MIN, io_cpu_count()));
-    broker->pool = io_pool_create((const int[IO_LANE_COUNT]){
-        [IO_LANE_READ] = READ_THREADS, [IO_LANE_FILE] = files, [IO_LANE_BACKGROUND] = BACKGROUND_THREADS});
+    int computing = (int)min_i64(COMPUTE_THREADS_MAX, io_cpu_count());
+    broker->scratches = scratches__create(computing);
+    broker->pool = io_pool_create((const int[IO_LANE_COUNT]){[IO_LANE_READ] = READ_THREADS,
+                                                             [IO_LANE_FILE] = files,
+                                                             [IO_LANE_BACKGROUND] = BACKGROUND_THREADS,
+                                                             [IO_LANE_COMPUTE] = computing});
     broker->flusher = flusher__start(broker);
     broker->replica = (struct replica_options){
         .flush_before_visible = broker->options.fsync,

@@ -104,6 +104,7 @@ struct reactor {
     int64_t now_ms, wall_ms;     // of this tick
     struct heap timers;          // struct request.timer
     struct list completed;       // outbox: struct request.in_completed
+    struct list released;        // outbox, by the same node: those that hold up their connection no longer, but run
     struct list local_completed; // the same of requests from inside
     struct list touched;         // struct partition_use.in_touched with appends to drain
     struct hash partitions;      // struct partition_use by topic id and index
@@ -117,6 +118,7 @@ struct reactor {
     struct shard_set *shards; // coordinator shards owned here
     struct api_counter counters[128];
     _Atomic uint64_t bytes_in, bytes_out, connections, stalls;
+    _Atomic uint64_t validated_in_pool; // requests
     _Atomic uint64_t net_limits[NET_LIMIT_COUNT];
     _Atomic uint64_t members_refused;
     _Atomic int64_t
@@ -183,6 +185,7 @@ struct request {
     bool throttle_is_known;                // recorded and told
     int64_t handled_ns, handling_since_ns; // this reactor's time that it took, while there are quotas
     bool mutes;                            // until it is answered, its connection is not read
+    bool holds;                            // until it is released, no later request of its connection starts
     bool refused;                          // the control thread could not do it and does not know what came of it
     struct list in_control;                // the control thread's
     const struct broker_listener *listener;
@@ -243,7 +246,11 @@ bool request_deadline_passed(const struct request *request);
 void request_send_home(struct request *request);       // MAIL_RESUME
 void request_send_to_control(struct request *request); // MAIL_CONTROL
 /* In the pool, then home. */
-void request_send_to_pool(struct request *request, void (*run)(struct io_job *job));
+void request_send_to_pool(struct request *request, enum io_lane lane, void (*run)(struct io_job *job));
+/* It goes away before what it wants is in its queue: no later request of its connection starts meanwhile. */
+void request_hold(struct request *request);
+/* It is back, and all of it is queued: net/ learns it, if the request did not complete at once. */
+void request_release(struct request *request);
 
 /* ---- partitions */
 /* NULL when this broker has no such partition. Valid on this reactor until the end of the tick; take a reference to keep it. */

@@ -13,6 +13,7 @@
 #include <errno.h>
 
 struct fetch_sessions;
+struct scratches;
 struct flusher;
 struct control;
 
@@ -27,6 +28,7 @@ struct broker {
     struct broker_options options;
     struct reactor *reactors; // options.reactor_count of them
     struct io_pool *pool;
+    struct scratches *scratches; // of the pool's threads that compute
     struct replica_options replica;
     struct meta_image *image; // counted; newest published
     struct io_lock *image_lock, *partitions_lock;
@@ -65,6 +67,12 @@ void crew__run(struct crew *crew, int count, void (*run)(void *context, int numb
                void (*progress)(void *context, int done));
 /* Waits a little: for a condition that other threads bring about. */
 void crew__pause(struct crew *crew);
+
+/* ---- scratches.c: contexts of decompression that jobs of the pool borrow; as many as run at once. */
+struct scratches *scratches__create(int count);
+void scratches__free(struct scratches *scratches); // after the pool
+struct record_scratch *scratches__take(struct scratches *scratches);
+void scratches__give(struct scratches *scratches, struct record_scratch *scratch);
 
 /* ---- listeners.c */
 /* The host that goes into the metadata for a listener: the advertised one, or what it is bound to. */

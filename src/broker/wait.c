@@ -73,8 +73,21 @@ void request_send_to_control(struct request *request)
     io_loop_send(control__loop(request->home->broker->control), &request->mail);
 }
 
-void request_send_to_pool(struct request *request, void (*run)(struct io_job *job))
+void request_send_to_pool(struct request *request, enum io_lane lane, void (*run)(struct io_job *job))
 {
     request->job.run = run;
-    io_pool_submit(request->home->broker->pool, IO_LANE_READ, &request->job);
+    io_pool_submit(request->home->broker->pool, lane, &request->job);
+}
+
+void request_hold(struct request *request)
+{
+    assert(request->state == REQUEST_RUNNING && !request->holds);
+    request->holds = !request->local_call; // which have no connection
+}
+
+/* `holds` stays until net/ has seen it. */
+void request_release(struct request *request)
+{
+    if (request->holds && request->state == REQUEST_RUNNING)
+        list_push_back(&request->home->released, &request->in_completed);
 }

@@ -11,24 +11,25 @@
 struct numbers {
     struct broker_numbers broker;
     struct process_numbers process;
-    uint64_t stalls;
+    uint64_t stalls, validated_in_pool;
     const char *version;
     bool ready, fsync;
 };
 
-static uint64_t count_stalls(struct broker *broker)
+static void sum_reactors(struct broker *broker, struct numbers *numbers)
 {
-    uint64_t sum = 0;
-    for (int i = 0; i < broker_options(broker)->reactor_count; i++)
-        sum += atomic_load(&broker_reactor(broker, i)->stalls);
-    return sum;
+    numbers->stalls = numbers->validated_in_pool = 0;
+    for (int i = 0; i < broker_options(broker)->reactor_count; i++) {
+        numbers->stalls += atomic_load(&broker_reactor(broker, i)->stalls);
+        numbers->validated_in_pool += atomic_load(&broker_reactor(broker, i)->validated_in_pool);
+    }
 }
 
 static void gather(struct broker *broker, const char *version, struct numbers *ret_numbers)
 {
     broker_numbers(broker, &ret_numbers->broker);
     process__numbers(&ret_numbers->process);
-    ret_numbers->stalls = count_stalls(broker);
+    sum_reactors(broker, ret_numbers);
     ret_numbers->version = version;
     ret_numbers->ready = broker_is_ready(broker);
     ret_numbers->fsync = broker_options(broker)->fsync;
@@ -96,6 +97,8 @@ static uint64_t number_of(enum metric metric, const struct numbers *numbers)
         return numbers->broker.compactions;
     case METRIC_COMPACTED_BYTES_TOTAL:
         return numbers->broker.compacted_bytes;
+    case METRIC_VALIDATED_IN_POOL_TOTAL:
+        return numbers->validated_in_pool;
     case METRIC_REACTOR_STALLS_TOTAL:
         return numbers->stalls;
     case METRIC_PROCESS_RESIDENT_MEMORY_BYTES:

@@ -132,9 +132,9 @@ struct io_mail *io_loop_mail(struct io_loop *loop);
 /* Takes the first node off the chain (*chain moves on): reads next, then clears queued; NULL at the end. */
 struct io_mail *io_mail_take(struct io_mail **chain);
 
-/* ---- pool: a few threads for jobs that may wait for a disk. Lanes keep readers from waiting behind chores.
+/* ---- pool: a few threads for jobs that may wait for a disk, or take long. Lanes keep readers from waiting behind chores.
  * The job node lives in its sender. `run` is the one allowed function pointer; completion is mail that `run` sends. */
-enum io_lane { IO_LANE_READ, IO_LANE_FILE, IO_LANE_BACKGROUND, IO_LANE_COUNT };
+enum io_lane { IO_LANE_READ, IO_LANE_FILE, IO_LANE_BACKGROUND, IO_LANE_COMPUTE, IO_LANE_COUNT };
 struct io_job {
     struct io_job *next;
     void (*run)(struct io_job *job);

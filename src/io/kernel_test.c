@@ -209,7 +209,7 @@ static void a_pool_runs_all_that_was_submitted_before_it_goes(void **state)
     struct counted_job *jobs = mem_zalloc(JOBS * sizeof *jobs);
     struct io_lock *lock = io_lock_create();
     int count = 0;
-    struct io_pool *pool = io_pool_create((int[IO_LANE_COUNT]){2, 3, 1});
+    struct io_pool *pool = io_pool_create((int[IO_LANE_COUNT]){2, 3, 1, 2});
     for (int i = 0; i < JOBS; i++) {
         jobs[i] = (struct counted_job){.job = {.run = count_one}, .lock = lock, .count = &count};
         io_pool_submit(pool, (enum io_lane)(i % IO_LANE_COUNT), &jobs[i].job);

@@ -3,7 +3,8 @@
  *
  * A frame is cut where it was received; only the part of a frame that did not fit into a block any more is moved, once,
  * into the next block, which is then large enough for all of it. A request starts when every earlier one has finished;
- * requests of an API that overlaps (Produce) may start beside earlier ones of the same kind. When the connection dies,
+ * requests of an API that overlaps (Produce) may start beside earlier ones of the same kind, unless one of those holds its
+ * connection up: it is away, and what it wants is not queued yet. When the connection dies,
  * requests that run finish and their replies are dropped.
  */
 #include "net/net__.h"
@@ -234,6 +235,8 @@ static bool requests_start(struct connection *connection)
         }
         if (request->throttle_ms > 0 && !net__of(connection->reactor)->stopping)
             return false; // its answer leaves, then its client waits
+        if (request->holds)
+            return false; // what it wants comes before what later ones want
         if (request->state == REQUEST_RUNNING) {
             unfinished++;
             all_overlap &= request_may_overlap(request);

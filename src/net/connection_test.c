@@ -3,7 +3,7 @@
  *
  * A frame here is an operation, an id and more bytes. The played broker answers `e` at once with size, id and as many
  * bytes, lets `w` and `p` wait until the test says go (`p` may overlap, as Produce), answers `f` with a piece of a file, `n`
- * with nothing (acks=0), and closes on `x`; `m` is a `p` that mutes its connection, `t` an `e` whose client has to wait for a
+ * with nothing (acks=0), and closes on `x`; `m` is a `p` that mutes its connection, `h` one that holds it up until it is released, `t` an `e` whose client has to wait for a
  * quota. One thread is the client and ticks the reactor between its calls.
  */
 #include "net/net__.h"
@@ -69,17 +69,18 @@ void request_free(struct request *request)
 
 bool request_begin(struct request *request)
 {
-    return request->frame_size >= FRAME_HEAD && strchr("ewpmtfnx", request->frame[0]);
+    return request->frame_size >= FRAME_HEAD && strchr("ewpmhtfnx", request->frame[0]);
 }
 
 bool request_may_overlap(const struct request *request)
 {
-    return request->frame[0] == 'p' || request->frame[0] == 'm';
+    return strchr("pmh", request->frame[0]);
 }
 
 static void complete(struct request *request)
 {
     request->state = REQUEST_DONE;
+    list_remove(&request->in_completed);
     list_push_back(&request->home->completed, &request->in_completed);
 }
 
@@ -109,8 +110,9 @@ void request_start(struct request *request)
     assert_in_range(played->started_count, 0, STARTED_MAX - 1);
     played->started[played->started_count++] = be32(request->frame + 1);
     request->mutes = request->frame[0] == 'm';
+    request->holds = request->frame[0] == 'h';
     request->throttle_ms = request->frame[0] == 't' ? THROTTLE_MS : 0;
-    if (strchr("wpm", request->frame[0]))
+    if (strchr("wpmh", request->frame[0]))
         played->running[played->running_count++] = request;
     else
         answer(request);
@@ -262,6 +264,14 @@ static void let_go(int index)
     tick();
 }
 
+/* It went on, and mutes from now on or not. */
+static void release(int index, bool mutes)
+{
+    played->running[index]->mutes = mutes;
+    list_push_back(&played->reactor.released, &played->running[index]->in_completed);
+    tick();
+}
+
 static int setup(void **state)
 {
     played = mem_zalloc(sizeof *played);
@@ -272,6 +282,7 @@ static int setup(void **state)
     played->reactor.broker = played;
     played->reactor.loop = io_loop_create();
     list_init(&played->reactor.completed);
+    list_init(&played->reactor.released);
     struct net_options options = {.send_buffer_bytes = -1,
                                   .receive_buffer_bytes = -1,
                                   .backlog = 50,
@@ -402,6 +413,59 @@ static void what_does_not_overlap_waits_for_all_before_it(void **state)
     ticks_until_started(3);
     let_go(2);
     expect_reply(client, 3, 0);
+    io_socket_close(client);
+}
+
+static void what_holds_lets_later_ones_start_when_it_is_released_and_others_at_any_time(void **state)
+{
+    int client = connect_client(), other = connect_client();
+    send_frame(client, 'h', 1, 0);
+    send_frame(client, 'p', 2, 0);
+    ticks_until_started(1);
+    expect_silence(client);
+    assert_int_equal(played->started_count, 1);
+    send_frame(other, 'e', 3, 10);
+    expect_reply(other, 3, 10);
+    release(0, false);
+    assert_int_equal(played->started_count, 3);
+    let_go(1);
+    expect_silence(client);
+    let_go(0);
+    expect_reply(client, 1, 0);
+    expect_reply(client, 2, 0);
+    io_socket_close(client);
+    io_socket_close(other);
+}
+
+static void what_holds_and_ends_at_once_holds_no_longer(void **state)
+{
+    int client = connect_client();
+    send_frame(client, 'h', 1, 0);
+    send_frame(client, 'p', 2, 0);
+    ticks_until_started(1);
+    list_push_back(&played->reactor.released, &played->running[0]->in_completed);
+    let_go(0);
+    expect_reply(client, 1, 0);
+    ticks_until_started(2);
+    let_go(1);
+    expect_reply(client, 2, 0);
+    io_socket_close(client);
+}
+
+static void what_mutes_only_once_it_is_released_mutes_until_it_is_answered(void **state)
+{
+    int client = connect_client();
+    send_frame(client, 'h', 1, 0);
+    ticks_until_started(1);
+    release(0, true);
+    send_frame(client, 'p', 2, 0);
+    expect_silence(client);
+    assert_int_equal(played->started_count, 1);
+    let_go(0);
+    expect_reply(client, 1, 0);
+    ticks_until_started(2);
+    let_go(1);
+    expect_reply(client, 2, 0);
     io_socket_close(client);
 }
 
@@ -950,6 +1014,9 @@ int main(void)
         OVER_SOCKETS(an_unknown_header_closes_the_connection_after_earlier_replies),
         OVER_SOCKETS(replies_leave_in_the_order_of_requests),
         OVER_SOCKETS(what_does_not_overlap_waits_for_all_before_it),
+        OVER_SOCKETS(what_holds_lets_later_ones_start_when_it_is_released_and_others_at_any_time),
+        OVER_SOCKETS(what_holds_and_ends_at_once_holds_no_longer),
+        OVER_SOCKETS(what_mutes_only_once_it_is_released_mutes_until_it_is_answered),
         OVER_SOCKETS(a_request_without_reply_holds_nobody_up),
         OVER_SOCKETS(what_a_request_breaks_is_closed_after_the_replies_before_it),
         OVER_SOCKETS(at_the_limit_of_requests_the_connection_is_not_read),

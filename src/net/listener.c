@@ -226,18 +226,33 @@ void net_event(struct reactor *reactor, const struct io_event *event)
         net__connection_event((struct connection *)handle, event->events);
 }
 
+/* It went on, or has come to its end: what its connection may do is looked at. */
+static void hold_end(struct net_reactor *own, struct request *request)
+{
+    struct connection *connection = request->connection;
+    if (request->holds)
+        connection->muting_count += request->mutes; // which it could not tell when it started
+    request->holds = false;
+    if (list_is_empty(&connection->in_flush))
+        list_push_back(&own->flush, &connection->in_flush);
+}
+
 void net_drain(struct reactor *reactor)
 {
     struct net_reactor *own = net__of(reactor);
-    while (!list_is_empty(&reactor->completed) || !list_is_empty(&own->flush)) {
+    while (net_has_work(reactor)) {
+        for (struct list *node; (node = list_pop_front(&reactor->released));) {
+            struct request *request = CONTAINER_OF(node, struct request, in_completed);
+            if (!request->abandoned)
+                hold_end(own, request);
+        }
         for (struct list *node; (node = list_pop_front(&reactor->completed));) {
             struct request *request = CONTAINER_OF(node, struct request, in_completed);
-            struct connection *connection = request->connection;
             if (request->abandoned) {
                 net__block_unref(reactor, request->block);
                 request_free(request);
-            } else if (list_is_empty(&connection->in_flush)) {
-                list_push_back(&own->flush, &connection->in_flush);
+            } else {
+                hold_end(own, request);
             }
         }
         for (struct list *node; (node = list_pop_front(&own->flush));)
@@ -247,7 +262,8 @@ void net_drain(struct reactor *reactor)
 
 bool net_has_work(const struct reactor *reactor)
 {
-    return !list_is_empty(&reactor->completed) || !list_is_empty(&net__of(reactor)->flush);
+    return !list_is_empty(&reactor->completed) || !list_is_empty(&reactor->released) ||
+           !list_is_empty(&net__of(reactor)->flush);
 }
 
 bool net_reactor_stop(struct reactor *reactor, bool force)

@@ -30,6 +30,7 @@ const struct metric_def http_metric_defs[METRIC_COUNT] = {
     [METRIC_PARTITIONS_UNCLEANABLE] = {"ottla_partitions_uncleanable", "gauge", "Compacted partitions that compaction has given up until the next start; the log says why."},
     [METRIC_COMPACTIONS_TOTAL] = {"ottla_compactions_total", "counter", "Times that a partition was compacted."},
     [METRIC_COMPACTED_BYTES_TOTAL] = {"ottla_compacted_bytes_total", "counter", "Bytes that compaction has read."},
+    [METRIC_VALIDATED_IN_POOL_TOTAL] = {"ottla_validated_in_pool_total", "counter", "Produce requests whose batches were validated beside the reactors, since that takes long."},
     [METRIC_REACTOR_STALLS_TOTAL] = {"ottla_reactor_stalls_total", "counter", "Ticks of a reactor that took longer than 10 ms."},
     [METRIC_PROCESS_RESIDENT_MEMORY_BYTES] = {"process_resident_memory_bytes", "gauge", "Memory of this process that is in RAM."},
     [METRIC_PROCESS_OPEN_FDS] = {"process_open_fds", "gauge", "Descriptors that this process has open."},
