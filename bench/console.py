@@ -3,17 +3,22 @@
 """How fast the console is at many messages: bench/console.py [--messages 10000000] [--write FILE].
 
 Fills a topic through the API, then measures the first page of messages (from the API, and until rows stand in a real
-Chromium), a search that finds nothing (all is scanned), a scrape of the metrics, and scrolling. Decides nothing; the figures
-are for docs/console-speed.md. Needs build/ottla and the packages of test/console.
+Chromium), a search that finds nothing (all is scanned), a scrape of the metrics, also of 10,000 partitions, scrolling and
+jumps; then what is produced and fetched a second with and without a search that runs beside, in pairs, and how much of a
+core the search has. Decides nothing; the figures are for docs/console-speed.md. Needs build/ottla, a C compiler and the
+packages of test/console.
 """
 import argparse
 import concurrent.futures
+import http.client
 import json
 import pathlib
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -23,6 +28,9 @@ from harness.broker import Broker, free_port  # noqa: E402
 from test_console import Web  # noqa: E402
 
 BATCH, PARTITIONS, PAGES = 6000, 4, 20
+PAIRS, SECONDS, MANY_PARTITIONS = 7, 3, 10_000
+LOADS = {"produced": "produce --topic load --partitions 4 --connections 4 --inflight 4 --record-bytes 1024 --records-per-batch 16 --acks 1 --warmup 0.5",
+         "fetched": "fetch --topic many --partitions 4 --connections 4 --discard"}
 
 
 def value(i):
@@ -54,6 +62,71 @@ def search(web, query):
     return json.loads(text.decode().rstrip().rsplit("data: ", 1)[1])
 
 
+# ---- beside produce and fetch
+class Searching:
+    """A search that begins again when it has ended, and the CPU time of its thread in the broker."""
+
+    def __init__(self, web, pid):
+        self.web, self.tasks, self.is_over = web, pathlib.Path(f"/proc/{pid}/task"), threading.Event()
+
+    def __enter__(self):
+        before = {task.name for task in self.tasks.iterdir()}
+        self.connection = http.client.HTTPConnection("127.0.0.1", self.web.port)
+        self.connection.connect()
+        self.runner = threading.Thread(target=self.run)
+        self.runner.start()
+        while not (own := {task.name for task in self.tasks.iterdir()} - before):
+            time.sleep(0.01)
+        self.own, self.began, self.cpu_before = own, time.monotonic(), self.cpu(own)
+        return self
+
+    def run(self):
+        while not self.is_over.is_set():
+            self.connection.request("GET", "/api/v1/topics/many/search?from=earliest&json=%24.total%20%3E%2020000")
+            answer = self.connection.getresponse()
+            while answer.read1(65536) and not self.is_over.is_set():
+                pass
+
+    def cpu(self, tasks):
+        """Seconds, of user and system."""
+        ticks = sum(sum(map(int, (self.tasks / task / "stat").read_text().rsplit(")", 1)[1].split()[11:13])) for task in tasks)
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    def __exit__(self, *_why):
+        self.share = (self.cpu(self.own) - self.cpu_before) / (time.monotonic() - self.began)
+        self.is_over.set()
+        self.runner.join()
+        self.connection.close()
+
+
+def build_load():
+    tool = ROOT / ".cache" / "bench" / "kload"
+    tool.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run([os.environ.get("CC", "cc"), "-O2", "-std=gnu17", "-msse4.2", str(ROOT / "bench" / "kload.c"), "-o", str(tool)], check=True)
+    return tool
+
+
+def beside_a_search(web, broker):
+    """For each load: MiB/s alone, MiB/s beside a search, the share that is lost (of pairs one after the other), the search's share of a core."""
+    tool, port = build_load(), broker.address.split(":")[1]
+    web.post("/api/v1/topics", {"name": "load", "partitions": 4, "configs": {"retention.bytes": str(64 << 20), "segment.bytes": str(16 << 20)}})
+
+    def load(words):
+        text = subprocess.run([str(tool), *words.split(), "--port", port, "--seconds", str(SECONDS)], capture_output=True, text=True, check=True).stdout
+        return json.loads(text)["mib_s"]
+    for name, words in LOADS.items():
+        load(words)
+        pairs, shares = [], []
+        for _ in range(PAIRS):
+            alone = load(words)
+            with Searching(web, broker.pid) as searching:
+                pairs.append((alone, load(words)))
+            shares.append(searching.share)
+        lost = statistics.median(1 - beside / alone for alone, beside in pairs)
+        yield (f"{name} alone, beside a search", f"{statistics.median(a for a, _b in pairs):,.0f} MiB/s, {statistics.median(b for _a, b in pairs):,.0f} MiB/s: "
+               f"{100 * max(0, lost):.0f} % lost, while the search has {100 * statistics.median(shares):.0f} % of a core")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--messages", type=int, default=10_000_000)
@@ -76,8 +149,13 @@ def main():
         for name, query in (("text", "text=not-there"), ("regular expression", "regex=not-t.ere"), ("JSON path", "json=%24.total%20%3E%2020000")):
             done = search(web, query)
             lines.append(f"| search by {name}, nothing found | {done['scannedBytes'] / (1 << 20) / (done['elapsedMs'] / 1000):,.0f} MiB/s, {done['scanned'] / done['elapsedMs'] * 1000:,.0f} messages/s |")
+        lines += [f"| {name} | {figure} |" for name, figure in beside_a_search(web, broker)]
         told = subprocess.run(["node", str(ROOT / "test" / "console" / "scenarios.mjs"), web.base, "speed"], capture_output=True, text=True, check=True).stdout
         lines += [f"| {name} | {figure} |" for name, figure in json.loads(told)]
+        for number in range(2):  # a request makes fewer than 10,000
+            web.post("/api/v1/topics", {"name": f"wide-{number}", "partitions": MANY_PARTITIONS // 2})
+        middle, most = median_ms(lambda: web.ask("GET", "/metrics"))
+        lines.append(f"| scrape of the metrics, {MANY_PARTITIONS:,} partitions more | {middle:.0f} ms (slowest {most:.0f} ms) |")
     finally:
         broker.close()
         folder.cleanup()

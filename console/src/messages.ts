@@ -49,8 +49,9 @@ export function messagesPage(topic: TopicDetail, signal: AbortSignal): HTMLEleme
   listened.observe(box);
   signal.addEventListener("abort", () => { running?.abort(); listened.disconnect(); });
 
-  let drawn = "";
+  let drawn = "", isVacant = false; // it says that there is nothing
   function draw(force = false) {
+    if (isVacant && held.count === 0) return;
     scroller.count = held.count;
     const seen = Math.floor(scroller.top / ROW), end = held.base + held.list.length;
     const from = Math.max(held.base, seen - 6), to = Math.min(end, seen + Math.ceil(scroller.height / ROW) + 8);
@@ -204,6 +205,7 @@ export function messagesPage(topic: TopicDetail, signal: AbortSignal): HTMLEleme
   }
 
   function empty() {
+    isVacant = true;
     fill(space, h("div", { class: "empty", role: "row" }, h("div", { role: "gridcell" }, h("p", null, ask.q ? "Nothing matches." : "No messages here yet."),
       ask.q ? null : h("p", { class: "faint" }, "Produce one with the button above, or with any Kafka client."))));
     space.style.height = "160px";
@@ -250,7 +252,7 @@ export function messagesPage(topic: TopicDetail, signal: AbortSignal): HTMLEleme
   async function start() {
     running?.abort();
     running = new AbortController();
-    held.clear(); loading = false; selected = wanted = -1; chosen = null; drawn = "";
+    held.clear(); loading = false; selected = wanted = -1; chosen = null; drawn = ""; isVacant = false;
     detail.hidden = true;
     scroller.count = 0;
     scroller.go(0);

@@ -205,7 +205,7 @@ export const brokerPage: Page = async (place, signal) => {
   const flow = () => [{ label: "in", values: perSecond(at, totals.in), colour: IN }, { label: "out", values: perSecond(at, totals.out), colour: OUT }];
   const asked = () => [{ label: "requests", values: perSecond(at, totals.requests), colour: IN }];
   const joined = () => [{ label: "connections", values: totals.connections as (number | null)[], colour: IN }], memory = () => [{ label: "memory", values: totals.memory as (number | null)[], colour: IN }];
-  const charts = [chart("Throughput", at, flow(), n => `${bytes(n)}/s`), chart("Requests", at, asked(), rate), chart("Connections", at, joined(), count), chart("Memory", at, memory(), bytes)];
+  const charts = [chart("Throughput", at, flow(), n => `${bytes(n)}/s`, true), chart("Requests", at, asked(), rate), chart("Connections", at, joined(), count), chart("Memory", at, memory(), bytes, true)];
   signal.addEventListener("abort", () => charts.forEach(c => c.end()));
   const tiles = h("div", { class: "tiles" }), apis = h("div"), clients = h("div"), disks = h("div"), log = h("pre", { class: "log", tabindex: 0, role: "region", "aria-label": "Last log lines" });
   const draw = (b: Broker) => {

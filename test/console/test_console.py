@@ -122,6 +122,17 @@ def test_in_chromium(web, node, scenario):
     assert done.returncode == 0, done.stderr
 
 
+def test_an_empty_broker_tells_the_next_step_in_chromium(node, tmp_path):
+    port = free_port()
+    broker = Broker("ottla", tmp_path, {"ottla.http.listener": f"127.0.0.1:{port}"})
+    try:
+        broker.start()
+        done = node(Web(port).base, "empty")
+        assert done.returncode == 0, done.stderr
+    finally:
+        broker.close()
+
+
 def test_the_demonstration_is_seen_live_in_chromium(node):
     """The address that make demo tells: events arrive as rows, and both groups' lag is there, also behind the accidents."""
     demo = subprocess.Popen([sys.executable, str(HERE.parents[1] / "examples" / "event_log" / "demo.py"), "--mib", "24"],
