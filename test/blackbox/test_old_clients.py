@@ -52,5 +52,5 @@ def test_an_old_kafka_python_writes_and_reads_beside_a_new_client(broker, make_c
     wanted = [(f"k{n}", f"new {n}") for n in range(50)] + [(f"k{n}", f"old {n} " + "x" * n) for n in range(200)]
     assert [(o, k, v) for o, k, v, _ in told["got"]] == [(n, *w) for n, w in enumerate(wanted)]
     assert all((t is None or t == -1) if version == "0.9" else t > 0 for _, _, _, t in told["got"])
-    read = new.ask("read_to_end", topic=topic, partitions=[0])
+    read = new.ask("read_to_end", partitions=[[topic, 0]])
     assert [r["offset"] for r in read] == list(range(250))

@@ -3,7 +3,9 @@
 
 Records of a compacted topic may become fewer at any time, so of these the newest of each key counts.
 """
-from harness.questions import COMMITTED, committed, end, groups, start, topics
+import time
+
+from harness.questions import COMMITTED, WAIT_S, committed, end, groups, start, topics
 
 COMPACTED = {"compact", "configured"}
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
@@ -17,17 +19,18 @@ def newest(records):
 
 
 def survey(client, address):
+    known = {topic: range(len(epochs)) for topic, epochs in topics(address).items() if not topic.startswith("__")}
     seen = {"topics": {}, "groups": {}}
-    for topic, epochs in sorted(topics(address).items()):
-        if topic.startswith("__"):
-            continue
-        numbers = range(len(epochs))
-        found = {"ends": [end(address, topic, p) for p in numbers], "stable": [end(address, topic, p, COMMITTED) for p in numbers],
-                 "starts": [start(address, topic, p) for p in numbers], "configs": client.ask("topic_configs", topic=topic)}
-        for isolation in ("read_uncommitted", "read_committed"):
-            records = client.ask("read_to_end", topic=topic, partitions=list(numbers), options={"isolation_level": isolation})
-            found[isolation] = newest(records) if topic in COMPACTED else records
-        seen["topics"][topic] = found
+    for topic, numbers in known.items():
+        seen["topics"][topic] = {
+            "ends": [end(address, topic, p) for p in numbers], "stable": [end(address, topic, p, COMMITTED) for p in numbers],
+            "starts": [start(address, topic, p) for p in numbers], "configs": client.ask("topic_configs", topic=topic)}
+    for isolation in ("read_uncommitted", "read_committed"):
+        records = client.ask("read_to_end", partitions=[[topic, p] for topic, numbers in known.items() for p in numbers],
+                             options={"isolation_level": isolation})
+        for topic in known:
+            own = [r for r in records if r["topic"] == topic]
+            seen["topics"][topic][isolation] = newest(own) if topic in COMPACTED else own
     for group, (protocol, _, kind) in groups(address).items():
         offsets = committed(address, group) if kind.lower() != "share" else None
         seen["groups"][group] = {"protocol": protocol, "type": kind.lower(), "offsets": offsets}
@@ -47,7 +50,7 @@ def differences(before, after, path=""):
     return [] if before == after else [f"{path}: {before} and {after}"]
 
 
-def work(client, by):
+def work(client, address, by):
     """Appends of every kind, offsets of groups, and changes of metadata; each told who made it."""
     text = by.encode()
 
@@ -76,3 +79,13 @@ def work(client, by):
     client.ask("delete_topic", topic=f"doomed-by-{by}")
     client.ask("add_partitions", topic=f"made-by-{by}", total=3)
     client.ask("alter_topic", topic="plain", name="retention.bytes", value=str(10**12 + len(by)))
+    until_shown(client, address, by)
+
+
+def until_shown(client, address, by):
+    """Kafka answers a change before its own metadata tells it; the last change is the last to be told."""
+    deadline = time.monotonic() + WAIT_S
+    while client.ask("topic_configs", topic="plain").get("retention.bytes") != str(10**12 + len(by)) \
+            or len(topics(address)[f"made-by-{by}"]) != 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -13,12 +13,12 @@ import itertools
 import json
 import os
 import pathlib
-import subprocess
 import tarfile
 
 import pytest
 
-from harness.clients import KAFKA_ENV, KAFKA_TOOL, Client
+from harness.clients import Client
+from kafka_tools import KafkaTools
 from node import Node, dump_complaints
 from survey import differences, survey, work
 
@@ -33,15 +33,18 @@ BORN_TRIPS = list(itertools.product(ENDS, ENDS)) if IS_LONG else [("killed", "cl
 
 
 @pytest.fixture(scope="session")
-def state_tool(tmp_path_factory):
-    """Kafka's own client, asked for everything that a broker holds."""
-    folder = tmp_path_factory.mktemp("classes")
-    subprocess.run(["bash", "-c", '. "$0"; kafka_jars; exec javac -nowarn -Xlint:none -cp "$KAFKA_REF_CP" -d "$1" "$2"',
-                    str(KAFKA_ENV), str(folder), str(ROOT / "kafka" / "tools" / "DumpState.java")], check=True)
+def tools(tmp_path_factory):
+    made = KafkaTools(tmp_path_factory.mktemp("classes"))
+    yield made
+    made.close()
 
+
+@pytest.fixture(scope="session")
+def state_tool(tools):
+    """Kafka's own client, asked for everything that a broker holds."""
     def state(address, out):
-        subprocess.run([str(KAFKA_TOOL), "DumpState", address, str(out)], check=True, timeout=300,
-                       env={**os.environ, "KAFKA_TOOL_CP": str(folder)}, stdout=subprocess.DEVNULL)
+        status, text = tools.run("DumpState", address, out)
+        assert status == 0, text
         told = json.loads((out / "state.json").read_text())
         told["records"] = {f.stem: f.read_text().splitlines() for f in (out / "records").iterdir() if f.stem in ("txn", "shared")}
         return told
@@ -71,9 +74,13 @@ def hand(node):
             return self.client
 
         def work(self, by):
-            node.work(lambda: work(self.client, by))
-            before, self.seen = self.seen, survey(self.client, node.address)
+            before = self.seen
+            node.work(lambda: self.works(by))
             assert differences(before, self.seen) != []
+
+        def works(self, by):
+            work(self.client, node.address, by)
+            self.seen = survey(self.client, node.address)
 
         def end(self, how):
             self.client.close()
@@ -117,21 +124,21 @@ def without_ours(state):
     kept = {key: value for key, value in state.items() if key not in ("topics", "groups")}
     kept["topics"] = {topic: {"id": told["id"], "internal": told["internal"]} for topic, told in state["topics"].items()
                       if "-by-" not in topic}
-    kept["groups"] = {group: told for group, told in state["groups"].items() if group in ("g-new", "g-share", "g-txn", "g-static")}
-    for told in kept["groups"].values():
-        told.pop("state")  # a dead member's session may end meanwhile
+    # Not their states: a dead member's session may end meanwhile.
+    kept["groups"] = {group: {key: value for key, value in told.items() if key != "state"}
+                      for group, told in state["groups"].items() if group in ("g-new", "g-share", "g-txn", "g-static")}
     return kept
 
 
 @pytest.mark.parametrize("left, ottla_ends, kafka_ends", TRIPS)
-def test_kafka_ottla_kafka_ottla(node, hand, state_tool, restarts, tmp_path, left, ottla_ends, kafka_ends):
+def test_kafka_ottla_kafka_ottla(node, hand, tools, state_tool, restarts, tmp_path, left, ottla_ends, kafka_ends):
     own_remarks, own_state = restarts(left)
     unpack(left, node.data.parent)
     hand.to("ottla")
     hand.work("ottla")
     hand.end(ottla_ends)
     if ottla_ends == "clean":
-        assert dump_complaints(node.data) == []
+        assert dump_complaints(tools, node.data) == []
     hand.to("kafka")
     hand.work("kafka")
     assert differences(without_ours(own_state), without_ours(state_tool(node.address, tmp_path / "state"))) == []
@@ -140,11 +147,11 @@ def test_kafka_ottla_kafka_ottla(node, hand, state_tool, restarts, tmp_path, lef
     hand.to("ottla")
     hand.work("ottla-again")
     hand.end("clean")
-    assert dump_complaints(node.data) == []
+    assert dump_complaints(tools, node.data) == []
 
 
 @pytest.mark.parametrize("ottla_ends, kafka_ends", BORN_TRIPS)
-def test_a_directory_that_ottla_made(node, hand, restarts, ottla_ends, kafka_ends):
+def test_a_directory_that_ottla_made(node, hand, tools, restarts, ottla_ends, kafka_ends):
     node.start("ottla")
     client = Client("confluent-kafka", node.address)
     for topic, partitions, configs in (("plain", 3, {}), ("codecs", 5, {}), ("idem", 1, {}), ("logappend", 1, {
@@ -165,4 +172,4 @@ def test_a_directory_that_ottla_made(node, hand, restarts, ottla_ends, kafka_end
     hand.to("kafka")
     hand.end("clean")
     assert sorted(node.remarks - restarts(ottla_ends)[0]) == []
-    assert dump_complaints(node.data) == []
+    assert dump_complaints(tools, node.data) == []

@@ -127,9 +127,10 @@ class Broker:
             return self.process.poll() is None
         try:
             stat = pathlib.Path(f"/proc/{self.pid}/stat").read_text()
+            threads = os.listdir(f"/proc/{self.pid}/task")
         except OSError:
             return False
-        return stat.rpartition(")")[2].split()[0] != "Z"
+        return stat.rpartition(")")[2].split()[0] != "Z" or len(threads) > 1  # its other threads may still hold the ports
 
     def _await_end(self):
         deadline = time.monotonic() + STOP_TIMEOUT_S

@@ -5,7 +5,8 @@ import time
 
 from harness import raw
 
-LOADING = 14  # COORDINATOR_LOAD_IN_PROGRESS
+LOADING = (14,)  # COORDINATOR_LOAD_IN_PROGRESS
+UNLED = (3, 5, 6)  # UNKNOWN_TOPIC_OR_PARTITION, LEADER_NOT_AVAILABLE, NOT_LEADER_OR_FOLLOWER
 EARLIEST, LATEST = -2, -1
 UNCOMMITTED, COMMITTED = 0, 1
 WAIT_S = 60
@@ -81,24 +82,28 @@ def list_offsets(address, topic, partition, timestamp, isolation=UNCOMMITTED):
     return answer.take("hqq")
 
 
+def offset_at(address, topic, partition, timestamp, isolation=UNCOMMITTED):
+    """Once the partition is led: Kafka tells a leader in Metadata before it is one."""
+    def question():
+        error, _, offset = list_offsets(address, topic, partition, timestamp, isolation)
+        return error, offset
+    return until_taken_up(question, UNLED)
+
+
 def end(address, topic, partition, isolation=UNCOMMITTED):
-    error, _, offset = list_offsets(address, topic, partition, LATEST, isolation)
-    assert error == 0
-    return offset
+    return offset_at(address, topic, partition, LATEST, isolation)
 
 
 def start(address, topic, partition):
-    error, _, offset = list_offsets(address, topic, partition, EARLIEST)
-    assert error == 0
-    return offset
+    return offset_at(address, topic, partition, EARLIEST)
 
 
-def until_loaded(question):
+def until_taken_up(question, not_yet):
     deadline = time.monotonic() + WAIT_S
     while True:
         error, result = question()
-        if error != LOADING:
-            assert error == 0
+        if error not in not_yet:
+            assert error == 0, error
             return result
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -121,7 +126,7 @@ def committed(address, group):
             answer.each(lambda: partition(name))
         answer.each(topic)
         return answer.take("h"), found
-    return until_loaded(question)
+    return until_taken_up(question, LOADING)
 
 
 def groups(address):
@@ -135,4 +140,4 @@ def groups(address):
             found[group] = (answer.compact_text(), answer.compact_text(), answer.compact_text())
             assert answer.small() == 0
         return error, found
-    return until_loaded(question)
+    return until_taken_up(question, LOADING)

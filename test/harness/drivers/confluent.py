@@ -86,25 +86,25 @@ class Driver:
                                            m.leader_epoch()))
         return got
 
-    def read_to_end(self, topic, partitions, options=None):
-        """All that lies between the first offset and the end that the isolation level allows, partition after partition."""
-        consumer, got = self._reader({"enable.partition.eof": True, **translate(options)}), []
-        consumer.assign([TopicPartition(topic, p, -2) for p in partitions])
-        open_ones = set(partitions)
+    def read_to_end(self, partitions, options=None):
+        """All of each [topic, partition] between the first offset and the end that the isolation level allows, one after another."""
+        consumer, got = self._reader({"enable.partition.eof": True, "fetch.wait.max.ms": 10, **translate(options)}), []
+        open_ones = {(topic, number) for topic, number in partitions}
+        consumer.assign([TopicPartition(topic, number, -2) for topic, number in open_ones])
         deadline = time.monotonic() + 60
         while open_ones:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{topic}: no end of {sorted(open_ones)}")
-            for m in consumer.consume(1000, 0.2):
+                raise TimeoutError(f"no end of {sorted(open_ones)}")
+            for m in consumer.consume(len(open_ones), 0.2):
                 if not m.error():
                     got.append(protocol.record(m.topic(), m.partition(), m.offset(), m.key(), m.value(), m.timestamp()[1],
                                                m.headers(), m.leader_epoch()))
                 elif m.error().name() == "_PARTITION_EOF":
-                    open_ones.discard(m.partition())
+                    open_ones.discard((m.topic(), m.partition()))
                 elif not m.error().retriable():
                     raise KafkaException(m.error())
         consumer.close()
-        return sorted(got, key=lambda r: (r["partition"], r["offset"]))
+        return sorted(got, key=lambda r: (r["topic"], r["partition"], r["offset"]))
 
     def add_partitions(self, topic, total):
         self.admin.create_partitions([NewPartitions(topic, total)])[topic].result(60)
