@@ -159,6 +159,7 @@ def main():
     finally:
         broker.close()
         folder.cleanup()
+    lines.append(f"| load of the machine at the end, {os.cpu_count()} cores | {os.getloadavg()[1]:.0f} processes |")
     text = "\n".join(lines) + "\n"
     print(text)
     if options.write:

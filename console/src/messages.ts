@@ -229,7 +229,7 @@ export function messagesPage(topic: TopicDetail, signal: AbortSignal): HTMLEleme
         if (event === "message") { add(data as Message); soon(); if (ask.live) openNewest(); return; }
         const p = data as Progress, speed = p.elapsedMs > 0 ? p.scannedBytes / 1048576 / (p.elapsedMs / 1000) : 0;
         if (kind === "tail") tell(`live: ${count(p.hits)} arrived${p.skipped ? `, ${count(p.skipped)} more not shown` : ""}`, true);
-        else if (event === "done") tell(`${count(p.hits)} found in ${count(p.scanned)} messages, ${bytes(p.scannedBytes)} in ${(p.elapsedMs / 1000).toFixed(2)} s (${speed.toFixed(0)} MiB/s)${p.reason === "limit" ? "; stopped at the limit: narrow the search" : ""}`);
+        else if (event === "done") tell(`${count(p.hits)} found in ${count(p.scanned)} messages, ${bytes(p.scannedBytes)} in ${(p.elapsedMs / 1000).toFixed(2)} s (${speed.toFixed(0)} MiB/s), oldest first${p.reason === "limit" ? "; stopped at the limit: narrow the search" : ""}`);
         else tell(`${((p.share ?? 0) * 100).toFixed(0)} %: ${count(p.hits)} found in ${count(p.scanned)} messages`, true);
         if (event === "done" && held.count === 0) empty();
       });
