@@ -169,12 +169,12 @@ static int16_t part_find(struct request *request, struct produce_part *part, con
     if (data->index < 0 || data->index >= topic->partition_count)
         return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
     struct partition_use *use = part->use = reactor_partition(request->home, topic->id, data->index);
+    if (use && partition_is_offline(use->partition))
+        return KAFKA_KAFKA_STORAGE_ERROR;
     if (!use || !partition_is_leader(use->partition))
         return KAFKA_NOT_LEADER_OR_FOLLOWER;
     if (!may_write(request, use->partition))
         return KAFKA_INVALID_TOPIC_EXCEPTION;
-    if (partition_is_offline(use->partition))
-        return KAFKA_KAFKA_STORAGE_ERROR;
     part->start_offset = partition_start_offset(use->partition);
     /* A minimum that the replicas could never reach asks for all of them (KIP-966). */
     int32_t replica_count = meta_topic_partition(topic, data->index)->replica_count;

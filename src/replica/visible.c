@@ -135,6 +135,9 @@ int16_t partition_check_epoch(const struct partition *p, int32_t leader_epoch)
 {
     if (partition_is_retired(p))
         return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+    if (partition_is_offline(
+            p)) // first: once its loss is in the metadata nobody leads it, and its directory is still why
+        return KAFKA_KAFKA_STORAGE_ERROR;
     int32_t current = partition_leader_epoch(p);
     if (leader_epoch != ANY_EPOCH && leader_epoch < current)
         return KAFKA_FENCED_LEADER_EPOCH;
@@ -142,7 +145,7 @@ int16_t partition_check_epoch(const struct partition *p, int32_t leader_epoch)
         return KAFKA_UNKNOWN_LEADER_EPOCH;
     if (!partition_is_leader(p))
         return KAFKA_NOT_LEADER_OR_FOLLOWER;
-    return partition_is_offline(p) ? KAFKA_KAFKA_STORAGE_ERROR : KAFKA_NONE;
+    return KAFKA_NONE;
 }
 
 static int64_t limit_of(const struct partition *p, enum read_as as)

@@ -51,6 +51,7 @@ class Broker:
         self.controller_port = free_port() if kind == "kafka" else None
         self.process = None
         self.pid = None
+        self.environment = {}  # of Ottla, beside the test's own
         self.out = self.folder / ("ottla.out" if kind == "ottla" else "kafka.out")
 
     @property
@@ -94,7 +95,9 @@ class Broker:
 
     def _start_ottla(self):
         binary = os.environ.get("OTTLA", str(ROOT / "build" / "ottla"))
-        command = [binary, "serve", "--data", str(self.data)]
+        command = [binary, "serve"]
+        if "log.dirs" not in self.settings:
+            command += ["--data", str(self.data)]
         if "listeners" not in self.settings:
             command += ["--listen", self.address]
         if "ottla.http.listener" not in self.settings:
@@ -102,7 +105,8 @@ class Broker:
         for key, value in self.settings.items():
             command += ["--set", f"{key}={value}"]
         with open(self.out, "ab") as out:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+                                            env={**os.environ, **self.environment})
         self.pid = self.process.pid
 
     def _await_ready(self):
