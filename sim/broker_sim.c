@@ -5,7 +5,8 @@
  *   broker_sim FROM COUNT [MUTANT]   runs COUNT seeds
  *
  * A run is a few lives of the broker. Each ends with a power cut or a kill between any two calls of io.h, or with a clean
- * stop; some disks fail. The last but one life has no faults: the clients finish, a checker reads everything, and the
+ * stop; some disks fail, some are full: then clients' records are refused, and everything else goes on in the space that is
+ * kept back. The last but one life has no faults: the clients finish, a checker reads everything, and the
  * broker stops cleanly. The last life must show the same. What is held true is told in witness.h.
  *
  * Mutants show that a run can fail: `sync` and `sync_dir` make that call do nothing, `page_cache` acknowledges what is
@@ -19,7 +20,7 @@
 
 #include <stdlib.h>
 
-enum { LIVES_MAX = 10, REACTORS_MAX = 3 };
+enum { LIVES_MAX = 10, REACTORS_MAX = 3, KEPT_BYTES = 200000 };
 static const int64_t MINUTE_NS = 60000000000;
 
 enum ending { CRASHES, STOPS, FINISHES, SHOWS };
@@ -29,7 +30,7 @@ static struct life {
     struct serve_options options;
     enum ending ending;
     int64_t stops_at_ns;
-    bool faults_on, reports;
+    bool faults_on, is_full, reports;
 } life;
 
 static uint64_t draw(uint64_t bound)
@@ -66,13 +67,15 @@ static void broker_main(void *context)
 /* ---- one run */
 static struct status options_make(const char *mutant)
 {
-    char reactors[32];
+    char reactors[32], kept[48];
+    snprintf(kept, sizeof kept, "ottla.space.kept.bytes=%d", KEPT_BYTES);
     snprintf(reactors, sizeof reactors, "ottla.reactors=%d", 1 + (int)draw(REACTORS_MAX));
     const char *sets[] = {reactors,
                           draw(2) ? "offsets.topic.num.partitions=1" : "offsets.topic.num.partitions=5",
                           draw(2) ? "ottla.flush.max.delay.ms=1" : "ottla.flush.max.delay.ms=50",
                           draw(3) ? "ottla.unflushed.max.bytes=0" : "ottla.unflushed.max.bytes=500",
                           "offsets.topic.replication.factor=1",
+                          kept,
                           "auto.create.topics.enable=false",
                           "group.initial.rebalance.delay.ms=0",
                           "log.flush.offset.checkpoint.interval.ms=200",
@@ -86,7 +89,7 @@ static void draw_faults(struct sim_faults *faults, const char *mutant)
 {
     *faults =
         (struct sim_faults){.sync_lies = strcmp(mutant, "sync") == 0, .sync_dir_lies = strcmp(mutant, "sync_dir") == 0};
-    life.faults_on = false;
+    life.faults_on = life.is_full = false;
     if (life.ending == FINISHES || life.ending == SHOWS)
         return;
     faults->short_io = draw(3) ? 0 : 5;
@@ -94,6 +97,9 @@ static void draw_faults(struct sim_faults *faults, const char *mutant)
     faults->net_reset = draw(3) ? 0 : 500;
     faults->net_partial = draw(2) ? 0 : 4;
     faults->net_delay_ns_max = draw(2) ? 0 : 5000000;
+    life.is_full = draw(6) == 0;
+    if (life.is_full) // from the start, or after a while
+        faults->disk_bytes_max = sim_disk_used(life.world) + KEPT_BYTES / 2 + (int64_t)draw(KEPT_BYTES);
     life.faults_on = draw(5) == 0;
     if (!life.faults_on)
         return;
@@ -109,7 +115,7 @@ static void live_once(enum ending ending, const char *mutant)
     life.ending = ending;
     draw_faults(&faults, mutant);
     sim_faults_set(life.world, &faults);
-    workload_errors_may_come(life.faults_on);
+    workload_errors_may_come(life.faults_on || life.is_full);
     life.stops_at_ns = io_now_ns() + (int64_t)draw(4000000000);
     enum sim_crash_kind kind = draw(3) ? SIM_POWER_CUT : SIM_KILL;
     sim_crash_after(life.world, ending == CRASHES ? 1 + draw(draw(3) ? 60000 : 5000) : 0, kind);

@@ -9,6 +9,9 @@
  *   - and the log opens, unless a fault was injected into the opening itself; in the last life there are no faults.
  * While it runs the reader holds every record below the flushed offset against the same memory.
  *
+ *   - and where a bit below the flushed mark has flipped meanwhile: either the log does not open, and its files are as they
+ *     were; or, where no scan is due, nothing is missing but the damaged batch, which shows itself to who reads it.
+ *
  * What the broker floor keeps beside the log is kept here as it would: recovery points in Kafka's file, the clean mark, and
  * a flushed mark that lags behind. Exit status: 0 all held, 1 a seed failed (its number and why are printed).
  */
@@ -31,8 +34,8 @@ static struct witness {
     int64_t flushed, mark;
     bool mark_is_known; // at the latest opening
     uint32_t next_number;
-    uint64_t checked;
-    bool failed;
+    uint64_t checked, flips;
+    bool failed, mark_is_needed;
     char why[200];
 } witness;
 
@@ -43,7 +46,7 @@ static struct life {
     struct log *log;
     struct io_lock *turn;
     struct sim_faults faults;
-    bool faults_on, stops_cleanly;
+    bool faults_on, stops_cleanly, flips;
     int appends_left;
     _Atomic bool stop;
 } life;
@@ -257,7 +260,7 @@ static struct status open_log(void)
         arena_free(&arena);
         return s;
     }
-    witness.mark_is_known = draw(4) > 0; // the file of marks may not be there yet
+    witness.mark_is_known = witness.mark_is_needed || draw(4) > 0; // the file of marks may not be there yet
     struct log_open_options options = {.directory = PARTITION,
                                        .config = &life.config,
                                        .clean_stop = clean,
@@ -291,8 +294,148 @@ static void learn_all(void)
     sim_faults_set(life.world, &life.faults);
 }
 
+/* ---- bits that flip below the flushed mark, while the machine is off. What the format does not check can only be found by
+ * comparing: the base offset and the leader epoch lie before the bytes that the CRC covers. */
+enum { UNCHECKED_OFFSET_END = 8, EPOCH_AT = 12, MAGIC_AT = 16, FILES_MAX = 1 << 20 };
+
+struct flip {
+    char path[100];
+    int64_t at; // in the file
+    int bit;
+    int64_t base_offset, next_offset; // of the batch
+    struct buffer before;             // the file with the flipped bit
+};
+
+static struct segment_list {
+    int64_t bases[64];
+    int count;
+} segment_list;
+
+static void note_segment(void *context, const char *name)
+{
+    char *end;
+    int64_t base = strtoll(name, &end, 10);
+    if (strcmp(end, ".log") == 0 && segment_list.count < (int)COUNT_OF(segment_list.bases))
+        segment_list.bases[segment_list.count++] = base;
+}
+
+static bool file_read(const char *path, struct buffer *bytes)
+{
+    int file = io_open(path, IO_READ);
+    int64_t size = file < 0 ? -1 : io_file_size(file);
+    bytes->size = 0;
+    bool whole = size >= 0 && size < FILES_MAX;
+    if (whole) {
+        buffer_reserve(bytes, (size_t)size + 1);
+        whole = read_whole(file, bytes->data, (uint32_t)size, 0);
+        bytes->size = whole ? (size_t)size : 0;
+    }
+    if (file >= 0)
+        io_close(file);
+    return whole;
+}
+
+/* One of the batches of a segment that lie whole below the mark. */
+static bool batch_choose(struct flip *flip, size_t *ret_at, size_t *ret_size)
+{
+    uint64_t seen = 0;
+    struct slice rest = slice_of(flip->before.data, flip->before.size), batch;
+    while (record_batch_next(&rest, &batch) && record_batch_next_offset(batch.data) <= witness.mark) {
+        if (draw(++seen) != 0)
+            continue;
+        *ret_at = (size_t)(batch.data - flip->before.data);
+        *ret_size = batch.size;
+        flip->base_offset = record_batch_base_offset(batch.data);
+        flip->next_offset = record_batch_next_offset(batch.data);
+    }
+    return seen > 0;
+}
+
+static bool flip_one(struct flip *flip)
+{
+    size_t batch_at, size;
+    segment_list.count = 0;
+    if (witness.mark <= 0 || io_list_dir(PARTITION, note_segment, NULL) < 0 || segment_list.count == 0)
+        return false;
+    int64_t base = segment_list.bases[draw((uint64_t)segment_list.count)];
+    snprintf(flip->path, sizeof flip->path, "%s/%020lld.log", PARTITION, (long long)base);
+    if (!file_read(flip->path, &flip->before) || !batch_choose(flip, &batch_at, &size))
+        return false;
+    size_t in_batch = UNCHECKED_OFFSET_END + draw(size - UNCHECKED_OFFSET_END);
+    if (in_batch >= EPOCH_AT && in_batch < MAGIC_AT)
+        in_batch = MAGIC_AT;
+    flip->at = (int64_t)(batch_at + in_batch);
+    flip->bit = (int)draw(8);
+    flip->before.data[flip->at] ^= (uint8_t)(1 << flip->bit);
+    LOG(LOG_INFO, "sim", "flips bit %d of byte %lld of %s, in offset %lld", flip->bit, (long long)flip->at, flip->path,
+        (long long)flip->base_offset);
+    return sim_disk_flip(life.world, flip->path, flip->at, flip->bit);
+}
+
+/* Records below the mark that can be read and are what they were, but for the damaged batch's. */
+static void check_around(const struct flip *flip)
+{
+    static uint8_t bytes[FILES_MAX];
+    bool reported = false;
+    for (int64_t from = 0; from < witness.mark && !reported;) {
+        struct log_slice slice;
+        if (log_read(life.log, from, witness.mark, FILES_MAX, true, &slice) != LOG_READ_OK) {
+            reported = true;
+            break;
+        }
+        bool whole = slice.segment && slice.size_bytes <= sizeof bytes &&
+                     read_whole(slice.file, bytes, slice.size_bytes, slice.position);
+        struct slice rest = slice_of(bytes, whole ? slice.size_bytes : 0), batch;
+        int64_t before = from;
+        while (record_batch_next(&rest, &batch) && !reported) {
+            reported = !record_batch_is_intact(batch);
+            from = record_batch_next_offset(batch.data);
+        }
+        reported |= rest.size > 0 || from <= before; // a client finds no batch there
+        log_slice_release(&slice);
+    }
+    if (!reported)
+        blame("a bit has flipped below the mark and nobody says so", flip->base_offset, flip->at);
+}
+
+static void check_untouched(struct flip *flip)
+{
+    struct buffer now CLEANUP(buffer_free) = {0};
+    if (!file_read(flip->path, &now) || now.size < flip->before.size ||
+        memcmp(now.data, flip->before.data, flip->before.size) != 0)
+        blame("a damaged file was changed below the mark", flip->base_offset, flip->at);
+}
+
+static void live_with_a_flip(void)
+{
+    struct flip flip = {0};
+    if (!flip_one(&flip)) {
+        buffer_free(&flip.before);
+        return;
+    }
+    witness.mark_is_needed = true;
+    struct status s = open_log();
+    witness.mark_is_needed = false;
+    if (status_is_ok(s)) {
+        if (log_end_offset(life.log) < witness.flushed)
+            blame("a flipped bit cut flushed records", log_end_offset(life.log), witness.flushed);
+        check_around(&flip);
+        log_free(life.log);
+    }
+    witness.flips++;
+    sim_disk_flip(life.world, flip.path, flip.at, flip.bit);
+    flip.before.data[flip.at] ^= (uint8_t)(1 << flip.bit);
+    if (!witness.failed)
+        check_untouched(&flip);
+    buffer_free(&flip.before);
+}
+
 static void broker_main(void *context)
 {
+    if (life.flips) {
+        live_with_a_flip();
+        return;
+    }
     struct status s = open_log();
     if (!status_is_ok(s)) {
         if (!life.faults_on)
@@ -351,6 +494,7 @@ static void draw_faults(struct sim_faults *faults, const struct sim_faults *muta
     faults->read_error = draw(2) ? 200 : 0;
     faults->sync_error = draw(2) ? 20 : 0;
     faults->sync_fails_forever = draw(2);
+    faults->disk_bytes_max = draw(4) ? 0 : 2000 + (int64_t)draw(60000); // perhaps less than there is already
 }
 
 static void live_once(const struct sim_faults *mutant, bool last)
@@ -373,6 +517,19 @@ static void live_once(const struct sim_faults *mutant, bool last)
         sim_crash(life.world, kind);
 }
 
+/* Nothing else is wrong with the disk, so whatever happens comes from the bit. */
+static void flip_once(const struct sim_faults *mutant)
+{
+    life.faults = *mutant;
+    life.faults_on = false;
+    life.flips = true;
+    sim_faults_set(life.world, &life.faults);
+    sim_crash_after(life.world, 0, SIM_KILL);
+    if (sim_run(life.world, broker_main, NULL, 10 * MINUTE_NS) != SIM_DONE)
+        blame("no end with a flipped bit", 0, 0);
+    life.flips = false;
+}
+
 static bool run_seed(uint64_t seed, const struct sim_faults *mutant)
 {
     memset(&witness, 0, sizeof witness);
@@ -381,8 +538,12 @@ static bool run_seed(uint64_t seed, const struct sim_faults *mutant)
     witness.mark = -1;
     draw_config();
     int lives = 2 + (int)draw(LIVES_MAX - 1);
-    for (int i = 0; i < lives && !witness.failed; i++)
-        live_once(mutant, i == lives - 1);
+    for (int i = 0; i < lives && !witness.failed; i++) {
+        if (draw(3) == 0)
+            flip_once(mutant);
+        if (!witness.failed)
+            live_once(mutant, i == lives - 1);
+    }
     sim_world_destroy(life.world);
     return !witness.failed;
 }
@@ -399,7 +560,7 @@ int main(int argc, char **argv)
     mutant.sync_dir_lies = argc > 3 && strcmp(argv[3], "sync_dir") == 0;
     if (count > 1)
         log_sink_set(no_lines, NULL);
-    uint64_t checked = 0;
+    uint64_t checked = 0, flips = 0;
     for (uint64_t seed = from; seed < from + count; seed++) {
         if (!run_seed(seed, &mutant)) {
             printf("storage seed %llu failed: %s\nreplay: sim/run.sh storage %llu\n", (unsigned long long)seed,
@@ -407,8 +568,9 @@ int main(int argc, char **argv)
             return 1;
         }
         checked += witness.checked;
+        flips += witness.flips;
     }
-    printf("storage: %llu seeds from %llu held, %llu records compared\n", (unsigned long long)count,
-           (unsigned long long)from, (unsigned long long)checked);
+    printf("storage: %llu seeds from %llu held, %llu records compared, %llu flipped bits\n", (unsigned long long)count,
+           (unsigned long long)from, (unsigned long long)checked, (unsigned long long)flips);
     return 0;
 }

@@ -39,7 +39,7 @@ struct sim_faults {
     uint32_t short_io, read_error, write_error, stall; // disk
     uint32_t sync_error;
     bool sync_fails_forever;
-    int64_t disk_bytes_max; // 0: no limit
+    int64_t disk_bytes_max; // for the broker's files, other programs have the rest of a large disk; 0: no limit
     uint32_t net_reset, net_partial;
     int64_t net_delay_ns_max;
     uint32_t wall_jump;
@@ -89,6 +89,8 @@ void sim_report(const struct sim_world *world);
 
 /* Flips one bit, durable and volatile. False when there is no such byte. */
 bool sim_disk_flip(struct sim_world *world, const char *path, int64_t position, int bit);
+/* Bytes of all files; what `disk_bytes_max` limits. */
+int64_t sim_disk_used(struct sim_world *world);
 /* Live allocations of the broker: what a crash would free. */
 size_t sim_broker_allocations(const struct sim_world *world);
 /* How many there ever were. */
