@@ -68,7 +68,7 @@ static void broker_main(void *context)
 static struct status options_make(const char *mutant)
 {
     char reactors[32], kept[48];
-    snprintf(kept, sizeof kept, "ottla.space.kept.bytes=%d", KEPT_BYTES);
+    snprintf(kept, sizeof kept, "ottla.disk.reserve.bytes=%d", KEPT_BYTES);
     snprintf(reactors, sizeof reactors, "ottla.reactors=%d", 1 + (int)draw(REACTORS_MAX));
     const char *sets[] = {reactors,
                           draw(2) ? "offsets.topic.num.partitions=1" : "offsets.topic.num.partitions=5",

@@ -10,7 +10,7 @@
  * While it runs the reader holds every record below the flushed offset against the same memory.
  *
  *   - and where a bit below the flushed mark has flipped meanwhile: either the log does not open, and its files are as they
- *     were; or, where no scan is due, nothing is missing but the damaged batch, which shows itself to who reads it.
+ *     were below the mark; or, where no scan is due, nothing is missing but the damaged batch, which shows itself to who reads it.
  *
  * What the broker floor keeps beside the log is kept here as it would: recovery points in Kafka's file, the clean mark, and
  * a flushed mark that lags behind. Exit status: 0 all held, 1 a seed failed (its number and why are printed).
@@ -304,6 +304,7 @@ struct flip {
     int bit;
     int64_t base_offset, next_offset; // of the batch
     struct buffer before;             // the file with the flipped bit
+    size_t below_mark_bytes;          // of it; what comes then may be a torn tail
 };
 
 static struct segment_list {
@@ -339,8 +340,10 @@ static bool file_read(const char *path, struct buffer *bytes)
 static bool batch_choose(struct flip *flip, size_t *ret_at, size_t *ret_size)
 {
     uint64_t seen = 0;
+    *ret_at = *ret_size = 0;
     struct slice rest = slice_of(flip->before.data, flip->before.size), batch;
     while (record_batch_next(&rest, &batch) && record_batch_next_offset(batch.data) <= witness.mark) {
+        flip->below_mark_bytes = (size_t)(batch.data - flip->before.data) + batch.size;
         if (draw(++seen) != 0)
             continue;
         *ret_at = (size_t)(batch.data - flip->before.data);
@@ -348,7 +351,7 @@ static bool batch_choose(struct flip *flip, size_t *ret_at, size_t *ret_size)
         flip->base_offset = record_batch_base_offset(batch.data);
         flip->next_offset = record_batch_next_offset(batch.data);
     }
-    return seen > 0;
+    return *ret_size > UNCHECKED_OFFSET_END;
 }
 
 static bool flip_one(struct flip *flip)
@@ -401,8 +404,8 @@ static void check_around(const struct flip *flip)
 static void check_untouched(struct flip *flip)
 {
     struct buffer now CLEANUP(buffer_free) = {0};
-    if (!file_read(flip->path, &now) || now.size < flip->before.size ||
-        memcmp(now.data, flip->before.data, flip->before.size) != 0)
+    if (!file_read(flip->path, &now) || now.size < flip->below_mark_bytes ||
+        memcmp(now.data, flip->before.data, flip->below_mark_bytes) != 0)
         blame("a damaged file was changed below the mark", flip->base_offset, flip->at);
 }
 
