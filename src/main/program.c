@@ -132,11 +132,12 @@ static void set_log_level(const struct settings *settings)
             log_level_set((enum log_level)i);
 }
 
-/* Files need descriptors too: half of them are for connections. */
+/* Files need descriptors too: a fifth of them is never a connection's. */
 static void limit_connections(struct net_options *net, uint64_t descriptors)
 {
-    if ((uint64_t)net->connections_max > descriptors / 2)
-        net->connections_max = (int)(descriptors / 2);
+    uint64_t most = descriptors - descriptors / 5;
+    if ((uint64_t)net->connections_max > most)
+        net->connections_max = (int)most;
 }
 
 static uint64_t prepare_process(void)
