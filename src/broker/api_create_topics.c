@@ -202,8 +202,8 @@ static bool config_fill(const struct request *request, const struct ctrl_new_top
         if (slice_equal(topic->configs[i].key, ret_config->name))
             ret_config->value = topic->configs[i].value;
     if (slice_is_null(ret_config->value))
-        ret_config->value = meta_topic_setting(request->home->image, options->settings, options->node_id, slice_str(""),
-                                               def, text, &source);
+        ret_config->value = meta_topic_setting(request->home->image, broker__settings(request->home->broker),
+                                               options->node_id, slice_str(""), def, text, &source);
     ret_config->config_source = (int8_t)source;
     ret_config->is_sensitive = def->sensitive;
     if (def->sensitive)

@@ -119,7 +119,7 @@ static void start(struct request *request)
     }
     request->work = work;
     asked_fill(work, body);
-    if (meta_settings_bool(request->home->broker->options.settings, "delete.topic.enable")) {
+    if (meta_settings_bool(broker__settings(request->home->broker), "delete.topic.enable")) {
         request_send_to_control(request);
         return;
     }

@@ -205,7 +205,7 @@ static void start(struct request *request)
     const struct broker_options *options = &request->home->broker->options;
     struct describe d = {.request = request,
                          .view = {.image = request->home->image,
-                                  .settings = options->settings,
+                                  .settings = broker__settings(request->home->broker),
                                   .node_id = options->node_id,
                                   .arena = &request->arena},
                          .flexible = request->api_version >= 4};

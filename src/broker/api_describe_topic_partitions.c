@@ -149,7 +149,7 @@ static void all_topics(struct describe *d)
 static int32_t limit_of(const struct request *request)
 {
     const struct describe_topic_partitions_request *body = request->body;
-    int64_t limit = meta_settings_i64(request->home->broker->options.settings, "max.request.partition.size.limit");
+    int64_t limit = meta_settings_i64(broker__settings(request->home->broker), "max.request.partition.size.limit");
     return (int32_t)max_i64(1, min_i64(limit, body->response_partition_limit));
 }
 

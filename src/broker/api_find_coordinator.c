@@ -113,7 +113,8 @@ static void finish(struct request *request)
 static void topic_make(struct request *request, struct ctrl *ctrl, struct find_work *work)
 {
     const struct broker_options *options = &request->home->broker->options;
-    const char *segment_bytes = meta_settings_get(options->settings, "offsets.topic.segment.bytes");
+    const char *segment_bytes =
+        meta_settings_get(broker__settings(request->home->broker), "offsets.topic.segment.bytes");
     const struct meta_config_entry configs[] = {
         {slice_str("cleanup.policy"), slice_str("compact")},
         {slice_str("compression.type"), slice_str("producer")},

@@ -136,7 +136,7 @@ static void errand_end(struct applying *applying, struct errand *errand)
         LOG(LOG_ERROR, "broker", "partition %s-%d: %s: %s", partition_topic(p), (int)partition_index(p),
             errand->status.what, strerror(errand->status.error));
     if (errand->directory) {
-        int64_t delay_ms = meta_settings_i64(broker->options.settings, "log.segment.delete.delay.ms");
+        int64_t delay_ms = broker__setting_i64(broker, applying->to, "log.segment.delete.delay.ms");
         housekeeping__doom(control__housekeeping(broker->control), errand->directory, delay_ms);
     }
     partition_unref(p);
@@ -189,6 +189,15 @@ static void configs_apply(struct applying *applying)
         if (meta_topic_config_version(applying->from, node, topic->name) !=
             meta_topic_config_version(applying->to, node, topic->name))
             topic_configs_set(applying, topic);
+}
+
+void broker__apply_settings(struct broker *broker, const struct meta_image *image)
+{
+    struct applying applying = {.broker = broker, .from = image, .to = image};
+    struct meta_walk walk;
+    meta_topics_begin(image, SLICE_NULL, &walk);
+    for (const struct meta_topic *topic; (topic = meta_topics_next(&walk));)
+        topic_configs_set(&applying, topic);
 }
 
 void broker__apply(struct broker *broker, const struct meta_image *from, const struct meta_image *to)

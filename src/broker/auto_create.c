@@ -19,12 +19,12 @@ static void config_add(struct config_list *list, const char *key, struct slice v
 
 static void config_copy(struct config_list *list, const struct broker *broker, const char *key, const char *setting)
 {
-    config_add(list, key, slice_str(meta_settings_get(broker->options.settings, setting)));
+    config_add(list, key, slice_str(meta_settings_get(broker__settings(broker), setting)));
 }
 
 static int32_t setting_i32(const struct broker *broker, const char *name)
 {
-    return (int32_t)meta_settings_i64(broker->options.settings, name);
+    return (int32_t)meta_settings_i64(broker__settings(broker), name);
 }
 
 static void offsets_topic(const struct broker *broker, struct ctrl_new_topic *topic, struct config_list *configs)

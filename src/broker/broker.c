@@ -38,6 +38,7 @@ struct broker *broker_create(const struct broker_options *options)
 {
     struct broker *broker = mem_zalloc(sizeof *broker);
     broker->options = *options;
+    broker__settings_init(broker);
     assert(options->reactor_count > 0 && options->reactor_count <= REPLICA_LOOPS_MAX);
     broker->reactors = mem_zalloc((size_t)options->reactor_count * sizeof *broker->reactors);
     for (int i = 0; i < options->reactor_count; i++)
@@ -111,6 +112,7 @@ void broker_free(struct broker *broker)
     checkpoints__free(broker->checkpoints);
     fetch_sessions__free(broker->sessions);
     quotas__free(broker->quotas);
+    broker__settings_free(broker);
     clients__free(broker->clients);
     meta_image_unref(broker->image);
     io_lock_destroy(broker->image_lock);

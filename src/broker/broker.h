@@ -217,6 +217,14 @@ struct api_row {
  * closed after that long, KIP-612); 0: it is welcome. */
 int64_t broker_connection_throttle(struct reactor *reactor, const char *host);
 
+/* ---- settings as they are now: dynamic ones of this broker and of the cluster, those of the file, defaults (KIP-226) */
+/* Another number whenever one of them may be another. */
+uint64_t broker_settings_version(const struct reactor *reactor);
+int64_t broker_setting_i64(const struct reactor *reactor, const char *name);
+struct slice broker_setting_text(const struct reactor *reactor, const char *name); // as long as the reactor's image
+/* From any thread: the file was read again, `settings` has taken over what may change. Owned by the broker now. */
+void broker_settings_replace(struct broker *broker, struct meta_settings *settings);
+
 /* For net/: a request from the free list; then fill connection, block, frame, listener, client; then begin. */
 struct request *request_new(struct reactor *reactor);
 /* Reads the header and finds the row. False: close the connection, the reason was logged. */

@@ -26,6 +26,12 @@ enum coordinator_kind { COORDINATOR_GROUPS, COORDINATOR_KINDS };
 
 struct broker {
     struct broker_options options;
+    _Atomic(const struct meta_settings *) settings;  // of the file, as it was read last
+    _Atomic(struct meta_settings *) settings_handed; // to the control thread
+    struct meta_settings **settings_kept;            // all that were handed over
+    int settings_kept_count;
+    _Atomic uint64_t settings_turn;
+    struct io_mail settings_mail;
     struct reactor *reactors; // options.reactor_count of them
     struct io_pool *pool;
     struct scratches *scratches; // of the pool's threads that compute
@@ -105,6 +111,17 @@ extern const char request__invalid_message[];
 void request__charge(struct request *request);
 /* Writes the whole answer (the generated struct of the request's key) and completes. */
 void request__reply(struct request *request, const void *response);
+
+/* ---- live_settings.c */
+/* Of the file of settings; another pointer when it was read again, the old ones live as long as the broker. */
+const struct meta_settings *broker__settings(const struct broker *broker);
+int64_t broker__setting_i64(const struct broker *broker, const struct meta_image *image, const char *name);
+double broker__setting_f64(const struct broker *broker, const struct meta_image *image, const char *name);
+uint64_t broker__settings_version(const struct broker *broker, const struct meta_image *image);
+void broker__settings_init(struct broker *broker);
+void broker__settings_free(struct broker *broker);
+/* The control thread's: what was handed over counts from now on; false when nothing was. */
+bool broker__settings_take(struct broker *broker);
 
 /* ---- throttle.c: what quotas make of a request */
 /* Its start or resume, with the time that it takes counted. */
@@ -239,6 +256,8 @@ MUST_USE struct status openings__run_all(struct broker *broker, const struct met
 /* ---- apply.c: what a new image means for the partitions */
 /* From one image to the next: opens, changes, retires, renames. The control thread; returns when all is done. */
 void broker__apply(struct broker *broker, const struct meta_image *from, const struct meta_image *to);
+/* Partitions get what their topics inherit from the file of settings. */
+void broker__apply_settings(struct broker *broker, const struct meta_image *image);
 
 /* ---- housekeeping.c: what is done now and then, for the control thread */
 struct housekeeping;

@@ -44,9 +44,11 @@ struct measuring {
 struct cleaner {
     struct broker *broker;
     enum cleaner_state state;
-    int64_t backoff_ms, due_ms, bytes_per_second;
+    uint64_t settings_version; // under which the next four were asked
+    int64_t backoff_ms, bytes_per_second;
     size_t map_bytes_max;
     double map_load_factor;
+    int64_t rested_ms, pause_ends_ms;
     struct hash cleanables;
     _Atomic int measuring;
 
@@ -65,17 +67,27 @@ struct cleaner {
 struct cleaner *cleaner__create(struct broker *broker)
 {
     struct cleaner *cleaner = mem_zalloc(sizeof *cleaner);
-    const struct meta_settings *settings = broker->options.settings;
     cleaner->broker = broker;
-    cleaner->backoff_ms = meta_settings_i64(settings, "log.cleaner.backoff.ms");
-    cleaner->map_bytes_max = (size_t)meta_settings_i64(settings, "log.cleaner.dedupe.buffer.size");
-    cleaner->map_load_factor = meta_settings_f64(settings, "log.cleaner.io.buffer.load.factor");
-    double rate = meta_settings_f64(settings, "log.cleaner.io.max.bytes.per.second");
-    cleaner->bytes_per_second = rate >= (double)(INT64_MAX / 2) ? INT64_MAX : (int64_t)max_i64((int64_t)rate, 1);
-    cleaner->due_ms = io_now_ms() + cleaner->backoff_ms;
+    cleaner->rested_ms = io_now_ms();
     cleaner->mail.kind = MAIL_WAKE;
     hash_init(&cleaner->cleanables);
     return cleaner;
+}
+
+/* Nothing of it may be in the pool. */
+static void settings_look(struct cleaner *cleaner)
+{
+    struct broker *broker = cleaner->broker;
+    const struct meta_image *image = ctrl_view(control__ctrl(broker->control));
+    uint64_t version = broker__settings_version(broker, image);
+    if (version == cleaner->settings_version)
+        return;
+    cleaner->settings_version = version;
+    cleaner->backoff_ms = broker__setting_i64(broker, image, "log.cleaner.backoff.ms");
+    cleaner->map_bytes_max = (size_t)broker__setting_i64(broker, image, "log.cleaner.dedupe.buffer.size");
+    cleaner->map_load_factor = broker__setting_f64(broker, image, "log.cleaner.io.buffer.load.factor");
+    double rate = broker__setting_f64(broker, image, "log.cleaner.io.max.bytes.per.second");
+    cleaner->bytes_per_second = rate >= (double)(INT64_MAX / 2) ? INT64_MAX : (int64_t)max_i64((int64_t)rate, 1);
 }
 
 static void forget(struct cleaner *cleaner, struct cleanable *cleanable)
@@ -281,7 +293,7 @@ static void rest(struct cleaner *cleaner, int64_t now_ms)
     cleaner->compaction = NULL;
     cleaner->current = NULL;
     cleaner->state = CLEANER_IDLE;
-    cleaner->due_ms = now_ms + cleaner->backoff_ms;
+    cleaner->rested_ms = now_ms;
 }
 
 /* Its fault, not the disk's: that would have taken the partition offline. */
@@ -321,7 +333,7 @@ static void stepped(struct cleaner *cleaner, int64_t now_ms)
         return;
     }
     cleaner->state = CLEANER_PAUSING;
-    cleaner->due_ms = now_ms + pause_ms;
+    cleaner->pause_ends_ms = now_ms + pause_ms;
 }
 
 /* What came back decides what is next. */
@@ -360,12 +372,21 @@ static void advance(struct cleaner *cleaner, int64_t now_ms)
     assert(!"a state that waits for something");
 }
 
+/* A later one than any clock tells is never. */
+static int64_t due_ms(const struct cleaner *cleaner)
+{
+    int64_t due;
+    return __builtin_add_overflow(cleaner->rested_ms, cleaner->backoff_ms, &due) ? INT64_MAX : due;
+}
+
 int64_t cleaner__tick(struct cleaner *cleaner, int64_t now_ms)
 {
+    if (!cleaner__is_busy(cleaner))
+        settings_look(cleaner);
     switch (cleaner->state) {
     case CLEANER_IDLE:
-        if (now_ms < cleaner->due_ms)
-            return cleaner->due_ms;
+        if (now_ms < due_ms(cleaner))
+            return due_ms(cleaner);
         measure_start(cleaner);
         return now_ms;
     case CLEANER_MEASURING:
@@ -374,13 +395,13 @@ int64_t cleaner__tick(struct cleaner *cleaner, int64_t now_ms)
         cleaner->current = choose(cleaner);
         if (!cleaner->current) {
             rest(cleaner, now_ms);
-            return cleaner->due_ms;
+            return due_ms(cleaner);
         }
         send_chore(cleaner, CLEANER_BEGINNING, begin_run);
         return INT64_MAX;
     case CLEANER_PAUSING:
-        if (now_ms < cleaner->due_ms)
-            return cleaner->due_ms;
+        if (now_ms < cleaner->pause_ends_ms)
+            return cleaner->pause_ends_ms;
         send_job(cleaner, CLEANER_STEPPING, step_run);
         return INT64_MAX;
     case CLEANER_BEGINNING:

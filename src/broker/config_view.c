@@ -68,6 +68,9 @@ static struct slice value_shown(const struct config_view *view, const struct met
         return list_shown(view->arena, value);
     if (def->type == META_TYPE_BOOLEAN)
         return slice_str(value.size == 4 ? "true" : "false");
+    char text[META_DOUBLE_TEXT_SIZE];
+    if (def->type == META_TYPE_DOUBLE && meta_double_text(value, text))
+        return arena_copy(view->arena, slice_str(text));
     return value;
 }
 

@@ -253,6 +253,17 @@ struct status control__directory_lost(struct control *control, struct log_dir *d
     return STATUS_OK;
 }
 
+/* The file of settings was read again: topics inherit anew, and reactors hear of it with the image. */
+static void settings_take(struct control *control)
+{
+    struct broker *broker = control->broker;
+    if (!broker__settings_take(broker))
+        return;
+    ctrl_settings_set(control->ctrl, broker__settings(broker));
+    broker__apply_settings(broker, control->applied);
+    broker__publish(broker, meta_image_ref(control->applied));
+}
+
 static void maintain(struct control *control, int64_t now_ms)
 {
     if (now_ms < control->maintain_at_ms)
@@ -280,6 +291,7 @@ static void run(void *context)
         struct io_event none[1];
         io_loop_wait(control->loop, none, 1, next_ms == INT64_MAX ? INT64_MAX : next_ms * 1000000);
         take_mail(control);
+        settings_take(control);
         if (list_is_empty(&control->requests))
             continue;
         command_all(control);

@@ -17,7 +17,7 @@ static size_t batch_bytes_max(const struct partition_config *config)
 
 static void *group_create(const struct broker *broker, const struct partition_config *config)
 {
-    const struct meta_settings *settings = broker->options.settings;
+    const struct meta_settings *settings = broker__settings(broker);
     struct coord_settings s = {
         .group_min_session_timeout_ms = (int32_t)meta_settings_i64(settings, "group.min.session.timeout.ms"),
         .group_max_session_timeout_ms = (int32_t)meta_settings_i64(settings, "group.max.session.timeout.ms"),
@@ -91,7 +91,7 @@ static void group_tick(void *machine, struct coord_time time)
 
 static enum record_codec group_codec(const struct broker *broker)
 {
-    int64_t codec = meta_settings_i64(broker->options.settings, "offsets.topic.compression.codec");
+    int64_t codec = meta_settings_i64(broker__settings(broker), "offsets.topic.compression.codec");
     return codec >= RECORD_NONE && codec <= RECORD_ZSTD ? (enum record_codec)codec : RECORD_NONE;
 }
 

@@ -90,7 +90,8 @@ static struct status take_directory(struct scan *scan, const char *name, char *p
     if (strcmp(name, "__cluster_metadata-0") == 0)
         return STATUS_OK;
     if (ends_with(name, "-delete")) {
-        int64_t delay_ms = meta_settings_i64(scan->broker->options.settings, "log.segment.delete.delay.ms");
+        int64_t delay_ms = broker__setting_i64(scan->broker, ctrl_view(control__ctrl(scan->broker->control)),
+                                               "log.segment.delete.delay.ms");
         housekeeping__doom(control__housekeeping(scan->broker->control), mem_strdup(path), delay_ms);
         return STATUS_OK;
     }

@@ -2,7 +2,8 @@
 /* broker/topic_config.c - a topic's settings in effect, as its partitions use them. */
 #include "broker/broker__.h"
 
-static struct log_config log_config_of(const struct meta_topic_config *topic, const struct meta_settings *settings)
+static struct log_config log_config_of(const struct meta_topic_config *topic, const struct meta_settings *settings,
+                                       int64_t producer_id_expiration_ms)
 {
     // A segment that is compacted by age must be closed by then.
     int64_t compacted_ms =
@@ -20,7 +21,7 @@ static struct log_config log_config_of(const struct meta_topic_config *topic, co
         .min_compaction_lag_ms = topic->min_compaction_lag_ms,
         .max_compaction_lag_ms = topic->max_compaction_lag_ms,
         .min_cleanable_dirty_ratio = topic->min_cleanable_dirty_ratio,
-        .producer_id_expiration_ms = meta_settings_i64(settings, "producer.id.expiration.ms"),
+        .producer_id_expiration_ms = producer_id_expiration_ms,
         .producers_max = meta_settings_i64(settings, "ottla.partition.producers.max"),
         .preallocate = topic->preallocate,
         .cleanup_delete = topic->cleanup_delete,
@@ -45,11 +46,11 @@ static int32_t level_of(const struct meta_topic_config *topic)
 struct partition_config broker__partition_config(const struct broker *broker, const struct meta_image *image,
                                                  struct slice topic)
 {
-    const struct broker_options *options = &broker->options;
     struct meta_topic_config config;
-    meta_topic_config(image, options->settings, options->node_id, topic, &config);
+    meta_topic_config(image, broker__settings(broker), broker->options.node_id, topic, &config);
     return (struct partition_config){
-        .log = log_config_of(&config, options->settings),
+        .log = log_config_of(&config, broker__settings(broker),
+                             broker__setting_i64(broker, image, "producer.id.expiration.ms")),
         .max_message_bytes = config.max_message_bytes,
         .min_insync_replicas = config.min_insync_replicas,
         .log_append_time = config.log_append_time,

@@ -101,8 +101,8 @@ static const struct argp SERVE = {
            "  ottla serve --data /srv/ottla --listen :9092\n"
            "  ottla serve server.properties --set num.partitions=3\n\n"
            "SIGTERM and Ctrl-C stop cleanly; a second one stops at once. SIGHUP reads FILE again for what may change "
-           "meanwhile "
-           "(ottla.log.level).\n\n"
+           "meanwhile: "
+           "what Kafka's tools can change without a restart, and ottla.log.level.\n\n"
            "Exit status: 0 after a clean stop; 1 when it cannot start or has to stop (port or directory taken, disk "
            "failed); 2 when "
            "the command line or a setting is wrong; 128 + signal after a second signal.",

@@ -202,6 +202,11 @@ void ctrl_free(struct ctrl *ctrl)
 }
 
 /* ---- looking */
+void ctrl_settings_set(struct ctrl *ctrl, const struct meta_settings *settings)
+{
+    ctrl->settings = settings;
+}
+
 const struct meta_image *ctrl_view(const struct ctrl *ctrl)
 {
     return meta_builder_view(ctrl->builder);

@@ -23,8 +23,8 @@ struct change {
 };
 
 struct turn { // of one resource
+    const struct ctrl *ctrl;
     const struct meta_image *image;
-    const struct meta_settings *settings;
     const struct ctrl_alter_resource *resource;
     const struct meta_configs *current;
     struct arena *arena;
@@ -243,7 +243,7 @@ static bool topic_judge(struct turn *turn, const struct meta_config_entry *entri
         return refuse(turn, KAFKA_INVALID_REQUEST, slice_str("Default topic resources are not allowed."));
     if (!meta_topic_name_is_valid(name, message))
         return refuse(turn, KAFKA_INVALID_TOPIC_EXCEPTION, arena_copy(turn->arena, slice_str(message)));
-    if (!meta_topic_configs_validate(turn->settings, entries, count, message))
+    if (!meta_topic_configs_validate(turn->ctrl->settings, entries, count, message))
         return refuse(turn, KAFKA_INVALID_CONFIG, arena_copy(turn->arena, slice_str(message)));
     return true;
 }
@@ -263,39 +263,15 @@ static bool broker_id_parse(struct slice name, int32_t *ret_id)
     return true;
 }
 
-static bool broker_change_judge(struct turn *turn, const struct change *change)
-{
-    char message[META_MESSAGE_SIZE];
-    const struct meta_config_def *def = meta_config_find(&meta_broker_configs, change->key);
-    int key_size = (int)change->key.size;
-    const char *key = (const char *)change->key.data;
-    if (!def || slice_is_null(change->value))
-        return true; // a plug-in may know it
-    if (def->update == META_UPDATE_READ_ONLY)
-        return refuse(turn, KAFKA_INVALID_REQUEST,
-                      arena_printf(turn->arena, "Cannot update these configs dynamically: [%.*s]", key_size, key));
-    if (def->update == META_UPDATE_PER_BROKER && turn->resource->name.size == 0)
-        return refuse(turn, KAFKA_INVALID_REQUEST,
-                      arena_printf(turn->arena,
-                                   "Cannot update these configs at default cluster level, broker id must be specified: "
-                                   "[%.*s]",
-                                   key_size, key));
-    if (!meta_config_validate(def, change->value, message))
-        return refuse(turn, KAFKA_INVALID_REQUEST, arena_copy(turn->arena, slice_str(message)));
-    return true;
-}
-
-static bool broker_judge(struct turn *turn)
+static bool broker_judge(struct turn *turn, const struct meta_config_entry *entries, int32_t count)
 {
     int32_t id;
     if (turn->resource->name.size > 0 && !broker_id_parse(turn->resource->name, &id))
         return refuse(turn, KAFKA_INVALID_REQUEST, slice_str("Unable to parse broker name as a base 10 number."));
     if (turn->resource->name.size > 0 && id < 0)
         return refuse(turn, KAFKA_INVALID_REQUEST, slice_str("Invalid negative broker ID."));
-    for (int32_t i = 0; i < turn->change_count; i++)
-        if (!broker_change_judge(turn, &turn->changes[i]))
-            return false;
-    return true;
+    return ctrl__broker_configs_judge(turn->ctrl, turn->resource->name.size == 0, entries, count, turn->arena,
+                                      turn->result);
 }
 
 /* Groups and metrics subscriptions: known names, sound values. */
@@ -325,16 +301,16 @@ static bool judge(struct turn *turn)
 {
     int32_t count;
     bool is_broker = turn->resource->type == META_RESOURCE_BROKER; // looked at by itself before the cluster's rules
-    if (is_broker && !broker_judge(turn))
+    const struct meta_config_entry *entries = outcome(turn, &count);
+    if (!entries)
+        return refuse(turn, KAFKA_POLICY_VIOLATION, slice_str("Unable to perform excessively large batch operation."));
+    if (is_broker && !broker_judge(turn, entries, count))
         return false;
     for (int32_t i = 0; i < turn->change_count; i++)
         if (!change_is_allowed(turn, &turn->changes[i]))
             return false;
     if (is_broker)
         return true;
-    const struct meta_config_entry *entries = outcome(turn, &count);
-    if (!entries)
-        return refuse(turn, KAFKA_POLICY_VIOLATION, slice_str("Unable to perform excessively large batch operation."));
     switch (turn->resource->type) {
     case META_RESOURCE_TOPIC:
         return topic_judge(turn, entries, count);
@@ -387,12 +363,11 @@ static void records_fill(struct turn *turn, struct ctrl__records *records)
         clear_elr_add(turn, records);
 }
 
-void ctrl__configs_alter(const struct meta_image *image, const struct meta_settings *settings,
-                         const struct ctrl_alter_resource *resource, bool is_new, struct arena *arena,
-                         struct ctrl__records *records, struct ctrl_result *ret_result)
+void ctrl__configs_alter(const struct ctrl *ctrl, const struct ctrl_alter_resource *resource, bool is_new,
+                         struct arena *arena, struct ctrl__records *records, struct ctrl_result *ret_result)
 {
-    struct turn turn = {
-        .image = image, .settings = settings, .resource = resource, .arena = arena, .result = ret_result};
+    const struct meta_image *image = meta_builder_view(ctrl->builder);
+    struct turn turn = {.ctrl = ctrl, .image = image, .resource = resource, .arena = arena, .result = ret_result};
     *ret_result = (struct ctrl_result){0};
     if (!table_of(resource->type)) {
         refuse(&turn, KAFKA_INVALID_REQUEST,

@@ -49,8 +49,7 @@ static void alter_all(struct ctrl *ctrl, const struct ctrl_alter_resource *resou
         if (ctrl__name_count(&names, resource_key(&resources[i], arena)) > 1)
             ctrl__refuse(&results[i], KAFKA_INVALID_REQUEST, slice_str("Each resource must appear at most once."));
         else if (keys_are_fine(&resources[i], arena, &results[i]))
-            ctrl__configs_alter(meta_builder_view(ctrl->builder), ctrl->settings, &resources[i], false, arena, records,
-                                &results[i]);
+            ctrl__configs_alter(ctrl, &resources[i], false, arena, records, &results[i]);
     }
 }
 

@@ -52,6 +52,9 @@ MUST_USE struct status ctrl_open(const struct ctrl_options *options, struct ctrl
 MUST_USE struct status ctrl_close(struct ctrl *ctrl);
 void ctrl_free(struct ctrl *ctrl); // NULL is fine; without ctrl_close: nothing is written
 
+/* Others from now on; they live as long as the controller. */
+void ctrl_settings_set(struct ctrl *ctrl, const struct meta_settings *settings);
+
 const struct meta_image *ctrl_view(const struct ctrl *ctrl); // working state; changes with the next command
 struct meta_image *ctrl_image(struct ctrl *ctrl);            // counted
 int32_t ctrl_leader_epoch(const struct ctrl *ctrl);

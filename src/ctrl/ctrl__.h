@@ -201,9 +201,13 @@ bool ctrl__assignment_check(const struct meta_image *image, const struct ctrl_as
 
 /* ---- configs.c */
 /* The records of one resource's changes; a refusal leaves no record. */
-void ctrl__configs_alter(const struct meta_image *image, const struct meta_settings *settings,
-                         const struct ctrl_alter_resource *resource, bool is_new, struct arena *arena,
-                         struct ctrl__records *records, struct ctrl_result *ret_result);
+void ctrl__configs_alter(const struct ctrl *ctrl, const struct ctrl_alter_resource *resource, bool is_new,
+                         struct arena *arena, struct ctrl__records *records, struct ctrl_result *ret_result);
+
+/* ---- configs_broker.c */
+/* May these be the dynamic settings of this broker, or of all by default? False with the result filled. */
+bool ctrl__broker_configs_judge(const struct ctrl *ctrl, bool is_default, const struct meta_config_entry *entries,
+                                int32_t count, struct arena *arena, struct ctrl_result *result);
 
 /* ---- names.c */
 struct ctrl__name {

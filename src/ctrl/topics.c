@@ -109,8 +109,7 @@ static bool configs_add(struct creation *creation, const struct ctrl_new_topic *
         alters[i] = (struct ctrl_alter){topic->configs[i].key, topic->configs[i].value, CTRL_ALTER_SET};
     struct ctrl_alter_resource resource = {
         .type = META_RESOURCE_TOPIC, .name = topic->name, .alters = alters, .alter_count = topic->config_count};
-    ctrl__configs_alter(creation->image, creation->ctrl->settings, &resource, true, creation->arena, &creation->records,
-                        result);
+    ctrl__configs_alter(creation->ctrl, &resource, true, creation->arena, &creation->records, result);
     mem_free(alters);
     return result->error == KAFKA_NONE;
 }

@@ -29,10 +29,9 @@ struct serve_options {
     char http_host[256];
     uint16_t http_port;
     bool http_on;
-    struct settings *settings;      // owned
-    char *texts[LOG_DIRS_MAX];      // owned: log directories
-    char *metadata_dir;             // owned
-    struct net_override *overrides; // owned: max.connections.per.ip.overrides
+    struct settings *settings; // owned
+    char *texts[LOG_DIRS_MAX]; // owned: log directories
+    char *metadata_dir;        // owned
 };
 /* `data`, `listen`, `http` may be NULL. */
 MUST_USE struct status serve_options_make(const char *file, const char *data, const char *listen, const char *http,

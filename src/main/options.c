@@ -249,9 +249,7 @@ static void make_numbers(const struct settings *settings, struct serve_options *
         .send_buffer_bytes = (int)settings_get_i64(settings, "socket.send.buffer.bytes"),
         .receive_buffer_bytes = (int)settings_get_i64(settings, "socket.receive.buffer.bytes"),
         .backlog = (int)settings_get_i64(settings, "socket.listen.backlog.size"),
-        .connections_max = (int)settings_get_i64(settings, "max.connections"),
-        .connections_per_ip_max = (int)settings_get_i64(settings, "max.connections.per.ip"),
-        .connection_rate_max = (int)settings_get_i64(settings, "max.connection.creation.rate"),
+        .connections_max = INT32_MAX,
         .request_bytes_max = request_bytes_max(settings),
         .stalled_max_ms = settings_get_i64(settings, "ottla.stalled.max.ms"),
         .reply_bytes_max = (size_t)settings_get_i64(settings, "ottla.connection.reply.max.bytes"),
@@ -271,45 +269,17 @@ static void make_cluster_id(struct settings *settings, struct serve_options *opt
         snprintf(options->broker.cluster_id, sizeof options->broker.cluster_id, "%s", id ? id : "");
 }
 
-/* ---- max.connections.per.ip.overrides: ADDRESS:COUNT,... */
-static bool parse_override(const char *text, size_t size, struct net_override *ret_override)
-{
-    const char *colon = memrchr(text, ':', size);
-    if (!colon || colon == text || (size_t)(colon - text) >= sizeof ret_override->host)
-        return false;
-    char *end;
-    long long count = strtoll(colon + 1, &end, 10);
-    if (end == colon + 1 || end != text + size || count < 0 || count > INT32_MAX)
-        return false;
-    size_t host_size = (size_t)(colon - text);
-    if (strspn(text, "0123456789abcdefABCDEF.:") < host_size) // IPv4 or IPv6; names are not looked up
-        return false;
-    memcpy(ret_override->host, text, host_size);
-    ret_override->host[host_size] = '\0';
-    ret_override->connections_max = (int)count;
-    return true;
-}
-
-static void make_overrides(struct settings *settings, struct serve_options *options)
+static void check_overrides(struct settings *settings)
 {
     static const char SETTING[] = "max.connections.per.ip.overrides";
-    const char *at = settings_get(settings, SETTING);
-    options->overrides = mem_zalloc(NET_OVERRIDES_MAX * sizeof *options->overrides);
-    options->net.overrides = options->overrides;
-    for (; at && *at; at += *at == ',') {
-        at += strspn(at, " ");
-        size_t size = strcspn(at, ", ");
-        if (options->net.override_count == NET_OVERRIDES_MAX) {
-            settings__error(settings, SETTING, "%s: more than %d addresses", SETTING, NET_OVERRIDES_MAX);
-            return;
-        }
-        if (!parse_override(at, size, &options->overrides[options->net.override_count++])) {
-            settings__error(settings, SETTING, "%s=%.*s: expected ADDRESS:COUNT, the address in numbers", SETTING,
-                            (int)size, at);
-            return;
-        }
-        at += size;
-        at += strspn(at, " ");
+    struct slice rest = slice_str(settings_get(settings, SETTING));
+    struct meta_connections_override each;
+    while (meta_connections_override_next(&rest, &each)) {
+        if (each.fault == META_OVERRIDE_FINE)
+            continue;
+        settings__error(settings, SETTING, "%s=%.*s: expected ADDRESS:COUNT, the address in numbers", SETTING,
+                        (int)each.text.size, (const char *)each.text.data);
+        return;
     }
 }
 
@@ -330,7 +300,7 @@ static void make(struct settings *settings, struct serve_options *options)
     listeners__make(settings, options->broker.listeners, &options->broker.listener_count);
     make_http(settings, options);
     make_numbers(settings, options);
-    make_overrides(settings, options);
+    check_overrides(settings);
 }
 
 struct status options__make(const struct settings_source *source, struct serve_options *ret_options)
@@ -359,7 +329,6 @@ void serve_options_free(struct serve_options *options)
     for (int i = 0; i < LOG_DIRS_MAX; i++)
         mem_free(options->texts[i]);
     mem_free(options->metadata_dir);
-    mem_free(options->overrides);
     settings_free(options->settings);
     *options = (struct serve_options){0};
 }

@@ -3,7 +3,7 @@
  *
  * Signals are read like sockets, by the main thread, which sleeps otherwise:
  *   SIGTERM, SIGINT   the first stops cleanly, in a thread of its own; a second one ends the process at once
- *   SIGHUP            reads the file of settings again for what may change while it runs: ottla.log.level
+ *   SIGHUP            reads the file of settings again, for what may change while it runs (reload.c)
  */
 #include "cli/cli.h"
 #include "http/http.h"
@@ -19,6 +19,8 @@ struct program {
     const struct cli_arguments *arguments;
     struct settings_source source;
     struct serve_options options;
+    struct settings *reread;        // since the first SIGHUP: as the file was read last
+    struct meta_settings *in_force; // and what counts of it
     struct io_loop *loop;
     int signals;
     struct ottla *ottla;
@@ -218,25 +220,33 @@ static void stop(struct program *program, int signal_number)
 
 static void reload(struct program *program)
 {
-    struct settings *settings = NULL;
-    if (status_is_ok(settings__load(&program->source, &settings))) {
-        set_log_level(settings);
-        LOG(LOG_INFO, "main",
-            "read the settings again: ottla.log.level=%s; all others keep their values until a restart",
-            settings_get(settings, "ottla.log.level"));
-    } else {
+    struct settings *fresh = NULL;
+    int changed;
+    if (!status_is_ok(settings__load(&program->source, &fresh))) {
         LOG(LOG_ERROR, "main", "the settings are wrong now; nothing was changed");
+        return;
     }
-    settings_free(settings);
+    set_log_level(fresh);
+    const struct settings *before = program->reread ? program->reread : program->options.settings;
+    struct meta_settings *in_force =
+        reload__merge(program->in_force ? program->in_force : before->values, before, fresh, &changed);
+    if (changed > 0)
+        broker_settings_replace(ottla_broker(program->ottla), meta_settings_copy(in_force));
+    meta_settings_free(program->in_force);
+    settings_free(program->reread);
+    program->in_force = in_force;
+    program->reread = fresh;
+    LOG(LOG_INFO, "main", "read the settings again: %d changed, ottla.log.level=%s", changed,
+        settings_get(fresh, "ottla.log.level"));
 }
 
 static void take_signal(struct program *program)
 {
     for (int number; (number = io_signal_read(program->signals)) > 0;) {
-        if (number == SIGHUP)
-            reload(program);
-        else
+        if (number != SIGHUP)
             stop(program, number);
+        else if (!program->stopper)
+            reload(program);
     }
 }
 
@@ -293,6 +303,8 @@ static int serve(const struct cli_arguments *arguments)
     }
     if (program.loop)
         io_loop_destroy(program.loop);
+    meta_settings_free(program.in_force);
+    settings_free(program.reread);
     serve_options_free(&program.options);
     return started && status_is_ok(program.stopped) && !program.gave_up ? EXIT_SUCCESS : EXIT_FAILED;
 }

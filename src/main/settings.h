@@ -70,6 +70,12 @@ bool listeners__is_wildcard(const char *host);
 /* Makes each log directory and the metadata directory where they are missing, parents too, durably. */
 MUST_USE struct status directories__make(const struct broker_options *options);
 
+/* ---- reload.c */
+/* `now` with what may change while the broker runs as `fresh` has it. `before` was read before it; of what differs and may
+ * not change people are told. The result is the caller's. */
+struct meta_settings *reload__merge(const struct meta_settings *now, const struct settings *before,
+                                    struct settings *fresh, int *ret_changed);
+
 /* ---- config.c */
 void config__print(const struct settings *settings);
 void config__export(const struct serve_options *options);

@@ -211,23 +211,15 @@ static void a_file_of_kafkas_own_needs_no_change(void **state)
     assert_int_equal(f->options.net.send_buffer_bytes, 102400);
     assert_int_equal(f->options.net.backlog, 50);
     assert_int_equal(f->options.net.connections_max, 2147483647);
-    assert_int_equal(f->options.net.connections_per_ip_max, 2147483647);
-    assert_int_equal(f->options.net.connection_rate_max, 2147483647);
-    assert_int_equal(f->options.net.override_count, 0);
     assert_int_equal(f->options.net.idle_max_ms, 600000);
 }
 
-static void connections_are_limited_by_address(void **state)
+static void limits_for_addresses_are_accepted(void **state)
 {
     struct fixture *f = *state;
     give_file(f, "log.dirs=/a\nmax.connections.per.ip=7\nmax.connections.per.ip.overrides=127.0.0.1:200, ::1:3\n");
     assert_true(make(f));
-    assert_int_equal(f->options.net.connections_per_ip_max, 7);
-    assert_int_equal(f->options.net.override_count, 2);
-    assert_string_equal(f->options.net.overrides[0].host, "127.0.0.1");
-    assert_int_equal(f->options.net.overrides[0].connections_max, 200);
-    assert_string_equal(f->options.net.overrides[1].host, "::1");
-    assert_int_equal(f->options.net.overrides[1].connections_max, 3);
+    assert_int_equal(settings_get_i64(f->options.settings, "max.connections.per.ip"), 7);
 }
 
 static void a_limit_for_a_name_is_refused(void **state)
@@ -469,7 +461,7 @@ int main(void)
         STORY(without_any_home_somebody_must_say_where_the_data_lies),
         STORY(a_file_has_kafkas_defaults_but_listens_on_loopback),
         STORY(a_file_of_kafkas_own_needs_no_change),
-        STORY(connections_are_limited_by_address),
+        STORY(limits_for_addresses_are_accepted),
         STORY(a_limit_for_a_name_is_refused),
         STORY(set_wins_over_the_file_and_options_over_both),
         STORY(a_wrong_value_that_does_not_count_stops_nothing),

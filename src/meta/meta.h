@@ -265,6 +265,7 @@ const struct meta_known_feature *meta_known_features(int *ret_count); // metadat
 struct meta_settings;
 struct meta_settings *meta_settings_create(void);
 void meta_settings_free(struct meta_settings *settings);
+struct meta_settings *meta_settings_copy(const struct meta_settings *settings);
 void meta_settings_set(struct meta_settings *settings, const char *name, const char *value); // copies; NULL removes
 /* Given ones, ordered by name. */
 int meta_settings_count(const struct meta_settings *settings);
@@ -277,6 +278,10 @@ const char *meta_settings_get(const struct meta_settings *settings, const char *
 int64_t meta_settings_i64(const struct meta_settings *settings, const char *name);
 double meta_settings_f64(const struct meta_settings *settings, const char *name);
 bool meta_settings_bool(const struct meta_settings *settings, const char *name);
+
+/* A number as Java's Double.toString writes it. */
+enum { META_DOUBLE_TEXT_SIZE = 32 };
+bool meta_double_text(struct slice value, char ret_text[META_DOUBLE_TEXT_SIZE]); // false: it is none
 
 /* ---- validation: a message as Apache Kafka words it, in `ret_message`, or true when the value is fine. */
 enum { META_MESSAGE_SIZE = 512 };
@@ -298,6 +303,24 @@ enum meta_config_source { // DescribeConfigs' numbers
     META_SOURCE_STATIC = 4,
     META_SOURCE_DEFAULT = 5,
 };
+
+/* ---- a broker's settings in effect: this broker's -> cluster-wide default -> server.properties -> default */
+struct slice meta_broker_setting(const struct meta_image *image, const struct meta_settings *settings, int32_t node_id,
+                                 const char *name); // null when there is none at all
+int64_t meta_broker_setting_i64(const struct meta_image *image, const struct meta_settings *settings, int32_t node_id,
+                                const char *name);
+double meta_broker_setting_f64(const struct meta_image *image, const struct meta_settings *settings, int32_t node_id,
+                               const char *name);
+/* Another number whenever one of them may be another, the file of settings aside. */
+uint64_t meta_broker_config_version(const struct meta_image *image, int32_t node_id);
+
+/* max.connections.per.ip.overrides, ADDRESS:COUNT,... : the next one; false at the end. */
+struct meta_connections_override {
+    struct slice text, host, count_text; // host: empty is this machine
+    int32_t connections_max;
+    enum { META_OVERRIDE_FINE, META_OVERRIDE_NO_COLON, META_OVERRIDE_NO_COUNT, META_OVERRIDE_NO_ADDRESS } fault;
+};
+bool meta_connections_override_next(struct slice *rest, struct meta_connections_override *ret_override);
 
 enum { META_VALUE_TEXT_SIZE = 32 };
 /* The value of one topic setting in effect, and where it comes from; null when none. Values converted from another unit

@@ -15,14 +15,28 @@ void text__say(char message[META_MESSAGE_SIZE], const char *format, ...) PRINTF_
 struct slice text__trim(struct slice text); // String.trim: no bytes up to the space at either end
 bool text__parse_i64(struct slice text, int64_t min, int64_t max, int64_t *ret_value); // Long.parseLong and its like
 bool text__parse_f64(struct slice text, double *ret_value);                            // Double.parseDouble
-enum { META_DOUBLE_TEXT_SIZE = 32 };
-void text__from_f64(double value, char ret_text[META_DOUBLE_TEXT_SIZE]); // Double.toString
+void text__from_f64(double value, char ret_text[META_DOUBLE_TEXT_SIZE]);               // Double.toString
 /* The value times the factor (hours as milliseconds), itself for 1; a negative time means none, which is -1. */
 struct slice text__times(struct slice value, int64_t factor, char ret_text[META_VALUE_TEXT_SIZE]);
 /* The next element of a list `a, b`, which `*rest` is cut by; false when none is left. Start with the trimmed text. */
 bool text__next_element(struct slice *rest, struct slice *ret_element);
 /* ISO 8601 duration, not negative, as Duration.parse takes it. */
 bool text__is_duration(struct slice text);
+
+/* ---- broker_config.c */
+struct broker_levels {                           // where a broker's settings are looked for, before the table's default
+    const struct meta_configs *broker, *cluster; // NULL: nothing set
+    const struct meta_settings *settings;        // may be NULL
+};
+struct broker_levels broker_levels__of(const struct meta_image *image, const struct meta_settings *settings,
+                                       int32_t node_id);
+/* Dynamic before static; null when it is nowhere. */
+struct slice broker_levels__value(const struct broker_levels *levels, const char *name,
+                                  enum meta_config_source *ret_source);
+uint64_t broker_levels__version(const struct broker_levels *levels);
+/* Null where it is not set, or makes no sense. `configs` and `def` may be NULL. */
+struct slice configs__valid_value(const struct meta_configs *configs, const char *name,
+                                  const struct meta_config_def *def);
 
 /* ---- records */
 const struct wire_message *record__message(uint32_t type); // NULL: we know no such type

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* meta/settings.c - the static settings of this node: names and values as the file of settings gave them.
  *
- * An array ordered by name, filled once at start and then only read, so any thread may look into it. Names need not be
+ * An array ordered by name, filled once and then only read, so any thread may look into it. Names need not be
  * known: listener prefixes and plugins have their own. A number that does not parse here is a bug, since values were
  * validated before.
  */
@@ -82,6 +82,14 @@ void meta_settings_set(struct meta_settings *settings, const char *name, const c
         insert_at(settings, place, name);
     mem_free(settings->items[place].value);
     settings->items[place].value = mem_strdup(value);
+}
+
+struct meta_settings *meta_settings_copy(const struct meta_settings *settings)
+{
+    struct meta_settings *copy = meta_settings_create();
+    for (int i = 0; i < settings->count; i++)
+        meta_settings_set(copy, settings->items[i].name, settings->items[i].value);
+    return copy;
 }
 
 int meta_settings_count(const struct meta_settings *settings)

@@ -124,6 +124,15 @@ void text__from_f64(double value, char ret_text[META_DOUBLE_TEXT_SIZE])
         snprintf(ret_text, META_DOUBLE_TEXT_SIZE, "%s%.*s.%s", sign, exponent + 1, digits, digits + exponent + 1);
 }
 
+bool meta_double_text(struct slice value, char ret_text[META_DOUBLE_TEXT_SIZE])
+{
+    double number;
+    if (!text__parse_f64(text__trim(value), &number))
+        return false;
+    text__from_f64(number, ret_text);
+    return true;
+}
+
 struct slice text__times(struct slice value, int64_t factor, char ret_text[META_VALUE_TEXT_SIZE])
 {
     int64_t number = 0;

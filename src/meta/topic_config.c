@@ -9,54 +9,26 @@
 #include "meta/meta__.h"
 
 struct view {
-    const struct meta_configs *topic, *broker, *cluster; // NULL: nothing set
-    const struct meta_settings *settings;
+    const struct meta_configs *topic; // NULL: nothing set
+    struct broker_levels broker;
 };
 
 static struct view view_of(const struct meta_image *image, const struct meta_settings *settings, int32_t node_id,
                            struct slice topic)
 {
-    char id[16];
-    int size = snprintf(id, sizeof id, "%d", node_id);
     return (struct view){.topic = meta_configs(image, META_RESOURCE_TOPIC, topic),
-                         .broker = meta_configs(image, META_RESOURCE_BROKER, slice_of(id, (size_t)size)),
-                         .cluster = meta_configs(image, META_RESOURCE_BROKER, slice_str("")),
-                         .settings = settings};
-}
-
-static struct slice set_value(const struct meta_configs *configs, const char *name, const struct meta_config_def *def)
-{
-    struct slice value = meta_configs_get(configs, slice_str(name));
-    char message[META_MESSAGE_SIZE];
-    return !slice_is_null(value) && def && meta_config_validate(def, value, message) ? value : SLICE_NULL;
-}
-
-/* The value of one broker setting, dynamic before static; null when it is nowhere. */
-static struct slice broker_value(const struct view *view, const char *name, enum meta_config_source *ret_source)
-{
-    const struct meta_config_def *def = meta_config_find(&meta_broker_configs, slice_str(name));
-    const struct meta_configs *levels[] = {view->broker, view->cluster};
-    static const enum meta_config_source sources[] = {META_SOURCE_BROKER, META_SOURCE_CLUSTER};
-    for (size_t i = 0; i < COUNT_OF(levels); i++) {
-        struct slice value = levels[i] ? set_value(levels[i], name, def) : SLICE_NULL;
-        if (!slice_is_null(value)) {
-            *ret_source = sources[i];
-            return value;
-        }
-    }
-    *ret_source = META_SOURCE_STATIC;
-    return slice_str(view->settings ? meta_settings_given(view->settings, name) : NULL);
+                         .broker = broker_levels__of(image, settings, node_id)};
 }
 
 static struct slice setting_of(const struct view *view, const struct meta_config_def *def,
                                char ret_text[META_VALUE_TEXT_SIZE], enum meta_config_source *ret_source)
 {
     *ret_source = META_SOURCE_TOPIC;
-    struct slice value = view->topic ? set_value(view->topic, def->name, def) : SLICE_NULL;
+    struct slice value = configs__valid_value(view->topic, def->name, def);
     if (!slice_is_null(value))
         return value;
     for (const struct meta_config_synonym *synonym = def->synonyms; synonym && synonym->name; synonym++) {
-        value = broker_value(view, synonym->name, ret_source);
+        value = broker_levels__value(&view->broker, synonym->name, ret_source);
         if (!slice_is_null(value))
             return text__times(value, synonym->factor, ret_text);
     }
@@ -72,16 +44,11 @@ struct slice meta_topic_setting(const struct meta_image *image, const struct met
     return setting_of(&view, def, ret_text, ret_source);
 }
 
-static uint64_t mixed(uint64_t hash, const struct meta_configs *configs)
-{
-    hash = (hash ^ (configs ? configs->version : 0)) * 0x9e3779b97f4a7c15u;
-    return hash ^ hash >> 29;
-}
-
 uint64_t meta_topic_config_version(const struct meta_image *image, int32_t node_id, struct slice topic)
 {
     struct view view = view_of(image, NULL, node_id, topic);
-    return mixed(mixed(mixed(1, view.topic), view.broker), view.cluster);
+    uint64_t of_topic = view.topic ? view.topic->version : 0;
+    return (broker_levels__version(&view.broker) ^ of_topic) * 0x9e3779b97f4a7c15u;
 }
 
 static struct slice value_at(const struct view *view, enum meta_topic_config_index index,

@@ -5,7 +5,7 @@
  * Connections are counted by their peer's numeric address, from acceptance to close, on whichever reactor that happens; so
  * a lock guards the counts, taken once at each end of a connection's life and never by a request. The rate is a bucket
  * that holds one second's worth: while it is empty nothing is accepted, and those who wait do so in the kernel's backlog,
- * which is what Apache Kafka does too.
+ * which is what Apache Kafka does too. Limits may change while the broker runs: they are looked at when somebody comes.
  */
 #include "net/net__.h"
 
@@ -15,11 +15,10 @@ struct peer {
     char host[];
 };
 
-void net__admission_init(struct admission *admission, int64_t rate)
+void net__admission_init(struct admission *admission)
 {
     hash_init(&admission->peers);
     admission->lock = io_lock_create();
-    admission->tokens = rate;
 }
 
 void net__admission_free(struct admission *admission)
@@ -29,9 +28,44 @@ void net__admission_free(struct admission *admission)
         mem_free(CONTAINER_OF(node, struct peer, in_peers));
     }
     hash_free(&admission->peers);
+    mem_free(admission->overrides);
     io_lock_destroy(admission->lock);
 }
 
+/* ---- limits */
+static void overrides_read(struct admission *admission, struct slice text)
+{
+    struct meta_connections_override each;
+    admission->override_count = 0;
+    while (meta_connections_override_next(&text, &each)) {
+        struct slice host = each.host.size > 0 ? each.host : slice_str("127.0.0.1");
+        struct override override = {.connections_max = each.connections_max};
+        if (each.fault != META_OVERRIDE_FINE || !meta_address_parse(host, override.address))
+            continue; // it was refused when it was set, or at the start
+        admission->overrides =
+            mem_realloc(admission->overrides, ((size_t)admission->override_count + 1) * sizeof *admission->overrides);
+        admission->overrides[admission->override_count++] = override;
+    }
+}
+
+void net__admission_look(struct net *net, struct reactor *reactor)
+{
+    struct admission *admission = &net->admission;
+    uint64_t version = broker_settings_version(reactor);
+    if (admission->limits_known && admission->limits_version == version)
+        return;
+    int64_t rate = broker_setting_i64(reactor, "max.connection.creation.rate");
+    bool is_first = !admission->limits_known;
+    admission->limits_known = true;
+    admission->limits_version = version;
+    admission->connections_max = min_i64(broker_setting_i64(reactor, "max.connections"), net->options.connections_max);
+    admission->per_ip_max = broker_setting_i64(reactor, "max.connections.per.ip");
+    admission->tokens = is_first || rate != admission->rate_max ? rate : admission->tokens;
+    admission->rate_max = rate;
+    overrides_read(admission, broker_setting_text(reactor, "max.connections.per.ip.overrides"));
+}
+
+/* ---- counts */
 static struct peer *peer_find(const struct admission *admission, const char *host, uint64_t hash)
 {
     for (struct hash_node *node = hash_first(&admission->peers, hash); node; node = hash_next(node)) {
@@ -51,12 +85,15 @@ static struct peer *peer_add(struct admission *admission, const char *host, uint
     return peer;
 }
 
-static int per_ip_max(const struct net_options *options, const char *host)
+static int64_t per_ip_max(const struct admission *admission, const char *host)
 {
-    for (int i = 0; i < options->override_count; i++)
-        if (strcmp(options->overrides[i].host, host) == 0)
-            return options->overrides[i].connections_max;
-    return options->connections_per_ip_max;
+    uint8_t address[META_ADDRESS_BYTES];
+    if (admission->override_count == 0 || !meta_address_parse(slice_str(host), address))
+        return admission->per_ip_max;
+    for (int i = 0; i < admission->override_count; i++)
+        if (memcmp(admission->overrides[i].address, address, sizeof address) == 0)
+            return admission->overrides[i].connections_max;
+    return admission->per_ip_max;
 }
 
 static enum net_limit admit(struct net *net, const char *host)
@@ -64,9 +101,9 @@ static enum net_limit admit(struct net *net, const char *host)
     struct admission *admission = &net->admission;
     uint64_t hash = hash_bytes(slice_str(host));
     struct peer *peer = peer_find(admission, host, hash);
-    if (admission->count >= net->options.connections_max)
+    if (admission->count >= admission->connections_max)
         return NET_LIMIT_CONNECTIONS;
-    if ((peer ? peer->count : 0) >= per_ip_max(&net->options, host))
+    if ((peer ? peer->count : 0) >= per_ip_max(admission, host))
         return NET_LIMIT_CONNECTIONS_PER_IP;
     if (!peer)
         peer = peer_add(admission, host, hash);
@@ -100,7 +137,7 @@ void net__admission_leave(struct net *net, const char *host)
 bool net__admission_take_token(struct net *net, int64_t now_ms)
 {
     struct admission *admission = &net->admission;
-    int64_t rate = net->options.connection_rate_max, passed_ms = now_ms - admission->filled_ms;
+    int64_t rate = admission->rate_max, passed_ms = now_ms - admission->filled_ms;
     if (rate == INT32_MAX)
         return true;
     int64_t earned = passed_ms >= 1000 ? rate : rate * passed_ms / 1000;
@@ -116,6 +153,6 @@ bool net__admission_take_token(struct net *net, int64_t now_ms)
 
 void net__admission_return_token(struct net *net)
 {
-    if (net->options.connection_rate_max != INT32_MAX)
+    if (net->admission.rate_max != INT32_MAX)
         net->admission.tokens++;
 }

@@ -31,6 +31,9 @@ struct broker {
     uint32_t started[STARTED_MAX]; // ids in order of starting
     int file;
     int64_t connection_throttle_ms; // of the next connections
+    uint64_t settings_version;
+    int64_t per_ip_max, rate_max;
+    const char *overrides;
 };
 
 static struct broker *played;
@@ -140,6 +143,30 @@ int64_t broker_connection_throttle(struct reactor *reactor, const char *host)
     assert_ptr_equal(reactor, &played->reactor);
     assert_string_equal(host, "127.0.0.1");
     return played->connection_throttle_ms;
+}
+
+uint64_t broker_settings_version(const struct reactor *reactor)
+{
+    assert_ptr_equal(reactor, &played->reactor);
+    return played->settings_version;
+}
+
+int64_t broker_setting_i64(const struct reactor *reactor, const char *name)
+{
+    assert_ptr_equal(reactor, &played->reactor);
+    if (strcmp(name, "max.connections") == 0)
+        return INT32_MAX; // the descriptors allow fewer
+    if (strcmp(name, "max.connections.per.ip") == 0)
+        return played->per_ip_max;
+    assert_string_equal(name, "max.connection.creation.rate");
+    return played->rate_max;
+}
+
+struct slice broker_setting_text(const struct reactor *reactor, const char *name)
+{
+    assert_ptr_equal(reactor, &played->reactor);
+    assert_string_equal(name, "max.connections.per.ip.overrides");
+    return slice_str(played->overrides);
 }
 
 /* ---- the reactor's tick, and clients */
@@ -279,6 +306,8 @@ static int setup(void **state)
                                               .request_size_max = REQUEST_SIZE_MAX,
                                               .reactor_count = 1,
                                               .listeners = {{.host = "127.0.0.1"}}};
+    played->per_ip_max = played->rate_max = INT32_MAX;
+    played->overrides = "";
     played->reactor.broker = played;
     played->reactor.loop = io_loop_create();
     list_init(&played->reactor.completed);
@@ -287,8 +316,6 @@ static int setup(void **state)
                                   .receive_buffer_bytes = -1,
                                   .backlog = 50,
                                   .connections_max = 3,
-                                  .connections_per_ip_max = INT32_MAX,
-                                  .connection_rate_max = INT32_MAX,
                                   .request_bytes_max = INT64_MAX,
                                   .stalled_max_ms = STALLED_MAX_MS,
                                   .reply_bytes_max = REPLY_BYTES_MAX,
@@ -640,12 +667,11 @@ static void expect_refusal(enum net_limit limit)
 
 static void an_address_has_a_limit_of_its_own(void **state)
 {
-    static const struct net_override FOR_US = {"127.0.0.1", 2};
-    played->net->options.connections_per_ip_max = 1;
+    played->per_ip_max = 1;
     int first = connect_client();
     expect_refusal(NET_LIMIT_CONNECTIONS_PER_IP);
-    played->net->options.overrides = &FOR_US;
-    played->net->options.override_count = 1;
+    played->overrides = "10.0.0.1:9, 127.0.1:2"; // its shorter spelling
+    played->settings_version++;
     int second = connect_client();
     expect_refusal(NET_LIMIT_CONNECTIONS_PER_IP);
     io_socket_close(first);
@@ -656,11 +682,24 @@ static void an_address_has_a_limit_of_its_own(void **state)
     io_socket_close(second);
 }
 
+static void limits_may_change_meanwhile(void **state)
+{
+    int first = connect_client(), second = connect_client();
+    played->per_ip_max = 2;
+    played->settings_version++;
+    expect_refusal(NET_LIMIT_CONNECTIONS_PER_IP);
+    played->per_ip_max = 3;
+    played->settings_version++;
+    int third = connect_client();
+    io_socket_close(first);
+    io_socket_close(second);
+    io_socket_close(third);
+}
+
 static void new_connections_wait_for_their_rate(void **state)
 {
     int clients[3];
-    played->net->options.connection_rate_max = 2;
-    played->net->admission.tokens = 2;
+    played->rate_max = 2;
     clients[0] = connect_client();
     clients[1] = connect_client();
     clients[2] = io_connect("127.0.0.1", played->port);
@@ -1031,6 +1070,7 @@ int main(void)
         OVER_SOCKETS(for_a_client_that_does_not_read_nothing_more_is_done),
         OVER_SOCKETS(who_does_not_read_is_closed_while_memory_is_short),
         OVER_SOCKETS(an_address_has_a_limit_of_its_own),
+        OVER_SOCKETS(limits_may_change_meanwhile),
         OVER_SOCKETS(new_connections_wait_for_their_rate),
         OVER_SOCKETS(a_dead_connection_drops_its_replies_and_nobody_elses),
         OVER_SOCKETS(a_client_that_sends_no_more_still_gets_its_replies),

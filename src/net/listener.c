@@ -20,7 +20,7 @@ struct status net_create(struct broker *broker, const struct net_options *option
     net->broker = broker;
     net->options = *options;
     net->share_bytes = options->request_bytes_max / (4 * (int64_t)broker_options(broker)->reactor_count);
-    net__admission_init(&net->admission, options->connection_rate_max);
+    net__admission_init(&net->admission);
     const struct broker_options *named = broker_options(broker);
     for (int i = 0; i < named->listener_count; i++) {
         struct listener *listener = &net->listeners[net->listener_count];
@@ -177,6 +177,7 @@ void net__accept_again(struct reactor *reactor)
 void net__accept(struct reactor *reactor, struct listener *listener)
 {
     struct net *net = listener->net;
+    net__admission_look(net, reactor);
     for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
         struct io_address peer, local;
         if (!net__admission_take_token(net, reactor->now_ms)) {

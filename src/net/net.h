@@ -21,22 +21,11 @@ enum { SMALL_BLOCK_BYTES = 1024 };         // for the start of a frame that has 
 
 struct net;
 
-/* An entry of max.connections.per.ip.overrides. */
-struct net_override {
-    char host[64]; // numeric
-    int connections_max;
-};
-
-enum { NET_OVERRIDES_MAX = 256 };
 struct net_options {
     int send_buffer_bytes,
-        receive_buffer_bytes;             // socket.send.buffer.bytes, socket.receive.buffer.bytes; -1: the kernel's
-    int backlog;                          // socket.listen.backlog.size
-    int connections_max;                  // max.connections
-    int connections_per_ip_max;           // max.connections.per.ip
-    int connection_rate_max;              // max.connection.creation.rate, a second; INT32_MAX: none
-    const struct net_override *overrides; // the caller's, as long as the net lives
-    int override_count;
+        receive_buffer_bytes;  // socket.send.buffer.bytes, socket.receive.buffer.bytes; -1: the kernel's
+    int backlog;               // socket.listen.backlog.size
+    int connections_max;       // whatever max.connections says
     int64_t request_bytes_max; // queued.max.request.bytes, over all reactors
     int64_t stalled_max_ms;    // ottla.stalled.max.ms
     size_t reply_bytes_max;    // ottla.connection.reply.max.bytes

@@ -30,11 +30,22 @@ struct block {
 };
 
 /* admission.c: who is connected, by address; and the connections that may still be made in this second. */
+struct override { // an entry of max.connections.per.ip.overrides
+    uint8_t address[META_ADDRESS_BYTES];
+    int32_t connections_max;
+};
+
 struct admission {
     struct io_lock *lock; // over peers and count
     struct hash peers;
     int64_t count;
-    int64_t tokens, filled_ms; // reactor 0's alone
+    /* reactor 0's alone: limits as they were under that version of the broker's settings */
+    bool limits_known;
+    uint64_t limits_version;
+    int64_t connections_max, per_ip_max, rate_max; // INT32_MAX: no rate
+    struct override *overrides;
+    int override_count;
+    int64_t tokens, filled_ms;
 };
 
 struct connection {
@@ -128,8 +139,10 @@ static inline int64_t net__memory_deadline_ms(const struct reactor *reactor)
     return holds ? own->stalled_look_ms : INT64_MAX;
 }
 
-void net__admission_init(struct admission *admission, int64_t rate);
+void net__admission_init(struct admission *admission);
 void net__admission_free(struct admission *admission);
+/* Looks whether the limits have changed. */
+void net__admission_look(struct net *net, struct reactor *reactor);
 /* Counts a connection from this address; otherwise the limit that it would exceed. NET_LIMIT_COUNT: admitted. */
 enum net_limit net__admit(struct net *net, const char *host);
 void net__admission_leave(struct net *net, const char *host);

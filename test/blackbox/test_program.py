@@ -16,12 +16,14 @@ import pytest
 
 from harness import raw
 from harness.broker import ROOT, free_port
+from oracle.session import Session
 
 pytestmark = pytest.mark.ottla
 
 BINARY = os.path.abspath(os.environ.get("OTTLA", ROOT / "build" / "ottla"))
 TIMEOUT_S = 60
 AT_REST_S = 10
+STATIC_BROKER_CONFIG, DEFAULT_CONFIG = 4, 5  # sources of settings
 VERSION = re.search(r"version: '([^']+)'", (ROOT / "meson.build").read_text()).group(1)
 
 
@@ -256,6 +258,40 @@ def test_sighup_reads_the_level_of_the_log_again(serve, tmp_path):
     file.write_text("ottla.log.level=debug\noffsets.topic.replication.factor=1\n")
     broker.process.send_signal(signal.SIGHUP)
     broker.await_text(broker.err, "ottla.log.level=debug")
+    assert broker.stop() == 0
+
+
+def await_described(session, wanted):
+    """Settings of the broker become these: value and source by name."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        answer = session.main.ask("DescribeConfigs", 4, {"resources": [
+            {"resourceType": 4, "resourceName": "1", "configurationKeys": list(wanted)}]})
+        found = {one["name"]: (one["value"], one["configSource"]) for one in answer["results"][0]["configs"]}
+        if found == wanted:
+            return
+        assert time.monotonic() < deadline, found
+        time.sleep(0.01)
+
+
+def test_sighup_changes_what_may_change_without_a_start(serve, tmp_path):
+    file = tmp_path / "server.properties"
+    file.write_text("offsets.topic.replication.factor=1\n")
+    broker = serve(file)
+    session = Session(broker.address, "sighup")
+    assert session.main.ask("ApiVersions", 0, {})["errorCode"] == 0
+    file.write_text("offsets.topic.replication.factor=1\nmax.connections.per.ip=1\nnum.partitions=7\nlog.retention.ms=77777\n")
+    broker.process.send_signal(signal.SIGHUP)
+    broker.await_text(broker.err, "read the settings again: 2 changed")
+    assert f"{file}:3: warning: num.partitions is another now" in broker.err.read_text()
+    await_described(session, {"log.retention.ms": ("77777", STATIC_BROKER_CONFIG), "num.partitions": ("1", DEFAULT_CONFIG)})
+    with raw.connect(broker.address) as second:
+        assert raw.is_closed(second)
+    file.write_text("offsets.topic.replication.factor=1\n")
+    broker.process.send_signal(signal.SIGHUP)
+    await_described(session, {"log.retention.ms": (None, DEFAULT_CONFIG)})
+    assert raw.brokers_of(broker.address) == [1]
+    session.close()
     assert broker.stop() == 0
 
 

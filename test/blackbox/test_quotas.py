@@ -10,7 +10,7 @@ import time
 import pytest
 
 from harness import batch, raw
-from harness.clients import java, kcat
+from harness.clients import java_configs, kcat
 from oracle.session import Session
 
 THROTTLING_QUOTA_EXCEEDED = 89
@@ -163,16 +163,12 @@ def test_kcat_under_a_quota_is_slowed_down_and_loses_nothing(broker, session, to
     assert kcat(broker.address, "-C", "-t", topic, "-e", "-q").splitlines() == lines
 
 
-def configs(broker, *arguments):
-    return java("", "ConfigCommand", "--bootstrap-server", broker.address, *arguments)[0].decode()
-
-
 @pytest.mark.parametrize("entities, name, setting", (("clients", "tool-client", "producer_byte_rate=12345"),
                                                  ("ips", "10.9.8.7", "connection_creation_rate=12")))
 def test_kafkas_config_command_sets_shows_and_removes(broker, entities, name, setting):
     entity = ("--entity-type", entities, "--entity-name", name)
     key, value = setting.split("=")
-    assert "Completed updating config" in configs(broker, "--alter", "--add-config", setting, *entity)
-    assert f"{key}={value}.0" in configs(broker, "--describe", *entity)
-    assert "Completed updating config" in configs(broker, "--alter", "--delete-config", key, *entity)
-    assert key not in configs(broker, "--describe", *entity)
+    assert "Completed updating config" in java_configs(broker.address, "--alter", "--add-config", setting, *entity)
+    assert f"{key}={value}.0" in java_configs(broker.address, "--describe", *entity)
+    assert "Completed updating config" in java_configs(broker.address, "--alter", "--delete-config", key, *entity)
+    assert key not in java_configs(broker.address, "--describe", *entity)

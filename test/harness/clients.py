@@ -137,3 +137,8 @@ def java_consume(address, topic, count, *options):
     out, _ = java("java-console-consumer", "org.apache.kafka.tools.consumer.ConsoleConsumer", "--bootstrap-server", address,
                   "--topic", topic, "--max-messages", str(count), "--timeout-ms", "60000", *options)
     return out.splitlines()
+
+
+def java_configs(address, *arguments):
+    """What kafka-configs.sh writes."""
+    return java("", "ConfigCommand", "--bootstrap-server", address, *arguments)[0].decode()

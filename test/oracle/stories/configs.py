@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """DescribeConfigs, IncrementalAlterConfigs, AlterConfigs, ListConfigResources: settings of topics, brokers and the rest."""
+import pathlib
+
 from oracle.session import served, story
 
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 TOPIC, BROKER, LOGGER, METRICS, GROUP = 2, 4, 8, 16, 32
 # Settings of a broker that say where it runs or how it was started: the two brokers are not started alike.
 OF_THE_PLACE = {"log.dirs", "log.dir", "metadata.log.dir", "listeners", "advertised.listeners", "controller.quorum.voters",
@@ -155,6 +158,99 @@ def of_brokers_changed(s):
     alter(s, version, "taken back", (BROKER, "", [("log.retention.ms", DELETE, None)]), (BROKER, "1", [("log.cleaner.threads", DELETE, None)]))
     settled(s, BROKER, "", None, "the cluster's defaults after that", log_retention_ms=None)
     alter(s, version, "the unknown key taken back", (BROKER, "1", [("no.such.config", DELETE, None)]))
+
+
+def broker_settings():
+    """Name, default and when it may change, as Kafka's own classes tell them."""
+    for line in (ROOT / "schema" / "configs" / "broker.txt").read_text().splitlines():
+        if not line.startswith("#"):
+            name, kind, default, _, _, update, _ = line.split("\t")
+            yield name, kind, default, update
+
+
+@story
+def of_brokers_as_they_may_be(s):
+    """Every setting of a broker, put to what it is: may it be changed at all, for one broker, for all?"""
+    for name, _, default, update in broker_settings():
+        if update != "read-only" and name in OF_THE_PLACE:
+            continue
+        value = {"null": "x", '""': ""}.get(default, default)
+        for resource in ("", "1"):
+            alter(s, 1, f"{name}, broker {resource!r}", (BROKER, resource, [(name, SET, value)]), validate=True)
+
+
+@story
+def of_brokers_refused_by_what_is(s):
+    """Values that are fine for themselves, but not after what there is."""
+    for name, *values in (("num.io.threads", "4", "16", "17", "3", "0"), ("num.network.threads", "2", "1", "6", "7"),
+                          ("num.replica.fetchers", "2", "3", "0"), ("num.recovery.threads.per.data.dir", "1", "4", "5"),
+                          ("background.threads", "5", "20", "21", "4"), ("log.cleaner.threads", "2", "3", "0"),
+                          ("max.connections.per.ip.overrides", "127.0.0.1:5", "10.0.0.1:5,10.0.0.2:6", "x", "x:y", ":5"),
+                          ("max.connections", "0", "-1", "5"), ("max.connections.per.ip", "0", "-1", "5"),
+                          ("max.connection.creation.rate", "0", "-1", "5"), ("message.max.bytes", "0", "-1", "5"),
+                          ("log.cleaner.dedupe.buffer.size", "1", "1000", "10000000"), ("log.cleaner.io.buffer.size", "0", "1"),
+                          ("log.retention.ms", "0", "-1", "-2"), ("log.segment.bytes", "1", "14", "1048576"),
+                          ("log.cleanup.policy", "compact", "compact,delete", "none", ""), ("compression.type", "zstd", "x"),
+                          ("min.insync.replicas", "2"), ("log.message.timestamp.type", "LogAppendTime", "x"),
+                          ("log.local.retention.ms", "5", "-1"), ("log.local.retention.bytes", "5", "-1"),
+                          ("unclean.leader.election.enable", "true", "x"), ("log.roll.ms", "0", "5"), ("log.roll.jitter.ms", "-1", "5"),
+                          ("log.retention.bytes", "5", "-1", "-2"), ("remote.log.reader.threads", "5", "20", "21", "4"),
+                          ("remote.log.manager.copier.thread.pool.size", "21", "4"), ("remote.log.manager.follower.thread.pool.size", "5"),
+                          ("remote.log.manager.expiration.thread.pool.size", "21"), ("remote.fetch.max.wait.ms", "0", "5"),
+                          ("log.cleaner.backoff.ms", "-1", "0"), ("log.cleaner.io.buffer.load.factor", "x", "0", "5", "0.5"),
+                          ("log.cleaner.io.max.bytes.per.second", "x", "0", "-1", "1e6"), ("producer.id.expiration.ms", "0", "1"),
+                          ("log.segment.delete.delay.ms", "-1", "0"), ("log.index.size.max.bytes", "1", "4"),
+                          ("group.coordinator.cached.buffer.max.bytes", "1", "1000000"), ("log.flush.interval.messages", "0", "1"),
+                          ("log.cleaner.min.compaction.lag.ms", "5", "-1"), ("log.cleaner.max.compaction.lag.ms", "0", "5"),
+                          ("transaction.partition.verification.enable", "false", "x"), ("config.providers", "x")):
+        for value in values:
+            for resource in ("", "1"):
+                alter(s, 1, f"{name}={value}, broker {resource!r}", (BROKER, resource, [(name, SET, value)]), validate=True)
+    alter(s, 1, "two good ones", (BROKER, "", [("log.retention.ms", SET, "5"), ("num.io.threads", SET, "9")]), validate=True)
+    alter(s, 1, "lags that cross", (BROKER, "", [("log.cleaner.min.compaction.lag.ms", SET, "50"), ("log.cleaner.max.compaction.lag.ms", SET, "5")]), validate=True)
+    for name, value in (("log.local.retention.ms", "800000000"), ("log.local.retention.ms", "5")):
+        alter(s, 1, f"{name}={value}, of little", (BROKER, "", [("log.retention.ms", SET, "700"), (name, SET, value)]), validate=True)
+    for value in ("800", "700", "-1", "-2"):
+        alter(s, 1, f"local bytes {value}, of little", (BROKER, "", [("log.retention.bytes", SET, "700"), ("log.local.retention.bytes", SET, value)]), validate=True)
+    alter(s, 1, "half of two", (BROKER, "", [("log.cleaner.threads", SET, "2"), ("log.cleaner.dedupe.buffer.size", SET, "2000000")]), validate=True)
+    alter(s, 1, "none but these", (BROKER, "", [("max.connections.per.ip", SET, "0"), ("max.connections.per.ip.overrides", SET, "127.0.0.1:5")]), validate=True)
+    for name in ("node.id", "broker.rack", "listeners", "ssl.keystore.type", "num.io.threads"):
+        for resource in ("", "1"):
+            alter(s, 1, f"{name} goes, broker {resource!r}", (BROKER, resource, [(name, DELETE, None)]), validate=True)
+    alter(s, 1, "two bad ones", (BROKER, "", [("log.retention.ms", SET, "x"), ("num.io.threads", SET, "90")]), validate=True)
+    alter(s, 1, "two read only ones", (BROKER, "1", [("node.id", SET, "2"), ("broker.rack", SET, "r")]), validate=True)
+    alter(s, 1, "two for one broker as default", (BROKER, "", [("listeners", SET, "x"), ("ssl.protocol", SET, "x")]), validate=True)
+    alter(s, 1, "a list grows", (BROKER, "", [("log.cleanup.policy", APPEND, "compact")]), validate=True)
+    alter(s, 1, "no list grows", (BROKER, "", [("log.retention.ms", APPEND, "5")]), validate=True)
+    alter(s, 1, "for one listener", (BROKER, "1", [("listener.name.plaintext.max.connections", SET, "5")]), validate=True)
+    alter(s, 1, "for one listener, as default", (BROKER, "", [("listener.name.plaintext.max.connections", SET, "5")]), validate=True)
+    alter(s, 1, "a read only one for one listener", (BROKER, "1", [("listener.name.plaintext.node.id", SET, "5")]), validate=True)
+
+
+DYNAMIC = (("log.cleaner.backoff.ms", "20000", "30000"), ("log.cleaner.dedupe.buffer.size", "50000000", "60000000"),
+           ("log.cleaner.io.max.bytes.per.second", "1000000.5", "2000000"), ("log.segment.delete.delay.ms", "1", "2"),
+           ("max.connections", "500", "600"), ("max.connections.per.ip", "700", "800"), ("max.connection.creation.rate", "900", "1000"),
+           ("producer.id.expiration.ms", "10000", "20000"), ("max.connections.per.ip.overrides", "10.0.0.1:5", "10.0.0.1:6"))
+
+
+@story
+def of_brokers_from_where(s):
+    """The broker's own value before the cluster's, before the file's, before the default."""
+    names = [name for name, _, _ in DYNAMIC]
+    settled(s, BROKER, "1", names, "at first", max_connections="2147483647")
+    alter(s, 1, "the cluster's", (BROKER, "", [(name, SET, value) for name, value, _ in DYNAMIC]))
+    settled(s, BROKER, "1", names, "with the cluster's", max_connections="500")
+    alter(s, 1, "the broker's", (BROKER, "1", [(name, SET, value) for name, _, value in DYNAMIC]))
+    settled(s, BROKER, "1", names, "with the broker's", max_connections="600")
+    settled(s, BROKER, "", None, "as default", max_connections="500")
+    alter(s, 1, "the cluster's goes", (BROKER, "", [(name, DELETE, None) for name in names]))
+    settled(s, BROKER, "", None, "no more defaults", max_connections=None)
+    settled(s, BROKER, "1", names, "the broker's alone", max_connections="600")
+    s.ask("AlterConfigs", 2, {"validateOnly": False, "resources": [{"resourceType": BROKER, "resourceName": "1", "configs": [
+        {"name": "max.connections", "value": "555"}]}]}, "all at once")
+    settled(s, BROKER, "1", names, "one is left", max_connections="555")
+    alter(s, 1, "the broker's goes", (BROKER, "1", [("max.connections", DELETE, None)]))
+    settled(s, BROKER, "1", names, "at last", max_connections="2147483647")
 
 
 @story
