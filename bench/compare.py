@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compares two Kafka-compatible brokers on this machine, run by run, with the floor beside them.
 
-  compare.py [--a SPEC] [--b SPEC] [--mode produce,fetch,tiny,latency,fsync,startup,partitions,connections]
+  compare.py [--a SPEC] [--b SPEC]
+             [--mode produce,fetch,tiny,latency,fsync,more,curves,beside,startup,partitions,connections]
              [--only REGEX] [--pairs 5] [--seconds 4] [--warm-up 50] [--patience 15] [--no-floor] [--unpinned]
              [--work DIR] [--out FILE]
 
@@ -26,6 +27,7 @@ those lines beside the bars. Environment: OTTLA (default build/ottla), KAFKA_REF
 BENCH_BUILD (where kload, floor and limits are built; default .cache/bench), CC."""
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -44,6 +46,7 @@ ROOT = os.path.dirname(HERE)
 KAFKA_DIR = os.path.join(ROOT, "test", "kafka")
 BUILD = os.environ.get("BENCH_BUILD") or os.path.join(ROOT, ".cache", "bench")
 TICK = os.sysconf("SC_CLK_TCK")
+LOADS = ("produce", "fetch", "tiny", "latency", "more", "curves", "beside", "connections")  # over brokers that stay
 
 JVM = (
     "-server -Xms1g -Xmx1g -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:InitiatingHeapOccupancyPercent=35 "
@@ -86,13 +89,23 @@ PROFILES = {
 def cases(mode, seconds):
     run = ["--seconds", str(seconds), "--warmup", "0.3", "--inflight", "5", "--acks", "-1"]
 
-    def produce(record_bytes, records, partitions, conns):
+    def produce(record_bytes, records, partitions, conns, *more):
         big = ["--pretouch", "2000"] if record_bytes * records >= 16000 else []  # a VM backs fresh memory slowly
         size = ["--record-bytes", str(record_bytes), "--records-per-batch", str(records)]
-        return partitions, ["produce", *size, "--connections", str(conns), "--max-mib", "1900", *big, *run]
+        return partitions, ["produce", *size, "--connections", str(conns), "--max-mib", "1900", *big, *run, *more]
 
-    def rate(per_second):
-        return 8, ["produce", "--record-bytes", "100", "--connections", "8", "--rate", str(per_second)] + run
+    def rate(per_second, partitions=8):
+        return partitions, ["produce", "--record-bytes", "100", "--connections", "8", "--rate", str(per_second)] + run
+
+    def beside(what, other):  # measured while the other load goes on at the same broker
+        return (*what, other)
+
+    def reader(*more):
+        return ["fetch", "--topic", "loaded", "--partitions", "8", "--connections", "1", "--seconds", str(seconds + 3), *more]
+
+    def writer(*more):
+        return ["produce", "--topic", "loaded", "--partitions", "8", "--connections", "4", "--inflight", "5", "--record-bytes",
+                "1024", "--records-per-batch", "16", "--seconds", str(seconds + 3), "--max-mib", "4000", "--no-check", *more]
 
     def fetch(conns, *more):
         return "fetch", ["fetch", "--connections", str(conns), *more] + run
@@ -120,6 +133,30 @@ def cases(mode, seconds):
             "metadata C1": ping("metadata", 1),
         },
         "latency": {"1k/s 100B": rate(1000), "10k/s 100B": rate(10000), "e2e 1k/s": e2e},
+        "more": {
+            "acks=0 1KiBx16 P32 C8": produce(1024, 16, 32, 8, "--acks", "0"),
+            "acks=1 1KiBx16 P32 C8": produce(1024, 16, 32, 8, "--acks", "1"),
+            **{f"{codec} 1KiBx16 P32 C8": produce(1024, 16, 32, 8, "--codec", codec)
+               for codec in ("gzip", "snappy", "lz4", "zstd")},
+            "zstd 1KiBx512 P32 C8": produce(1024, 512, 32, 8, "--codec", "zstd"),
+            "50 producers 100Bx1 P32 C50": produce(100, 1, 32, 50),
+            "1000 partitions 100Bx1 C8": produce(100, 1, 1000, 8),
+            "10000 partitions 1k/s 100B": rate(1000, 10000),
+        },
+        "curves": {
+            **{f"1KiBx{n} P8 C8": produce(1024, n, 8, 8) for n in (1, 4, 16, 64, 256)},
+            **{f"100Bx1 P32 C{n}": produce(100, 1, 32, n) for n in (1, 2, 4, 8, 16, 32, 64)},
+        },
+        "beside": {
+            "1k/s 100B, a cold reader": beside(rate(1000), ("cold", reader())),
+            "1k/s 100B, producers": beside(rate(1000), ("hot", writer())),
+            "fetch hot C1, producers": beside(fetch(1), ("hot", writer())),
+            "1k/s 100B, zstd batches of 2 MB": beside(
+                rate(1000),
+                ("hot", ["produce", "--topic", "loaded", "--partitions", "8", "--connections", "1", "--record-bytes", "1024",
+                         "--records-per-batch", "2000", "--codec", "zstd", "--rate", "40000", "--seconds", str(seconds + 3),
+                         "--no-check"])),
+        },
         "fsync": {
             "1KiBx16 P1 C8": produce(1024, 16, 1, 8),
             "1KiBx16 P32 C8": produce(1024, 16, 32, 8),
@@ -135,6 +172,15 @@ def cpu_of(pid):
     with open(f"/proc/{pid}/stat") as f:
         fields = f.read().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def switches_of(pid):
+    """How often threads of a process went to sleep of themselves, so far."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{task}/status") as f:
+            total += sum(int(line.split()[1]) for line in f if line.startswith("voluntary_ctxt_switches"))
+    return total
 
 
 def cpu_of_others(skip):
@@ -192,7 +238,7 @@ def json_of(command, **more):
 def build():
     os.makedirs(BUILD, exist_ok=True)
     for name, flags in (
-        ("kload", "-std=gnu17 -msse4.2"),
+        ("kload", "-std=gnu17 -msse4.2 -llz4 -lzstd -lsnappy -lz"),
         ("floor", "-std=gnu17 -lisal -lpthread"),
         ("limits", "-march=native -lisal"),
     ):
@@ -315,8 +361,31 @@ class Broker:
             time.sleep(0.05)
         return result
 
+    def forget_pages(self):
+        os.sync()
+        for folder, _, names in os.walk(self.data):
+            for name in names:
+                with contextlib.suppress(OSError), open(os.path.join(folder, name), "rb") as f:
+                    os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+    @contextlib.contextmanager
+    def beside(self, kind, arguments):
+        """That load goes on meanwhile; what is `cold` finds no pages of the broker's files in memory."""
+        if kind == "cold":
+            self.forget_pages()
+        pin = ["taskset", "-c", "1"] if self.pinned else []
+        command = [*pin, os.path.join(BUILD, "kload"), *arguments, "--port", str(self.port)]
+        with open(self.data + ".beside", "wb") as out, subprocess.Popen(command, stdout=out, stderr=out) as other:
+            try:
+                yield
+            finally:
+                other.terminate()
+
     def run_case(self, case):
-        where, arguments = case
+        where, arguments, *other = case
+        if other:
+            with self.beside(*other[0]):
+                return self.run_case((where, arguments))
         if where == "fetch":
             return self.kload(arguments + ["--topic", "loaded", "--partitions", "8"])
         return self.on_fresh_topic(where, arguments)
@@ -431,7 +500,7 @@ class Bench:
     def participants(self, mode):
         twin = lambda s: s + "-fsync" if mode == "fsync" and s in ("kafka", "ottla", "floor") else s
         specs = [("a", twin(self.opts.a)), ("b", twin(self.opts.b))]
-        if not self.opts.no_floor and mode in ("produce", "fetch", "tiny", "latency", "fsync", "connections"):
+        if not self.opts.no_floor and mode in ("produce", "fetch", "tiny", "latency", "fsync", "curves", "connections"):
             specs.append(("floor", twin("floor")))
         return [Broker(s, letter, self.opts.port + 10 * i, self.opts) for i, (letter, s) in enumerate(specs)]
 
@@ -439,7 +508,7 @@ class Bench:
         return brokers if pair % 2 == 0 else brokers[::-1]
 
     def load_modes(self, modes):
-        """produce, fetch, tiny, latency, fsync, connections: brokers started once, runs interleaved."""
+        """LOADS and fsync: brokers started once, runs interleaved."""
         wanted = [
             (m, n, c)
             for m in modes
@@ -455,7 +524,7 @@ class Bench:
                 b.start()
             for b in brokers:
                 b.warm_up()
-            if any(m == "fetch" for m, _, _ in wanted):
+            if any(m in ("fetch", "beside") for m, _, _ in wanted):
                 for b in brokers:
                     self.note(b, "fetch", "load and verify", 0, b.load_topic())
             skip = {os.getpid()} | {b.process.pid for b in brokers}
@@ -476,7 +545,7 @@ class Bench:
             return cases(mode, self.opts.seconds)
         return {
             f"{n} idle, apiversions C1": (1, ["pingpong", "--idle", str(n), "--seconds", str(self.opts.seconds)])
-            for n in (0, 1000, 5000)
+            for n in (0, 1000, 5000, 15000)
         }
 
     def each_alone(self, mode, measure):
@@ -495,8 +564,9 @@ class Bench:
         result = b.start()
         time.sleep(3)
         result.update(memory_mib(b.process.pid))
-        before = cpu_of(b.process.pid)
+        before, switched = cpu_of(b.process.pid), switches_of(b.process.pid)
         time.sleep(3)
+        result["wake_ups_s"] = (switches_of(b.process.pid) - switched) / 3
         result["idle_cpu_pct"] = (cpu_of(b.process.pid) - before) / 3 * 100
         result["stop_ms"] = b.stop()
         self.note(b, "startup", "fresh directory", pair, result)
@@ -665,7 +735,7 @@ def main():
     p.add_argument("--out")
     opts = p.parse_args()
     modes = opts.mode.split(",")
-    known = ("produce", "fetch", "tiny", "latency", "fsync", "startup", "partitions", "connections")
+    known = (*LOADS, "fsync", "startup", "partitions")
     if not set(modes) <= set(known):
         p.error("modes: " + " ".join(known))
     opts.no_floor = opts.no_floor or "floor" in (opts.a, opts.b)
@@ -681,7 +751,7 @@ def main():
     with open(opts.out, "a") as f:
         f.write(json.dumps({"mode": "machine", "result": machine()}) + "\n")
     try:
-        bench.load_modes([m for m in modes if m in ("produce", "fetch", "tiny", "latency", "connections")])
+        bench.load_modes([m for m in modes if m in LOADS])
         bench.load_modes([m for m in modes if m == "fsync"])
         for m in ("startup", "partitions"):
             if m in modes:

@@ -5,7 +5,7 @@
  *   kload wait     [--t0 MONOTONIC_NS] [--topic T --partitions P] [--timeout S]
  *   kload produce  --topic T --partitions P --connections C --inflight K --record-bytes N --records-per-batch B
  *                  --acks 0|1|-1 --seconds S [--warmup W] [--rate MESSAGES/S] [--batches-per-request M] [--max-mib X]
- *                  [--no-check] [--pretouch MIB]
+ *                  [--no-check] [--pretouch MIB] [--codec none|gzip|snappy|lz4|zstd]
  *   kload fetch    --topic T --partitions P --connections C [--max-bytes PARTITION_MAX] [--seconds S]
  *                  [--discard] [--verify]
  *   kload e2e      --topic T --rate R --seconds S --record-bytes N          one partition, a consumer that waits
@@ -13,6 +13,9 @@
  *
  * For all: --host H, --port P, --broker-pid PID (adds CPU, memory, context switches and system calls of that process in
  * the measured window), --spin (never sleep in epoll), --tag STRING.
+ *
+ * --codec compresses the one batch that is sent again and again, of records that are made of a few hundred words; without
+ * it they are random.
  *
  * --pretouch holds that much touched memory and gives it back in step with what is produced, so that the broker's page
  * cache grows into memory that the hypervisor has backed already. --discard receives with MSG_TRUNC: nothing is copied
@@ -27,10 +30,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <lz4frame.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <nmmintrin.h>
 #include <signal.h>
+#include <snappy-c.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -45,6 +50,8 @@
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
+#include <zlib.h>
+#include <zstd.h>
 
 typedef uint8_t u8;
 typedef uint16_t u16;
@@ -119,7 +126,7 @@ static const char *field(const char *line, int index)
 
 // ---------- options
 static struct {
-    const char *mode, *host, *topic, *api, *tag;
+    const char *mode, *host, *topic, *api, *tag, *codec;
     int port, parts, conns, inflight, rec_bytes, rpb, acks, bpr, idle, pid;
     double seconds, warmup, rate, timeout;
     i64 max_bytes, max_mib, pretouch;
@@ -131,6 +138,7 @@ static struct {
        .topic = "t",
        .api = "apiversions",
        .tag = "",
+       .codec = "none",
        .port = 9092,
        .parts = 1,
        .conns = 1,
@@ -682,6 +690,54 @@ static void err(const char *what, long code)
         fprintf(stderr, "kload: error: %s %ld\n", what, code);
 }
 
+enum { BATCH_HEAD = 61, ATTRIBUTES_LOW = 22 };
+static int codec_number(void)
+{
+    static const char *const NAMES[] = {"none", "gzip", "snappy", "lz4", "zstd"};
+    for (int i = 0; i < 5; i++)
+        if (!strcmp(O.codec, NAMES[i]))
+            return i;
+    die("no such codec: %s", O.codec);
+    return 0;
+}
+static size_t gzip(u8 *out, size_t room, const u8 *in, size_t n)
+{
+    z_stream z = {.next_in = (u8 *)(uintptr_t)in, .avail_in = (uInt)n, .next_out = out, .avail_out = (uInt)room};
+    if (deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK ||
+        deflate(&z, Z_FINISH) != Z_STREAM_END)
+        die("gzip");
+    deflateEnd(&z);
+    return room - z.avail_out;
+}
+/* The records of a batch, compressed in place. */
+static void pack_records(wb *w)
+{
+    int codec = codec_number();
+    size_t n = w->n - BATCH_HEAD, room = 2 * n + 65536, size = room;
+    if (codec == 0)
+        return;
+    u8 *out = malloc(room);
+    const u8 *in = w->p + BATCH_HEAD;
+    if (codec == 1)
+        size = gzip(out, room, in, n);
+    else if (codec == 2 && snappy_compress((const char *)in, n, (char *)out, &size) != SNAPPY_OK)
+        die("snappy");
+    else if (codec == 3)
+        size = LZ4F_compressFrame(out, room, in, n, NULL);
+    else if (codec == 4)
+        size = ZSTD_compress(out, room, in, n, 3);
+    if (size >= n)
+        die("%s made the records no smaller", O.codec);
+    w->n = BATCH_HEAD;
+    w_(w, out, size);
+    w->p[ATTRIBUTES_LOW] |= (u8)codec;
+    free(out);
+}
+/* One of 256 for each 64 bits of chance. */
+static u64 word(u64 chance)
+{
+    return (chance & 255) * 0x9e3779b97f4a7c15ull + 1;
+}
 static void build_batch(void)
 {
     wb w = {0}, r = {0};
@@ -708,7 +764,8 @@ static void build_batch(void)
             x ^= x << 13;
             x ^= x >> 7;
             x ^= x << 17;
-            memcpy(val + k, &x, 8);
+            u64 bits = codec_number() ? word(x) : x;
+            memcpy(val + k, &bits, 8);
         }
         r.n = 0;
         w8(&r, 0);
@@ -721,6 +778,7 @@ static void build_batch(void)
         wvar(&w, (i64)r.n);
         w_(&w, r.p, r.n);
     }
+    pack_records(&w);
     p32(w.p + 8, (u32)(w.n - 12));
     p32(w.p + 17, crc32c(w.p + 21, w.n - 21));
     batch = w.p;
@@ -1363,10 +1421,10 @@ static void print_result(double secs, const char *extra)
     printf("\"req_s\":%.1f,\"msg_s\":%.1f,\"mib_s\":%.2f,\"reqs\":%lu,\"recs\":%lu,\"bytes\":%lu,\"raw_bytes\":%lu,",
            (double)m_req / secs, (double)m_rec / secs, (double)m_bytes / 1048576.0 / secs, m_req, m_rec, m_bytes,
            m_raw);
-    printf(
-        "\"lat_n\":%lu,\"lat_us\":{\"p50\":%.1f,\"p90\":%.1f,\"p99\":%.1f,\"p999\":%.1f,\"max\":%.1f,\"mean\":%.1f},",
-        H.n, hq(&H, .5), hq(&H, .9), hq(&H, .99), hq(&H, .999), (double)H.max / 1e3,
-        H.n ? H.sum / (double)H.n / 1e3 : 0);
+    printf("\"lat_n\":%lu,\"lat_us\":{\"p50\":%.1f,\"p75\":%.1f,\"p90\":%.1f,\"p95\":%.1f,\"p99\":%.1f,\"p999\":%.1f,"
+           "\"max\":%.1f,\"mean\":%.1f},",
+           H.n, hq(&H, .5), hq(&H, .75), hq(&H, .9), hq(&H, .95), hq(&H, .99), hq(&H, .999), (double)H.max / 1e3,
+           H.n ? H.sum / (double)H.n / 1e3 : 0);
     if (HL.n)
         printf("\"ack_us\":{\"p50\":%.1f,\"p99\":%.1f,\"p999\":%.1f,\"max\":%.1f},", hq(&HL, .5), hq(&HL, .99),
                hq(&HL, .999), (double)HL.max / 1e3);
@@ -1441,6 +1499,7 @@ static const struct option_row {
     {"--idle", SMALL, &O.idle},
     {"--api", TEXT, &O.api},
     {"--tag", TEXT, &O.tag},
+    {"--codec", TEXT, &O.codec},
     {"--t0", TIME, &O.t0},
     {"--timeout", REAL, &O.timeout},
     {"--config", CONFIG, NULL},

@@ -4,13 +4,15 @@
 
     report.py RUNS.jsonl [--readme FILE] [--plots DIR]
 
-Prints the table. --readme puts it between the two marker lines of a file, --plots writes an SVG for each measure.
+Prints the table. --readme puts it between the two marker lines of a file, --plots writes an SVG for each measure, and lines:
+latency by percentile, processor time a GiB against the size of a batch, throughput against connections.
 `pass` and `short` compare the median over the pairs with the bar; `-` where a side was not measured. `floor too` means
 that the floor misses the bar beside Kafka as well, so that the bar beside the floor decides.
 """
 import argparse
 import collections
 import json
+import math
 import pathlib
 import re
 import statistics
@@ -167,6 +169,78 @@ def svg(runs, names, measure):
     return "\n".join(out + ["</svg>", ""])
 
 
+# ---- lines: how a measure grows
+Curve = collections.namedtuple("Curve", "file title unit points")
+
+
+def runs_along(runs, mode, pattern):
+    """(x, by_who) of the cases of a mode whose name has x in it."""
+    return sorted((float(match.group(1)), by_who) for (of, case), by_who in runs.items()
+                  if of == mode and (match := re.fullmatch(pattern, case)))
+
+
+def along(runs, mode, pattern, measure, who):
+    found = ((x, median(values(by_who, who, measure))) for x, by_who in runs_along(runs, mode, pattern))
+    return [(x, y) for x, y in found if y]
+
+
+def percentiles(runs, case, who):
+    """(1 / share of those that are slower, latency), so that each nine is as wide as the one before."""
+    results = list(runs.get(("latency", case), {}).get(who, {}).values())
+    shares = {"p50": 50, "p75": 75, "p90": 90, "p95": 95, "p99": 99, "p999": 99.9}
+    return [(100 / (100 - share), statistics.median(found)) for name, share in shares.items()
+            if (found := [r["lat_us"][name] for r in results if name in r["lat_us"]])]
+
+
+CURVES = (
+    Curve("latency-percentiles", "latency at 1,000 messages a second, us", ("median", "slowest of 10, 100, 1000"),
+          lambda runs, who: percentiles(runs, "1k/s 100B", who)),
+    Curve("cpu-per-gib", "processor seconds a GiB, by the KiB of a batch", ("1", "KiB of a batch"),
+          lambda runs, who: along(runs, "curves", r"1KiBx(\d+) P8 C8", "cpu_per_gib", who)),
+    Curve("throughput-connections", "requests of 100 B a second, by connections", ("1", "connections"),
+          lambda runs, who: along(runs, "curves", r"100Bx1 P32 C(\d+)", "req/s", who)),
+)
+
+
+def lines_svg(curve, runs, names):
+    """Both axes logarithmic; None when there is nothing to draw."""
+    drawn = {who: points for who in ("a", "b", "floor") if len(points := curve.points(runs, who)) > 1}
+    every = [point for points in drawn.values() for point in points]
+    if not every:
+        return None
+    width, height, left, top = 640, 300, 60, 36
+    low, high = ([f(math.log(point[axis]) for point in every) for axis in (0, 1)] for f in (min, max))
+
+    def place(point):
+        share = [(math.log(point[axis]) - low[axis]) / ((high[axis] - low[axis]) or 1) for axis in (0, 1)]
+        return left + share[0] * width, top + (1 - share[1]) * height
+
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 60}" height="{top + height + 40}" '
+           'font-family="sans-serif" font-size="11">',
+           f'<text x="8" y="16">{curve.title}: '
+           + ", ".join(f'<tspan fill="{COLOURS[who]}">{names[who]}</tspan>' for who in drawn) + "</text>",
+           f'<text x="{left}" y="{top + height + 32}">{" to ".join(curve.unit)}; both axes logarithmic</text>']
+    for who, points in drawn.items():
+        places = [place(point) for point in points]
+        out.append(f'<polyline fill="none" stroke="{COLOURS[who]}" stroke-width="2" points="'
+                   + " ".join(f"{x:.1f},{y:.1f}" for x, y in places) + '"/>')
+        for (x, y), point in zip(places, points):
+            out.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{COLOURS[who]}"/>'
+                       f'<text x="{x + 4:.1f}" y="{y - 4:.1f}" font-size="9">{number(point[1])}</text>')
+    for x in sorted({point[0] for point in every}):
+        out.append(f'<text x="{place((x, every[0][1]))[0]:.1f}" y="{top + height + 16}" font-size="9">{number(x)}</text>')
+    return "\n".join(out + ["</svg>", ""])
+
+
+def write_plots(folder, runs, names):
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = {f"{measure.split()[0].replace('/', '-per-').lower()}": svg(runs, names, measure) for measure in PLOTS}
+    drawn.update({curve.file: lines_svg(curve, runs, names) for curve in CURVES})
+    for name, text in drawn.items():
+        if text:
+            (folder / f"{name}.svg").write_text(text)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=pathlib.Path)
@@ -180,11 +254,7 @@ def main():
         before, _, rest = options.readme.read_text().partition(BEGIN)
         options.readme.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}")
     if options.plots:
-        options.plots.mkdir(parents=True, exist_ok=True)
-        for measure in PLOTS:
-            drawn = svg(runs, names, measure)
-            if drawn:
-                (options.plots / f"{measure.split()[0].replace('/', '-per-').lower()}.svg").write_text(drawn)
+        write_plots(options.plots, runs, names)
 
 
 if __name__ == "__main__":

@@ -34,3 +34,16 @@ def test_a_failed_run_is_named_and_not_counted(tmp_path):
     lines = report(tmp_path, [run("a", "kafka", 0, 100), run("b", "ottla", 0, 900, valid=False)])
     assert "FAILED: tiny 100Bx1 P1 C1 pair 0 of ottla" in lines
     assert lines[-1] == "0 pass, 0 short, 0 where the floor misses the bar too, 3 not measured."
+
+
+def test_lines_show_how_a_measure_grows(tmp_path):
+    rows = [dict(run(who, spec, 0, rate * n), mode="curves", case=f"100Bx1 P32 C{n}")
+            for who, spec, rate in (("a", "kafka", 1000), ("b", "ottla", 5000)) for n in (1, 8, 64)]
+    latency = dict(run("b", "ottla", 0, 1), mode="latency", case="1k/s 100B")
+    latency["result"]["lat_us"] = {"p50": 111, "p99": 222, "p999": 333, "max": 9}
+    report(tmp_path, rows + [latency])
+    throughput = (tmp_path / "throughput-connections.svg").read_text()
+    assert throughput.count("<polyline") == 2 and ">320,000<" in throughput and ">64<" in throughput
+    percentiles = (tmp_path / "latency-percentiles.svg").read_text()
+    assert percentiles.count("<circle") == 3 and all(f">{us}<" in percentiles for us in (111, 222, 333))
+    assert not (tmp_path / "cpu-per-gib.svg").exists()
