@@ -20,7 +20,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 HERE = ROOT / "test" / "clients"
 CACHE = ROOT / ".cache" / "clients"
 sys.path.insert(0, str(ROOT / "test"))
+sys.path.insert(0, str(HERE))
 
+import suites  # noqa: E402
 from harness.broker import Broker  # noqa: E402
 
 STEPS = ("create", "refuse", "list", "describe", "produce", "codecs", "big", "too-large", "group", "reconnect", "resume",
@@ -194,15 +196,47 @@ def try_out(name, command, kind, folder):
     return cannot
 
 
+def suite_run(name, command, within, kind, folder):
+    """What is to be said of the library's own tests; those that wait for a later part may fail."""
+    _, _, environment, cases_of = suites.SUITES[name]
+    with Broker(kind, folder / name) as broker:
+        done = subprocess.run([str(part) for part in command], cwd=within, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, errors="replace", timeout=suites.RUN_TIMEOUT_S,
+                              env={**os.environ, **environment(broker.address)})
+    (CACHE / f"{name}-{kind}.out").write_text(done.stdout)
+    cases = cases_of(done.stdout)
+    count = {outcome: sum(o == outcome for o in cases.values()) for outcome in ("passed", "failed", "skipped")}
+    broken = [case for case, outcome in cases.items() if outcome == "failed" and not suites.may_fail(name, case)]
+    if not count["passed"] or broken:
+        raise Failed(f"{len(broken)} of {len(cases)} cases fail: {'; '.join(broken)}\n{done.stdout[-3000:]}")
+    waits = sorted(set(suites.LATER[name].values()))
+    known = f", {count['failed']} failed for known reasons" if count["failed"] else ""
+    return f"{count['passed']} cases passed, {count['skipped']} skip themselves{known}; for later: {', '.join(waits)}"
+
+
+def suite(name, kind, folder):
+    make = suites.SUITES[name][1]
+    command, within = make(sys.modules[__name__], CACHE / name)
+    return lambda: suite_run(name, command, within, kind, folder)
+
+
+def client(name, kind, folder):
+    make, source, _ = CLIENTS[name]
+    command = make(name, source)
+
+    def tried():
+        cannot = try_out(name, command, kind, folder)
+        return "has no call for: " + " ".join(sorted(cannot)) if cannot else "every step"
+    return tried
+
+
 def one(name, kind, folder):
     """(result, what to say of it, seconds to make, seconds to run)"""
-    make, source, _ = CLIENTS[name]
     start = made = time.monotonic()
     try:
-        command = make(name, source)
+        ready = (suite if name in suites.SUITES else client)(name, kind, folder)
         made = time.monotonic()
-        cannot = try_out(name, command, kind, folder)
-        about = "has no call for: " + " ".join(sorted(cannot)) if cannot else "every step"
+        about = ready()
         return "passed", about, made - start, time.monotonic() - made
     except Skipped as why:
         return "skipped", str(why), time.monotonic() - start, 0.0
@@ -213,7 +247,7 @@ def one(name, kind, folder):
 def write_table(path, results):
     lines = ["| client | version | result | what |", "|---|---|---|---|"]
     for name, (result, about, *_) in results.items():
-        version = CLIENTS[name][1].split()[0].split("==")[-1]
+        version = suites.SUITES[name][0] if name in suites.SUITES else CLIENTS[name][1].split()[0].split("==")[-1]
         lines.append(f"| {name} | {version} | {result} | {about.splitlines()[0]} |")
     text = path.read_text()
     head, _, rest = text.partition("<!-- table -->\n")
@@ -227,12 +261,12 @@ def main():
     parser.add_argument("--table", type=pathlib.Path, help="writes the results into this document")
     parser.add_argument("clients", nargs="*")
     arguments = parser.parse_args()
-    names = arguments.clients or list(CLIENTS)
+    names = arguments.clients or [*CLIENTS, *suites.SUITES]
     if names == ["quick"]:
         names = [name for name, (_, _, quick) in CLIENTS.items() if quick]
     for name in names:
-        if name not in CLIENTS:
-            parser.error(f"no client {name}; there are: {' '.join(CLIENTS)}")
+        if name not in CLIENTS and name not in suites.SUITES:
+            parser.error(f"no client {name}; there are: {' '.join([*CLIENTS, *suites.SUITES])}")
     results = {}
     with tempfile.TemporaryDirectory(prefix="ottla-clients-") as folder:
         for name in names:
