@@ -70,7 +70,7 @@ def work(client, address, by):
     client.ask("commit", name=by)
     client.ask("close_consumer", name=by)
     client.ask("consumer", name=by, group="g-simple", assign=[["plain", 2]])
-    client.poll(by, 7)
+    client.poll(by, 5)
     client.ask("commit", name=by)
     client.ask("close_consumer", name=by)
     for topic in (f"made-by-{by}", f"doomed-by-{by}"):

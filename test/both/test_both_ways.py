@@ -10,7 +10,6 @@ DumpLogSegments reads every file.
 One round trip of each kind in CI; BOTH_WAYS=long makes all of them.
 """
 import itertools
-import json
 import os
 import pathlib
 import tarfile
@@ -18,7 +17,6 @@ import tarfile
 import pytest
 
 from harness.clients import Client
-from kafka_tools import KafkaTools
 from node import Node, dump_complaints
 from survey import differences, survey, work
 
@@ -30,25 +28,6 @@ ENDS = ("clean", "killed")
 IS_LONG = os.environ.get("BOTH_WAYS") == "long"
 TRIPS = list(itertools.product(ENDS, ENDS, ENDS)) if IS_LONG else [("killed", "killed", "clean")]
 BORN_TRIPS = list(itertools.product(ENDS, ENDS)) if IS_LONG else [("killed", "clean")]
-
-
-@pytest.fixture(scope="session")
-def tools(tmp_path_factory):
-    made = KafkaTools(tmp_path_factory.mktemp("classes"))
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="session")
-def state_tool(tools):
-    """Kafka's own client, asked for everything that a broker holds."""
-    def state(address, out):
-        status, text = tools.run("DumpState", address, out)
-        assert status == 0, text
-        told = json.loads((out / "state.json").read_text())
-        told["records"] = {f.stem: f.read_text().splitlines() for f in (out / "records").iterdir() if f.stem in ("txn", "shared")}
-        return told
-    return state
 
 
 @pytest.fixture
