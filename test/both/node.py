@@ -109,6 +109,7 @@ def run_dump(tools, topic, options, files):
     if not files:
         return []
     status, text = tools.run(DUMP, *options, "--files", ",".join(files))
+    assert all(f"Dumping {file}" in text for file in files), f"not every file was read:\n{text[-2000:]}"
     return complaints(text) + ([f"{topic}: status {status}: {text[-500:]}"] if status else [])
 
 
