@@ -69,7 +69,7 @@ def leave_body(version, group, member, instance=None):
 
 
 def describe(s, group, note, version=5):
-    s.ask("DescribeGroups", version, {"groups": [group], "includeAuthorizedOperations": False}, note)
+    return s.ask("DescribeGroups", version, {"groups": [group], "includeAuthorizedOperations": False}, note)
 
 
 @story

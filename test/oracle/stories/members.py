@@ -32,6 +32,7 @@ def pending_members(s):
         find(s, group)
         one = learn(s, s.ask("JoinGroup", version, join_body(version, group), "asks for an id"), f"pending {version}")
         me = one["memberId"]
+        until_state(s, group, "Empty")  # in Kafka a group shows once what was written before it is committed
         describe(s, group, "nobody is in it")
         s.ask("Heartbeat", 4, beat_body(4, group, 0, me), "beats")
         s.ask("SyncGroup", 5, sync_body(5, group, 0, me), "syncs")
@@ -109,11 +110,14 @@ def chosen_protocol(s):
 
     def of(*names):
         return [{"name": n, "metadata": n.encode()} for n in names]
+
+    def members_of(answer):  # out of a map in Kafka
+        answer["groups"][0]["members"].sort(key=lambda m: m["memberId"] != one["memberId"])
     one = join(s, 3, group, "one", "one", link=first, protocols=of("a", "b", "c"))
     first.ask("SyncGroup", 3, sync_body(3, group, one["generationId"], one["memberId"], [(one["memberId"], b"all")]), "is assigned")
     second.send("JoinGroup", 3, join_body(3, group, protocols=of("c", "b")))
     until_state(s, group, "PreparingRebalance")
-    describe(s, group, "while it rebalances")
+    members_of(describe(s, group, "while it rebalances"))
     for state in ("PreparingRebalance", "preparingrebalance", "Stable"):
         answer = s.ask("ListGroups", 4, {"statesFilter": [state]}, f"listed as {state}")
         answer["groups"] = [g for g in answer["groups"] if g["groupId"] == group]
@@ -123,7 +127,7 @@ def chosen_protocol(s):
     for link, name in ((first, "one"), (second, "two")):
         answer = learn(s, link.answer(f"{name} is in"), name)
         answer["members"].sort(key=lambda m: m["memberId"] != one["memberId"])
-    describe(s, group, "before the leader has assigned")
+    members_of(describe(s, group, "before the leader has assigned"))
 
 
 @story
@@ -293,15 +297,16 @@ def expired_offsets(s):
         while s.quietly("DescribeGroups", 6, {"groups": [group]})["groups"][0]["errorCode"] == 0:
             pass
         s.ask("DescribeGroups", 6, {"groups": [group]}, "with its last offset the group goes")
+        # In one call, since Kafka may take a group that has but a pending member for an empty one, and clear it away.
         # A member of a group that isn't stable, or not of consumers, keeps them; one that has subscribed to the topic does too.
         subscription = b"\0\0\0\0\0\x01" + len(topic).to_bytes(2, "big") + topic.encode() + b"\xff\xff\xff\xff"
         kept = f"members-kept-{version}"
-        one = alone(s, kept, f"subscribed {version}", protocols=[{"name": "range", "metadata": subscription}])
+        one = alone(s, kept, f"subscribed {version}", 3, protocols=[{"name": "range", "metadata": subscription}])
         working = f"members-working-{version}"
-        two = alone(s, working, f"worker {version}", protocol_type="connect", protocols=[{"name": "default", "metadata": b""}])
+        two = alone(s, working, f"worker {version}", 3, protocol_type="connect", protocols=[{"name": "default", "metadata": b""}])
         elsewhere = f"members-elsewhere-{version}"
         other = b"\0\0\0\0\0\x01\0\x01x\xff\xff\xff\xff"
-        three = alone(s, elsewhere, f"elsewhere {version}", protocols=[{"name": "range", "metadata": other}])
+        three = alone(s, elsewhere, f"elsewhere {version}", 3, protocols=[{"name": "range", "metadata": other}])
         for name, member in ((kept, one), (working, two), (elsewhere, three)):
             commit(version, name, 0, 1, member["generationId"], member["memberId"])
         until_gone(elsewhere, 0)
