@@ -25,8 +25,10 @@ def told_to(kind, tmp_path_factory):
     """
     running = {}
 
-    def of(settings):
+    def of(settings, fresh=False):
         key = tuple(sorted(settings.items()))
+        if fresh and key in running:
+            running.pop(key).close()
         if key not in running:
             running[key] = Broker(kind, tmp_path_factory.mktemp("oracle"), {**SETTINGS, **settings})
             running[key].start()
@@ -80,6 +82,11 @@ def test_same_answers_as_kafka(name, told_to, request):
         file.write_text(session.as_text(told))
         return
     found = compare(json.loads(file.read_text()), json.loads(session.as_text(told)))
+    if found and broker.kind == "kafka":
+        # Kafka shows what one of its threads did to the others a moment later, and a slow machine makes that moment long. A
+        # recording that is wrong differs from a second Kafka as well.
+        broker = told_to(session.STORIES[name].settings, fresh=True)
+        found = compare(json.loads(file.read_text()), json.loads(session.as_text(session.tell(name, broker.address))))
     assert not found, "\n".join([f"{len(found)} differences"] + found[:40])
 
 
