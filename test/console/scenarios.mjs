@@ -469,10 +469,10 @@ async function speed() {
 async function demo() {
   const page = await open(folder);
   page.expectsErrors = true; // the broker is killed half way
+  const first = await page.locator(".detail h2").textContent(); // at once: the events may be over soon
   await rows(page).first().waitFor();
   await page.getByRole("tab", { name: "Table", selected: true }).waitFor();
   await page.locator(".grid .g-space .g-row").first().waitFor();
-  const first = await page.locator(".detail h2").textContent();
   await page.waitForFunction(text => document.querySelector(".detail h2")?.textContent !== text, first);
   for (const group of ["events", "archive"]) await page.locator(".readers", { hasText: new RegExp(`\\b${group} ([\\d,]+ behind|up to date)`) }).waitFor();
   await accessible(page);

@@ -135,7 +135,7 @@ def test_an_empty_broker_tells_the_next_step_in_chromium(node, tmp_path):
 
 def test_the_demonstration_is_seen_live_in_chromium(node):
     """The address that make demo tells: events arrive as rows, and both groups' lag is there, also behind the accidents."""
-    demo = subprocess.Popen([sys.executable, str(HERE.parents[1] / "examples" / "event_log" / "demo.py"), "--mib", "24"],
+    demo = subprocess.Popen([sys.executable, str(HERE.parents[1] / "examples" / "event_log" / "demo.py"), "--mib", "40"],
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         told = []
