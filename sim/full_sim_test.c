@@ -2,7 +2,7 @@
 /* sim/full_sim_test.c - a log on a disk that is full: what found no space leaves no trace, and is taken when tried again.
  *
  * One idempotent producer sends batch after batch, and the same one again after a refusal. Each time the disk is full it gets
- * a little more room, so that the end of the space falls into batches, index entries and new segments in turn.
+ * a little more room, so that the end of the space falls into batches, index entries, epochs and new segments in turn.
  */
 #include "io/io.h"
 #include "io/sim.h"
@@ -15,7 +15,15 @@
 
 #include <cmocka.h>
 
-enum { BATCHES = 400, VALUE_BYTES = 700, DISK_BYTES = 20000, MORE_BYTES_MAX = 3000, SEEDS = 40 };
+enum {
+    BATCHES = 400,
+    VALUE_BYTES = 700,
+    DISK_BYTES = 20000,
+    MORE_BYTES_MAX = 3000,
+    LITTLE_BYTES_MAX = 40,
+    EPOCH_BATCHES = 7,
+    SEEDS = 40
+};
 static const int64_t MINUTE_NS = 60000000000;
 
 static void assert_ok(struct status s)
@@ -50,8 +58,16 @@ static struct log *open_log(void)
 
 static void give_room(struct full *full)
 {
-    full->faults.disk_bytes_max += 1 + (int64_t)random_below(sim_random(full->world), MORE_BYTES_MAX);
+    struct random *random = sim_random(full->world);
+    uint64_t most = random_below(random, 2) == 0 ? MORE_BYTES_MAX : LITTLE_BYTES_MAX;
+    full->faults.disk_bytes_max += 1 + (int64_t)random_below(random, most);
     sim_faults_set(full->world, &full->faults);
+}
+
+/* The leader changes now and then; the file of its epochs needs space too. */
+static int32_t epoch_of(int64_t offset)
+{
+    return (int32_t)(offset / EPOCH_BATCHES);
 }
 
 static struct status append(struct log *log, struct record_builder *builder, int32_t sequence, struct log_batch *batch)
@@ -64,7 +80,7 @@ static struct status append(struct log *log, struct record_builder *builder, int
         .bytes = (uint8_t *)(uintptr_t)bytes.data, .size_bytes = (uint32_t)bytes.size, .from_client = true};
     record_facts_read(bytes, &batch->facts);
     struct log_batch *batches[] = {batch};
-    return log_append(log, batches, 1, 0, io_wall_ms());
+    return log_append(log, batches, 1, epoch_of(sequence), io_wall_ms());
 }
 
 static void roll_when_due(struct full *full, struct log *log)
@@ -119,6 +135,7 @@ static void read_all(void *context)
         struct log_slice slice;
         assert_int_equal(log_read(log, offset, BATCHES, 1, true, &slice), LOG_READ_OK);
         assert_int_equal(slice.base_offset, offset);
+        assert_int_equal(log_epoch_at(log, offset), epoch_of(offset));
         offset = slice.next_offset;
         log_slice_release(&slice);
     }
@@ -145,10 +162,40 @@ static void what_found_no_space_is_taken_when_there_is_some(void **state)
     assert_in_range(full.rolls_refused, 1, SEEDS * BATCHES);
 }
 
+/* Another program takes everything between the begin of a leader's epoch and its first batch. */
+static void begin_and_find_nothing(void *context)
+{
+    struct full *full = context;
+    struct record_builder builder = {0};
+    struct log_batch batch;
+    assert_int_equal(io_mkdir("/t-0"), 0);
+    struct log *log = open_log();
+    assert_ok(append(log, &builder, 0, &batch));
+    assert_ok(log_epoch_begin(log, epoch_of(EPOCH_BATCHES)));
+    full->faults.disk_bytes_max = 1;
+    sim_faults_set(full->world, &full->faults);
+    assert_int_equal(append(log, &builder, 1, &batch).error, ENOSPC);
+    assert_false(log_is_offline(log));
+    assert_int_equal(log_epoch_latest(log), epoch_of(EPOCH_BATCHES));
+    assert_int_equal(log_epoch_begin(log, 2).error, ENOSPC);
+    assert_int_equal(log_epoch_latest(log), epoch_of(EPOCH_BATCHES)); // the second has not begun
+    record_builder_free(&builder);
+    log_free(log);
+}
+
+static void an_epoch_that_has_begun_needs_no_space_to_stay(void **state)
+{
+    struct full full = {0};
+    full.world = sim_world_create(1, &full.faults);
+    assert_int_equal(sim_run(full.world, begin_and_find_nothing, &full, MINUTE_NS), SIM_DONE);
+    sim_world_destroy(full.world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_found_no_space_is_taken_when_there_is_some),
+        cmocka_unit_test(an_epoch_that_has_begun_needs_no_space_to_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

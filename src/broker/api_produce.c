@@ -42,6 +42,7 @@ struct produce_work {
     int count, waiting;
     int16_t acks;
     bool away;           // in the pool
+    int64_t pool_ns;     // what the pool needed for it
     int64_t deadline_ms; // monotonic
 };
 
@@ -394,7 +395,7 @@ static void validate_run(struct io_job *job)
     for (int i = 0; i < work->count; i++)
         if (work->parts[i].is_left)
             work->parts[i].error = part_validate(request, &work->parts[i], scratch, false);
-    request->handled_ns += io_now_ns() - began_ns; // for its quota, wherever it was spent
+    work->pool_ns = io_now_ns() - began_ns;
     scratches__give(scratches, scratch);
     request_send_home(request);
 }
@@ -412,6 +413,7 @@ static void come_back(struct request *request)
 {
     struct produce_work *work = request->work;
     work->away = false;
+    request->handled_ns += work->pool_ns; // for its quota, wherever it was spent
     for (int i = 0; i < work->count; i++)
         if (work->parts[i].error == KAFKA_NONE)
             work->parts[i].error = part_find_again(request, &work->parts[i]);

@@ -296,10 +296,16 @@ static void rest(struct cleaner *cleaner, int64_t now_ms)
     cleaner->rested_ms = now_ms;
 }
 
-/* Its fault, not the disk's: that would have taken the partition offline. */
+/* Its fault, not the disk's: that would have taken the partition offline. No space is nobody's: there may be some later. */
 static void give_up(struct cleaner *cleaner, int64_t now_ms)
 {
     struct partition *p = cleaner->current->partition;
+    if (cleaner->status.error == ENOSPC) {
+        LOG(LOG_WARN, "broker", "%s-%d is compacted later: %s: %s", partition_topic(p), (int)partition_index(p),
+            cleaner->status.what, strerror(cleaner->status.error));
+        rest(cleaner, now_ms);
+        return;
+    }
     LOG(LOG_ERROR, "broker", "%s-%d is not compacted any more until the next start: %s: %s", partition_topic(p),
         (int)partition_index(p), cleaner->status.what, strerror(cleaner->status.error));
     cleaner->current->is_uncleanable = true;

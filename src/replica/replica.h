@@ -111,7 +111,7 @@ void partition_budget_set(struct partition *p, struct write_budget *budget);
 struct write_budget *partition_budget(const struct partition *p); // NULL: none
 /* More is unflushed in its directory than may be: whoever appends has to wait for the disk. */
 bool partition_is_over_budget(const struct partition *p);
-/* Its directory has room for so many bytes more, above what is kept back. Asks the file system about once a second. */
+/* Its directory has room for so many bytes more, above what is kept back. Asks the file system. */
 bool partition_may_take(struct partition *p, int64_t size_bytes);
 
 /* What it was opened with; all zero before. */

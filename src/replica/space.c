@@ -25,21 +25,26 @@ static int64_t reserve_of(const struct write_space *space, const char *log_dir)
     return total > 0 ? min_i64(space->reserve_bytes, total / RESERVE_PART_MAX) : space->reserve_bytes;
 }
 
-static void look(struct write_budget *budget, int64_t now_ms)
+static void look(struct write_budget *budget)
 {
     struct write_space *space = &budget->space;
-    int64_t looked_ms = atomic_load_explicit(&space->looked_ms, memory_order_relaxed);
-    bool is_due = now_ms < looked_ms || now_ms - looked_ms >= LOOK_EVERY_MS ||
-                  atomic_load_explicit(&space->left_bytes, memory_order_relaxed) <
-                      atomic_load_explicit(&space->look_again_bytes, memory_order_relaxed);
-    if (!is_due || !atomic_compare_exchange_strong(&space->looked_ms, &looked_ms, max_i64(now_ms, 1)))
-        return;
     int64_t free_bytes = io_free_bytes(budget->log_dir);
     if (free_bytes < 0)
         return; // the write will tell
     int64_t left = max_i64(free_bytes - reserve_of(space, budget->log_dir), 0);
     atomic_store(&space->look_again_bytes, left / 2);
     atomic_store(&space->left_bytes, left);
+}
+
+static void look_when_due(struct write_budget *budget, int64_t now_ms)
+{
+    struct write_space *space = &budget->space;
+    int64_t looked_ms = atomic_load_explicit(&space->looked_ms, memory_order_relaxed);
+    bool is_due = now_ms < looked_ms || now_ms - looked_ms >= LOOK_EVERY_MS ||
+                  atomic_load_explicit(&space->left_bytes, memory_order_relaxed) <
+                      atomic_load_explicit(&space->look_again_bytes, memory_order_relaxed);
+    if (is_due && atomic_compare_exchange_strong(&space->looked_ms, &looked_ms, max_i64(now_ms, 1)))
+        look(budget);
 }
 
 static void tell(struct write_budget *budget)
@@ -61,7 +66,7 @@ bool partition__has_space(struct partition *p, uint32_t size_bytes, int64_t now_
     struct write_budget *budget = p->budget;
     if (!budget || budget->space.reserve_bytes == 0 || p->internal)
         return true;
-    look(budget, now_ms);
+    look_when_due(budget, now_ms);
     if (atomic_load_explicit(&budget->space.left_bytes, memory_order_relaxed) >= (int64_t)size_bytes)
         return true;
     atomic_fetch_add(&budget->space.refused, 1);
@@ -74,7 +79,7 @@ bool partition_may_take(struct partition *p, int64_t size_bytes)
     struct write_budget *budget = p->budget;
     if (!budget || budget->space.reserve_bytes == 0)
         return true;
-    look(budget, io_wall_ms());
+    look(budget);
     return atomic_load(&budget->space.left_bytes) >= size_bytes;
 }
 

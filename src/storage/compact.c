@@ -204,7 +204,7 @@ static struct status map_end(struct log_compaction *compaction, bool is_full)
 {
     struct compact_rule *rule = &compaction->rule;
     if (is_full && compaction->map.latest_offset < 0)
-        return STATUS(ENOSPC, "compact a log: log.cleaner.dedupe.buffer.size is too small for one batch of it");
+        return STATUS(E2BIG, "compact a log: log.cleaner.dedupe.buffer.size is too small for one batch of it");
     rule->end_offset = compaction->map.latest_offset + 1;
     compaction->next_dirty_offset = is_full ? rule->end_offset : compaction->limit_offset;
     while (compaction->segment_count > 0 &&

@@ -118,7 +118,18 @@ bool epochs__truncate_start(struct log *log, int64_t start_offset)
 
 struct status log_epoch_begin(struct log *log, int32_t leader_epoch)
 {
-    return epochs__note(log, leader_epoch, log_end_offset(log)) ? epochs__save(log) : STATUS_OK;
+    int64_t end = log_end_offset(log);
+    int32_t before = log_epoch_latest(log);
+    bool before_is_empty = log_epoch_at(log, end) == before && log_epoch_at(log, end - 1) != before;
+    if (!epochs__note(log, leader_epoch, end))
+        return STATUS_OK;
+    struct status s = epochs__save(log);
+    if (status_is_ok(s))
+        return s;
+    epochs__truncate_end(log, end); // it has not begun: the next append tries again
+    if (before_is_empty)
+        epochs__note(log, before, end);
+    return s;
 }
 
 int32_t log_epoch_latest(const struct log *log)

@@ -231,6 +231,8 @@ struct status log_append_as_is(struct log *log, struct slice batches, int64_t no
         s = epochs__save(log);
     if (status_is_ok(s) && tail.count > 0)
         s = tail_write(&tail);
+    if (!status_is_ok(s) && new_epoch) // the file may know them already: it is read again with the next start only
+        epochs__truncate_end(log, log_end_offset(log));
     if (!status_is_ok(s))
         return tail_fail(log, &tail, s);
     tail_publish(log, &tail);

@@ -225,8 +225,6 @@ struct status log__restore(struct log *log, int64_t now_ms)
 {
     int64_t end = log_end_offset(log);
     TRY(cut_active(log, end));
-    if (epochs__truncate_end(log, end))
-        TRY(epochs__save(log));
     return recovery__producers(log, end, now_ms);
 }
 

@@ -281,7 +281,8 @@ MUST_USE struct status recovery__run(struct log *log, const struct log_open_opti
 MUST_USE struct status recovery__producers(struct log *log, int64_t end_offset, int64_t now_ms);
 
 /* retention.c */
-/* After a write that found no space: index, epochs and producers as what is published has them. */
+/* After a write that found no space: index and producers as what is published has them. Writes nothing. It reads what
+ * lies behind the newest producer snapshot, on whatever thread appended: that is rare, and better than being offline. */
 MUST_USE struct status log__restore(struct log *log, int64_t now_ms);
 /* Takes the list's reference; renames the files to .deleted, to go after file.delete.delay.ms. The producer snapshot at the
  * segment's base stays when another segment takes its place. */

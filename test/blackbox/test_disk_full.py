@@ -19,7 +19,7 @@ KAFKA_STORAGE_ERROR, NONE = 56, 0
 MIB = 1 << 20
 SIZE_MIB = 24
 BATCH_BYTES = 200_000
-SETTINGS = {"log.segment.bytes": str(2 * MIB), "log.index.size.max.bytes": "65536"}
+SETTINGS = {"log.segment.bytes": str(2 * MIB), "log.index.size.max.bytes": "65536", "log.cleaner.backoff.ms": "50"}
 PATIENCE_S = 60
 
 
@@ -43,6 +43,13 @@ def disk(request, tmp_path):
         as_root("mount", "-o", "loop", str(image), str(folder))
     yield folder
     as_root("umount", str(folder))
+
+
+def until(holds):
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 class Producer:
@@ -164,3 +171,28 @@ def test_a_write_that_finds_no_space_leaves_the_log_as_it_was(broker, disk, make
     broker.restart(clean=False)
     client = make_client("confluent-kafka", broker)
     assert numbers_read(client, "full", producer.taken) == list(range(producer.taken))
+
+
+def stored(folder):
+    return sum(path.stat().st_size for path in folder.glob("*.log"))
+
+
+def test_compaction_waits_for_the_space_that_it_needs(broker, disk, make_client):
+    """Old and new files lie side by side until the end: who has room for that is compacted, the others once they have."""
+    client = make_client("confluent-kafka", broker)
+    session = Session(broker.address, "compaction")
+    sizes = {"large": 7 * MIB, "small": 3 * MIB // 2}
+    for topic, size in sizes.items():
+        client.ask("create_topic", topic=topic, configs={"segment.bytes": str(MIB), "min.cleanable.dirty.ratio": "0"})
+        client.produce(topic, [(b"key", os.urandom(size // 20)) for _ in range(20)], options={"batch.size": 1})
+    fill(disk / "filler", SIZE_MIB * MIB // 16 + 3 * MIB)
+    session.main.ask("IncrementalAlterConfigs", 1, {"validateOnly": False, "resources": [
+        {"resourceType": 2, "resourceName": topic, "configs": [{"name": "cleanup.policy", "configOperation": 0, "value": "compact"}]}
+        for topic in sizes]})
+    (data,) = {path.parent for path in disk.glob("**/large-0")}
+    until(lambda: stored(data / "small-0") < sizes["small"] / 2)
+    assert stored(data / "large-0") >= sizes["large"]
+    (disk / "filler").unlink()
+    until(lambda: stored(data / "large-0") < sizes["large"] / 2)
+    assert len(client.read("large", 1)) == 1
+    session.close()
