@@ -81,7 +81,7 @@ static bool create(struct life *life)
     struct ctrl_new_topic topic = {
         .name = topic_name(life, life->topics), .partitions = PARTITIONS, .replication_factor = 1};
     struct ctrl_new_topic_result result;
-    if (!is_fine(ctrl_create_topics(life->ctrl, &topic, 1, false, &life->arena, WALL_MS, &result)))
+    if (!is_fine(ctrl_create_topics(life->ctrl, &topic, 1, false, NULL, &life->arena, WALL_MS, &result)))
         return false;
     if (result.result.error != 0)
         blame("a topic is refused", result.result.error, life->topics);

@@ -81,17 +81,6 @@ static void control(struct request *request)
 }
 
 /* ---- the answer */
-static bool same_entity(const struct ctrl_quota_change *a, const struct ctrl_quota_change *b)
-{
-    if (a->part_count != b->part_count)
-        return false;
-    for (int32_t i = 0; i < a->part_count; i++)
-        if (!slice_equal(a->parts[i].type, b->parts[i].type) || !slice_equal(a->parts[i].name, b->parts[i].name) ||
-            slice_is_null(a->parts[i].name) != slice_is_null(b->parts[i].name))
-            return false;
-    return true;
-}
-
 static uint64_t entity_hash(const struct ctrl_quota_change *change)
 {
     uint64_t hash = 0;
@@ -126,7 +115,7 @@ static entry_reply *told_find(const struct hash *table, const struct ctrl_quota_
 {
     for (struct hash_node *node = hash_first(table, hash); node; node = hash_next(node)) {
         const struct told *told = CONTAINER_OF(node, struct told, node);
-        if (same_entity(told->change, change))
+        if (meta_quota_parts_equal(told->change->parts, told->change->part_count, change->parts, change->part_count))
             return told->reply;
     }
     return NULL;

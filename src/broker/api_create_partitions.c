@@ -95,50 +95,12 @@ static void start(struct request *request)
         out_of_memory(request);
 }
 
-static struct status grow(struct request *request, const struct ctrl_more_partitions *wanted, int32_t count,
-                          bool validate_only, struct ctrl_result *results)
-{
-    return ctrl_create_partitions(control__ctrl(request->home->broker->control), wanted, count, validate_only,
-                                  &request->arena, io_wall_ms(), results);
-}
-
-/* Partitions that come to it. */
-static int32_t more_count(const struct request *request, const struct ctrl_more_partitions *wanted)
-{
-    const struct meta_image *image = ctrl_view(control__ctrl(request->home->broker->control));
-    const struct meta_topic *topic = meta_topic_by_name(image, wanted->name);
-    assert(topic && wanted->count > topic->partition_count); // it was checked
-    return wanted->count - topic->partition_count;
-}
-
-/* Each topic is checked first: only what could be made counts, and what the quota refuses (from version 3 on) is not made. */
-static struct status grow_by_quota(struct request *request, struct grow_work *work)
+/* By the quota of its client; from version 3 on what it does not allow is refused. */
+static bool may_grow(void *context, int32_t partitions)
 {
     enum { STRICT_SINCE = 3 };
-    const struct create_partitions_request *body = request->body;
-    size_t count = (size_t)work->wanted_count;
-    struct ctrl_more_partitions *allowed = arena_array(&request->arena, count, sizeof *allowed);
-    struct ctrl_result *made = arena_array(&request->arena, count, sizeof *made);
-    int32_t *places = arena_array(&request->arena, count, sizeof *places), allowed_count = 0;
-    if (request->arena.failed)
-        return STATUS_OK; // told at home
-    TRY(grow(request, work->wanted, work->wanted_count, true, work->results));
-    for (int32_t i = 0; i < work->wanted_count; i++) {
-        if (work->results[i].error != KAFKA_NONE)
-            continue;
-        if (!request__may_mutate(request, more_count(request, &work->wanted[i]),
-                                 request->api_version >= STRICT_SINCE)) {
-            work->results[i] =
-                (struct ctrl_result){KAFKA_THROTTLING_QUOTA_EXCEEDED, slice_str(request__quota_exceeded)};
-            continue;
-        }
-        places[allowed_count] = i;
-        allowed[allowed_count++] = work->wanted[i];
-    }
-    TRY(grow(request, allowed, allowed_count, body->validate_only, made));
-    for (int32_t i = 0; i < allowed_count; i++)
-        work->results[places[i]] = made[i];
-    return STATUS_OK;
+    struct request *request = context;
+    return request__may_mutate(request, partitions, request->api_version >= STRICT_SINCE);
 }
 
 static void control(struct request *request)
@@ -146,10 +108,10 @@ static void control(struct request *request)
     const struct create_partitions_request *body = request->body;
     struct grow_work *work = request->work;
     struct broker *broker = request->home->broker;
-    bool has_quota = !request->local_call &&
-                     quotas__has(ctrl_view(control__ctrl(broker->control)), QUOTA_MUTATION, request->client_id);
-    struct status s = has_quota ? grow_by_quota(request, work)
-                                : grow(request, work->wanted, work->wanted_count, body->validate_only, work->results);
+    const struct ctrl_allowance allowance = {may_grow, request};
+    struct status s =
+        ctrl_create_partitions(control__ctrl(broker->control), work->wanted, work->wanted_count, body->validate_only,
+                               &allowance, &request->arena, io_wall_ms(), work->results);
     if (!status_is_ok(s))
         broker__fail(broker, s);
 }
@@ -170,9 +132,7 @@ static void resume(struct request *request)
     const struct grow_work *work = request->work;
     struct create_partitions_response response;
     create_partitions_response_init(&response);
-    response.results = request->arena.failed
-                           ? NULL
-                           : arena_array(&request->arena, (size_t)work->topic_count, sizeof *response.results);
+    response.results = arena_array(&request->arena, (size_t)work->topic_count, sizeof *response.results);
     if (request->arena.failed) {
         out_of_memory(request);
         return;

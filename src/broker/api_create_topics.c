@@ -138,40 +138,12 @@ static void start(struct request *request)
     request_send_to_control(request);
 }
 
-static struct status create(struct request *request, const struct ctrl_new_topic *topics, int32_t count,
-                            bool validate_only, struct ctrl_new_topic_result *results)
-{
-    return ctrl_create_topics(control__ctrl(request->home->broker->control), topics, count, validate_only,
-                              &request->arena, io_wall_ms(), results);
-}
-
-/* Each topic is checked first: only what could be made counts, and what the quota refuses (from version 6 on) is not made. */
-static struct status create_by_quota(struct request *request, struct create_work *work)
+/* By the quota of its client; from version 6 on what it does not allow is refused. */
+static bool may_create(void *context, int32_t partitions)
 {
     enum { STRICT_SINCE = 6 };
-    const struct create_topics_request *body = request->body;
-    size_t count = (size_t)work->accepted_count;
-    struct ctrl_new_topic *allowed = arena_array(&request->arena, count, sizeof *allowed);
-    struct ctrl_new_topic_result *made = arena_array(&request->arena, count, sizeof *made);
-    int32_t *places = arena_array(&request->arena, count, sizeof *places), allowed_count = 0;
-    if (request->arena.failed)
-        return STATUS_OK; // told at home
-    TRY(create(request, work->topics, work->accepted_count, true, work->results));
-    for (int32_t i = 0; i < work->accepted_count; i++) {
-        struct ctrl_new_topic_result *result = &work->results[i];
-        if (result->result.error != KAFKA_NONE)
-            continue;
-        if (!request__may_mutate(request, result->partitions, request->api_version >= STRICT_SINCE)) {
-            result->result = (struct ctrl_result){KAFKA_THROTTLING_QUOTA_EXCEEDED, slice_str(request__quota_exceeded)};
-            continue;
-        }
-        places[allowed_count] = i;
-        allowed[allowed_count++] = work->topics[i];
-    }
-    TRY(create(request, allowed, allowed_count, body->validate_only, made));
-    for (int32_t i = 0; i < allowed_count; i++)
-        work->results[places[i]] = made[i];
-    return STATUS_OK;
+    struct request *request = context;
+    return request__may_mutate(request, partitions, request->api_version >= STRICT_SINCE);
 }
 
 static void control(struct request *request)
@@ -179,11 +151,9 @@ static void control(struct request *request)
     const struct create_topics_request *body = request->body;
     struct create_work *work = request->work;
     struct broker *broker = request->home->broker;
-    bool has_quota = !request->local_call &&
-                     quotas__has(ctrl_view(control__ctrl(broker->control)), QUOTA_MUTATION, request->client_id);
-    struct status s = has_quota
-                          ? create_by_quota(request, work)
-                          : create(request, work->topics, work->accepted_count, body->validate_only, work->results);
+    const struct ctrl_allowance allowance = {may_create, request};
+    struct status s = ctrl_create_topics(control__ctrl(broker->control), work->topics, work->accepted_count,
+                                         body->validate_only, &allowance, &request->arena, io_wall_ms(), work->results);
     if (!status_is_ok(s))
         broker__fail(broker, s);
 }

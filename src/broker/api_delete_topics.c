@@ -181,7 +181,7 @@ static void quota_apply(struct request *request, struct delete_work *work)
         const struct meta_topic *topic = meta_topic_by_id(image, asked->found_id);
         assert(topic);
         if (!request__may_mutate(request, topic->partition_count, request->api_version >= STRICT_SINCE))
-            refuse(asked, KAFKA_THROTTLING_QUOTA_EXCEEDED, request__quota_exceeded);
+            refuse(asked, KAFKA_THROTTLING_QUOTA_EXCEEDED, ctrl_quota_exceeded);
     }
 }
 

@@ -110,17 +110,6 @@ static bool fits(const struct describe_client_quotas_request *body, const struct
     return true;
 }
 
-static bool same_entity(const struct meta_quota *a, const struct meta_quota *b)
-{
-    if (a->part_count != b->part_count)
-        return false;
-    for (int32_t i = 0; i < a->part_count; i++)
-        if (!slice_equal(a->parts[i].type, b->parts[i].type) || !slice_equal(a->parts[i].name, b->parts[i].name) ||
-            slice_is_null(a->parts[i].name) != slice_is_null(b->parts[i].name))
-            return false;
-    return true;
-}
-
 /* ---- the answer */
 struct listing {
     const struct describe_client_quotas_request *body;
@@ -168,7 +157,7 @@ static void walk(struct listing *listing, const struct meta_node *quotas)
         const struct meta_quota *quota = CONTAINER_OF(item, struct meta_quota, item);
         if (!fits(listing->body, quota))
             continue;
-        if (!before || !same_entity(before, quota))
+        if (!before || !meta_quota_parts_equal(before->parts, before->part_count, quota->parts, quota->part_count))
             entry_begin(listing, quota);
         value_add(listing, quota);
         before = quota;

@@ -126,7 +126,7 @@ static void topic_make(struct request *request, struct ctrl *ctrl, struct find_w
                                          .configs = configs,
                                          .config_count = COUNT_OF(configs)};
     struct ctrl_new_topic_result result;
-    struct status s = ctrl_create_topics(ctrl, &topic, 1, false, &request->arena, io_wall_ms(), &result);
+    struct status s = ctrl_create_topics(ctrl, &topic, 1, false, NULL, &request->arena, io_wall_ms(), &result);
     if (!status_is_ok(s))
         LOG(LOG_ERROR, "broker", "%s cannot be made: %s: %s", coordinator__groups.topic, s.what, strerror(s.error));
     else if (result.result.error != KAFKA_NONE)

@@ -89,7 +89,7 @@ void broker__auto_create(struct broker *broker, struct arena *arena, struct slic
     struct config_list configs;
     describe(broker, name, &topic, &configs);
     struct ctrl_new_topic_result result;
-    struct status s = ctrl_create_topics(ctrl, &topic, 1, false, arena, io_wall_ms(), &result);
+    struct status s = ctrl_create_topics(ctrl, &topic, 1, false, NULL, arena, io_wall_ms(), &result);
     if (!status_is_ok(s))
         broker__fail(broker, s);
     else if (result.result.error != KAFKA_NONE)

@@ -137,7 +137,6 @@ int64_t request__quota_record(struct request *request, enum quota_kind kind, dou
 void request__throttle(struct request *request, enum quota_kind kind, int64_t throttle_ms);
 /* Partitions to be made or deleted; false: the client owes some, and the version is one that refuses then. */
 bool request__may_mutate(struct request *request, int32_t partitions, bool is_strict);
-extern const char request__quota_exceeded[]; // what Kafka says with THROTTLING_QUOTA_EXCEEDED
 
 /* ---- dispatch.c */
 /* NULL when the key is not served. */

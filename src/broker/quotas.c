@@ -122,21 +122,10 @@ static bool holding_find(const struct meta_image *image, enum quota_kind kind, s
     return false;
 }
 
-bool quotas__has(const struct meta_image *image, enum quota_kind kind, struct slice client_id)
-{
-    struct holding holding;
-    return image->quotas && holding_find(image, kind, client_id, &holding);
-}
-
 /* ---- measures, under the lock */
 static uint64_t measure_hash(enum quota_kind kind, struct slice user, struct slice client)
 {
     return hash_bytes(user) * 31 + hash_bytes(client) + hash_u64((uint64_t)kind);
-}
-
-static bool same(struct slice a, struct slice b)
-{
-    return slice_is_null(a) == slice_is_null(b) && slice_equal(a, b);
 }
 
 static struct slice text_keep(char **at, struct slice text)
@@ -173,7 +162,7 @@ static struct measure *measure_of(struct quotas *quotas, enum quota_kind kind, s
     struct measure *found = NULL;
     for (struct hash_node *node = hash_first(&quotas->measures, hash); node && !found; node = hash_next(node)) {
         struct measure *measure = CONTAINER_OF(node, struct measure, in_measures);
-        if (measure->kind == kind && same(measure->user, user) && same(measure->client, client))
+        if (measure->kind == kind && slice_equal(measure->user, user) && slice_equal(measure->client, client))
             found = measure;
     }
     if (!found)

@@ -32,7 +32,6 @@ void quotas__take_back(struct quotas *quotas, const struct meta_image *image, en
 /* What the quota allows in all windows but one; INFINITY without a quota. */
 double quotas__window_max(const struct quotas *quotas, const struct meta_image *image, enum quota_kind kind,
                           struct slice client_id);
-bool quotas__has(const struct meta_image *image, enum quota_kind kind, struct slice client_id);
 /* Partitions that are made or deleted. Strict: false, and nothing is counted, while the client owes some; who is granted
  * them is not made to wait. */
 bool quotas__mutate(struct quotas *quotas, const struct meta_image *image, struct slice client_id, double amount,

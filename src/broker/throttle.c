@@ -10,8 +10,6 @@
 
 static const double PERCENT_NS = 1e7; // of a second
 
-const char request__quota_exceeded[] = "The throttling quota has been exceeded.";
-
 static bool is_measured(const struct request *request)
 {
     return request->home->image->quotas && !request->local_call;

@@ -47,7 +47,7 @@ static void grow(struct play *play)
 {
     struct ctrl_more_partitions more = {some_name(play), (int32_t)below(play, 12), NULL, 0};
     struct ctrl_result result;
-    assert_ok(ctrl_create_partitions(play->story->ctrl, &more, 1, below(play, 4) == 0, &play->story->arena,
+    assert_ok(ctrl_create_partitions(play->story->ctrl, &more, 1, below(play, 4) == 0, NULL, &play->story->arena,
                                      play->story->now_ms, &result));
 }
 

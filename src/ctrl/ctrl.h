@@ -124,9 +124,17 @@ struct ctrl_new_topic_result {
     int32_t partitions;
     int16_t replication_factor;
 };
+/* Asked once for each topic that could be made or grown, before the next one is looked at: may so many partitions come into
+ * being? False refuses it with THROTTLING_QUOTA_EXCEEDED (KIP-599). */
+struct ctrl_allowance {
+    bool (*take)(void *context, int32_t partitions);
+    void *context;
+};
+extern const char ctrl_quota_exceeded[]; // what Kafka says with THROTTLING_QUOTA_EXCEEDED
+/* `allowance` NULL: whatever is asked for. */
 MUST_USE struct status ctrl_create_topics(struct ctrl *ctrl, const struct ctrl_new_topic *topics, int32_t count,
-                                          bool validate_only, struct arena *arena, int64_t now_ms,
-                                          struct ctrl_new_topic_result *results);
+                                          bool validate_only, const struct ctrl_allowance *allowance,
+                                          struct arena *arena, int64_t now_ms, struct ctrl_new_topic_result *results);
 /* By id where it is not zero, else by name. `ret_name`/`ret_id` complete what was found. */
 struct ctrl_topic_ref {
     struct slice name; // null: by id
@@ -141,8 +149,8 @@ struct ctrl_more_partitions {
     int32_t assignment_count;
 };
 MUST_USE struct status ctrl_create_partitions(struct ctrl *ctrl, const struct ctrl_more_partitions *topics,
-                                              int32_t count, bool validate_only, struct arena *arena, int64_t now_ms,
-                                              struct ctrl_result *results);
+                                              int32_t count, bool validate_only, const struct ctrl_allowance *allowance,
+                                              struct arena *arena, int64_t now_ms, struct ctrl_result *results);
 
 /* ---- configs */
 enum ctrl_alter_op { CTRL_ALTER_SET = 0, CTRL_ALTER_DELETE = 1, CTRL_ALTER_APPEND = 2, CTRL_ALTER_SUBTRACT = 3 };

@@ -221,3 +221,5 @@ int32_t ctrl__name_count(const struct hash *names, struct slice text);
 
 /* ---- results, partition.c */
 void ctrl__refuse(struct ctrl_result *result, int16_t error, struct slice message);
+/* Of what is fine so far; NULL allows it. */
+void ctrl__allowance_take(const struct ctrl_allowance *allowance, int32_t partitions, struct ctrl_result *result);

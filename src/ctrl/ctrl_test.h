@@ -149,7 +149,7 @@ static inline int64_t story_start_broker(struct story *story, int32_t node_id, i
 static inline struct ctrl_new_topic_result story_try_topic(struct story *story, const struct ctrl_new_topic *topic)
 {
     struct ctrl_new_topic_result result;
-    assert_ok(ctrl_create_topics(story->ctrl, topic, 1, false, &story->arena, story->now_ms, &result));
+    assert_ok(ctrl_create_topics(story->ctrl, topic, 1, false, NULL, &story->arena, story->now_ms, &result));
     return result;
 }
 

@@ -15,6 +15,14 @@ void ctrl__refuse(struct ctrl_result *result, int16_t error, struct slice messag
     *result = (struct ctrl_result){error, message};
 }
 
+const char ctrl_quota_exceeded[] = "The throttling quota has been exceeded.";
+
+void ctrl__allowance_take(const struct ctrl_allowance *allowance, int32_t partitions, struct ctrl_result *result)
+{
+    if (result->error == KAFKA_NONE && allowance && !allowance->take(allowance->context, partitions))
+        ctrl__refuse(result, KAFKA_THROTTLING_QUOTA_EXCEEDED, slice_str(ctrl_quota_exceeded));
+}
+
 int32_t ctrl__active_count(const struct meta_image *image, const int32_t *replicas, int32_t count)
 {
     int32_t active = 0;

@@ -7,6 +7,7 @@
 struct growth { // of one request
     struct ctrl *ctrl;
     const struct meta_image *image;
+    const struct ctrl_allowance *allowance;
     struct arena *arena;
     struct ctrl__records records;
     struct ctrl__directories *directories;
@@ -99,6 +100,7 @@ static void topic_grow(struct growth *growth, const struct ctrl_more_partitions 
         assigned_add(growth, more, topic, first->replica_count, result);
     else
         placed_add(growth, more->count, topic, first->replica_count, result);
+    ctrl__allowance_take(growth->allowance, more->count - topic->partition_count, result);
     if (result->error != KAFKA_NONE)
         ctrl__records_cut(&growth->records, before);
 }
@@ -110,11 +112,11 @@ static void growth_end(struct growth *growth)
 }
 
 struct status ctrl_create_partitions(struct ctrl *ctrl, const struct ctrl_more_partitions *topics, int32_t count,
-                                     bool validate_only, struct arena *arena, int64_t now_ms,
-                                     struct ctrl_result *results)
+                                     bool validate_only, const struct ctrl_allowance *allowance, struct arena *arena,
+                                     int64_t now_ms, struct ctrl_result *results)
 {
     struct growth growth CLEANUP(growth_end) = {
-        .ctrl = ctrl, .image = meta_builder_view(ctrl->builder), .arena = arena};
+        .ctrl = ctrl, .image = meta_builder_view(ctrl->builder), .allowance = allowance, .arena = arena};
     hash_init(&growth.names);
     ctrl__records_init(&growth.records);
     growth.directories = ctrl__directories_create(growth.image, arena);

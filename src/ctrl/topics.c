@@ -14,6 +14,7 @@ enum { PARTITIONS_MAX = 10000 }; // of one request
 struct creation { // of one request
     struct ctrl *ctrl;
     const struct meta_image *image;
+    const struct ctrl_allowance *allowance;
     struct arena *arena;
     struct ctrl__records records;
     struct ctrl__directories *directories;
@@ -249,6 +250,7 @@ static void topic_add(struct creation *creation, const struct ctrl_new_topic *to
                 counted_add(creation, topic, result);
         }
     }
+    ctrl__allowance_take(creation->allowance, result->partitions, &result->result);
     if (result->result.error != KAFKA_NONE) {
         ctrl__records_cut(&creation->records, before);
         result->id = UUID_ZERO;
@@ -285,8 +287,8 @@ static void creation_end(struct creation *creation)
 }
 
 struct status ctrl_create_topics(struct ctrl *ctrl, const struct ctrl_new_topic *topics, int32_t count,
-                                 bool validate_only, struct arena *arena, int64_t now_ms,
-                                 struct ctrl_new_topic_result *results)
+                                 bool validate_only, const struct ctrl_allowance *allowance, struct arena *arena,
+                                 int64_t now_ms, struct ctrl_new_topic_result *results)
 {
     const char *message;
     if (is_too_large(ctrl, topics, count, &message)) {
@@ -294,7 +296,7 @@ struct status ctrl_create_topics(struct ctrl *ctrl, const struct ctrl_new_topic 
         return STATUS_OK;
     }
     struct creation creation CLEANUP(creation_end) = {
-        .ctrl = ctrl, .image = meta_builder_view(ctrl->builder), .arena = arena};
+        .ctrl = ctrl, .image = meta_builder_view(ctrl->builder), .allowance = allowance, .arena = arena};
     hash_init(&creation.names);
     hash_init(&creation.unified);
     ctrl__records_init(&creation.records);

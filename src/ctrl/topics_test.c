@@ -163,10 +163,10 @@ static void elements_of_a_request_stand_alone(void **state)
                                       {.name = slice_str("d"), .partitions = 1, .replication_factor = 1}};
     struct ctrl_new_topic_result results[5];
     int64_t end = ctrl_end_offset(story->ctrl);
-    assert_ok(ctrl_create_topics(story->ctrl, topics, 5, true, &story->arena, STORY_MS, results));
+    assert_ok(ctrl_create_topics(story->ctrl, topics, 5, true, NULL, &story->arena, STORY_MS, results));
     assert_int_equal(ctrl_end_offset(story->ctrl), end); // validate only
     assert_int_equal(results[0].result.error, 0);
-    assert_ok(ctrl_create_topics(story->ctrl, topics, 5, false, &story->arena, STORY_MS, results));
+    assert_ok(ctrl_create_topics(story->ctrl, topics, 5, false, NULL, &story->arena, STORY_MS, results));
     assert_int_equal(results[0].result.error, 0);
     assert_int_equal(results[1].result.error, KAFKA_INVALID_PARTITIONS);
     assert_result(&results[2].result, KAFKA_INVALID_REQUEST, "Duplicate topic name.");
@@ -264,7 +264,7 @@ static struct ctrl_result grow(struct story *story, const char *name, int32_t co
 {
     struct ctrl_more_partitions more = {slice_str(name), count, assignments, assignment_count};
     struct ctrl_result result;
-    assert_ok(ctrl_create_partitions(story->ctrl, &more, 1, false, &story->arena, STORY_MS, &result));
+    assert_ok(ctrl_create_partitions(story->ctrl, &more, 1, false, NULL, &story->arena, STORY_MS, &result));
     return result;
 }
 
@@ -310,7 +310,7 @@ static void more_partitions_are_refused_in_kafkas_words(void **state)
                   "All brokers are currently fenced, or have all their log directories cordoned.");
     struct ctrl_more_partitions twice[] = {{slice_str("t"), 3, NULL, 0}, {slice_str("t"), 4, NULL, 0}};
     struct ctrl_result results[2];
-    assert_ok(ctrl_create_partitions(story->ctrl, twice, 2, false, &story->arena, STORY_MS, results));
+    assert_ok(ctrl_create_partitions(story->ctrl, twice, 2, false, NULL, &story->arena, STORY_MS, results));
     assert_result(&results[0], KAFKA_INVALID_REQUEST, "Duplicate topic name.");
     assert_result(&results[1], KAFKA_INVALID_REQUEST, "Duplicate topic name.");
     assert_int_equal(meta_topic_by_name(ctrl_view(story->ctrl), slice_str("t"))->partition_count, 2);

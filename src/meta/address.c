@@ -1,45 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
 /* meta/address.c - numeric addresses as settings and quotas name them, so that two spellings of one address are one.
  *
- *   10.1.2.3, 10.1.515, 10.66051   four parts, or fewer whose last one fills what is left (as Java and inet_aton read them)
+ *   10.1.2.3, 10.1.515, 10.66051   four parts, or fewer whose last one fills what is left
  *   ::1, 0:0:0:0:0:0:0:1, [::1], ::ffff:10.1.2.3
  *
  * An IPv4 address is told as the IPv6 address that embeds it. Names are no addresses: nothing here asks a resolver.
  */
 #include "meta/meta.h"
 
-enum { PARTS_MAX = 4, GROUPS = 8 };
+#include <arpa/inet.h>
 
-static bool number_read(struct slice text, unsigned base, uint64_t max, uint64_t *ret_number)
+enum { PARTS_MAX = 4 };
+
+static bool number_read(struct slice text, uint64_t *ret_number)
 {
-    uint64_t number = 0;
+    *ret_number = 0;
     for (size_t i = 0; i < text.size; i++) {
-        uint8_t c = text.data[i];
-        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
-                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
-                         : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10
-                                                : base;
-        if (digit >= base)
+        if (text.data[i] < '0' || text.data[i] > '9')
             return false;
-        number = number * base + digit;
-        if (number > max)
+        *ret_number = *ret_number * 10 + (uint64_t)(text.data[i] - '0');
+        if (*ret_number > UINT32_MAX)
             return false;
     }
-    *ret_number = number;
     return text.size > 0;
 }
 
-/* Up to the next `separator` or the end; what follows it stays in `rest`. */
-static struct slice part_take(struct slice *rest, uint8_t separator)
+/* Up to the next dot or the end; what follows it stays in `rest`. */
+static struct slice part_take(struct slice *rest)
 {
-    const uint8_t *found = memchr(rest->data, separator, rest->size);
-    size_t size = found ? (size_t)(found - rest->data) : rest->size;
+    const uint8_t *dot = memchr(rest->data, '.', rest->size);
+    size_t size = dot ? (size_t)(dot - rest->data) : rest->size;
     struct slice part = slice_of(rest->data, size);
-    size_t taken = found ? size + 1 : size;
+    size_t taken = dot ? size + 1 : size;
     *rest = slice_of(rest->data + taken, rest->size - taken);
     return part;
 }
 
+/* As Java reads it: always in tens, where inet_aton knows octal and hexadecimal numbers too. */
 static bool ipv4_parse(struct slice text, uint8_t ret_bytes[PARTS_MAX])
 {
     uint64_t parts[PARTS_MAX];
@@ -47,7 +44,7 @@ static bool ipv4_parse(struct slice text, uint8_t ret_bytes[PARTS_MAX])
     if (text.size == 0 || text.data[text.size - 1] == '.')
         return false;
     while (text.size > 0) {
-        if (count == PARTS_MAX || !number_read(part_take(&text, '.'), 10, UINT32_MAX, &parts[count]))
+        if (count == PARTS_MAX || !number_read(part_take(&text), &parts[count]))
             return false;
         count++;
     }
@@ -64,49 +61,14 @@ static bool ipv4_parse(struct slice text, uint8_t ret_bytes[PARTS_MAX])
     return true;
 }
 
-/* Groups of one side of the double colon (or of all, when there is none); -1: no such text. */
-static int groups_parse(struct slice text, uint16_t groups[GROUPS])
-{
-    int count = 0;
-    bool ends_open = text.size > 0 && text.data[text.size - 1] == ':';
-    while (text.size > 0) {
-        struct slice part = part_take(&text, ':');
-        uint64_t number;
-        uint8_t ipv4[PARTS_MAX];
-        if (text.size == 0 && memchr(part.data, '.', part.size)) {
-            if (count > GROUPS - 2 || !ipv4_parse(part, ipv4))
-                return -1;
-            groups[count++] = (uint16_t)(ipv4[0] << 8 | ipv4[1]);
-            groups[count++] = (uint16_t)(ipv4[2] << 8 | ipv4[3]);
-            continue;
-        }
-        if (count == GROUPS || part.size > 4 || !number_read(part, 16, UINT16_MAX, &number))
-            return -1;
-        groups[count++] = (uint16_t)number;
-    }
-    return ends_open ? -1 : count;
-}
-
 static bool ipv6_parse(struct slice text, uint8_t ret_bytes[META_ADDRESS_BYTES])
 {
-    uint16_t head[GROUPS] = {0}, tail[GROUPS] = {0}, all[GROUPS] = {0};
-    const uint8_t *gap = memmem(text.data, text.size, "::", 2);
-    size_t head_size = gap ? (size_t)(gap - text.data) : text.size;
-    int head_count = groups_parse(slice_of(text.data, head_size), head);
-    int tail_count = gap ? groups_parse(slice_of(gap + 2, text.size - head_size - 2), tail) : 0;
-    if (head_count < 0 || tail_count < 0)
+    char copy[INET6_ADDRSTRLEN];
+    if (text.size >= sizeof copy || memchr(text.data, '\0', text.size))
         return false;
-    if (gap ? head_count + tail_count >= GROUPS : head_count != GROUPS)
-        return false;
-    for (int i = 0; i < head_count; i++)
-        all[i] = head[i];
-    for (int i = 0; i < tail_count; i++)
-        all[GROUPS - tail_count + i] = tail[i];
-    for (int i = 0; i < GROUPS; i++) {
-        ret_bytes[2 * i] = (uint8_t)(all[i] >> 8);
-        ret_bytes[2 * i + 1] = (uint8_t)all[i];
-    }
-    return true;
+    memcpy(copy, text.data, text.size);
+    copy[text.size] = '\0';
+    return inet_pton(AF_INET6, copy, ret_bytes) == 1;
 }
 
 bool meta_address_parse(struct slice text, uint8_t ret_bytes[META_ADDRESS_BYTES])

@@ -122,6 +122,17 @@ const struct meta_quota *meta_quota(const struct meta_image *image, const struct
     return (const void *)tree__find(image->quotas, &probe.item, item__by_quota);
 }
 
+bool meta_quota_parts_equal(const struct meta_quota_part *a, int32_t a_count, const struct meta_quota_part *b,
+                            int32_t b_count)
+{
+    if (a_count != b_count)
+        return false;
+    for (int32_t i = 0; i < a_count; i++)
+        if (!slice_equal(a[i].type, b[i].type) || !slice_equal(a[i].name, b[i].name))
+            return false;
+    return true;
+}
+
 int16_t meta_feature_level(const struct meta_image *image, const char *name)
 {
     struct meta_feature probe = {.name = slice_str(name)};

@@ -181,6 +181,9 @@ struct slice meta_configs_get(const struct meta_configs *configs, struct slice k
 /* `parts` ordered by type, META_QUOTA_PARTS at most. */
 const struct meta_quota *meta_quota(const struct meta_image *image, const struct meta_quota_part *parts,
                                     int32_t part_count, struct slice key);
+/* Both ordered by type: do they name the same entity? */
+bool meta_quota_parts_equal(const struct meta_quota_part *a, int32_t a_count, const struct meta_quota_part *b,
+                            int32_t b_count);
 int16_t meta_feature_level(const struct meta_image *image, const char *name); // 0 when not set
 
 /* Walks in order of keys (topics: names; brokers: ids; configs: type and name). `after` null: from the start, else from the
