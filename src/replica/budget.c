@@ -47,14 +47,18 @@ bool partition_write_back(struct partition *p)
     return log && !partition_is_retired(p) && !partition_is_offline(p) && log_write_back(log, WRITE_BACK_MIN_BYTES) > 0;
 }
 
+bool partition__may_tell(_Atomic int64_t *told_ms)
+{
+    int64_t now_ms = io_now_ms(), before_ms = atomic_load(told_ms);
+    return (before_ms == 0 || now_ms - before_ms >= TELL_EVERY_MS) &&
+           atomic_compare_exchange_strong(told_ms, &before_ms, now_ms);
+}
+
 void partition__budget_tell(struct partition *p)
 {
     struct write_budget *budget = p->budget;
     atomic_fetch_add(&budget->taken, 1);
-    int64_t now_ms = io_now_ms(), told_ms = atomic_load(&budget->told_ms);
-    if (told_ms != 0 && now_ms - told_ms < TELL_EVERY_MS)
-        return;
-    if (!atomic_compare_exchange_strong(&budget->told_ms, &told_ms, now_ms))
+    if (!partition__may_tell(&budget->told_ms))
         return;
     LOG(LOG_WARN, "replica",
         "log directory %s: %lld bytes are written and not on the disk, more than %lld (ottla.unflushed.max.bytes); its "

@@ -52,6 +52,8 @@ void partition__budget_look(struct partition *p);
 bool partition__has_space(struct partition *p, uint32_t size_bytes, int64_t now_ms);
 void partition__space_used(struct partition *p, uint32_t size_bytes);
 void partition__space_gone(struct partition *p); // a write found none
+/* True for one caller in ten seconds. */
+bool partition__may_tell(_Atomic int64_t *told_ms);
 /* In the pool: counts, and says so now and then. */
 void partition__budget_tell(struct partition *p);
 /* Wakes the watchers but that of `except_loop`, which looks itself. */

@@ -11,7 +11,7 @@
  */
 #include "replica/replica__.h"
 
-enum { LOOK_EVERY_MS = 1000, TELL_EVERY_MS = 10000, RESERVE_PART_MAX = 16 };
+enum { LOOK_EVERY_MS = 1000, RESERVE_PART_MAX = 16 };
 
 void write_space_init(struct write_space *space, int64_t reserve_bytes)
 {
@@ -49,11 +49,8 @@ static void look_when_due(struct write_budget *budget, int64_t now_ms)
 
 static void tell(struct write_budget *budget)
 {
-    struct write_space *space = &budget->space;
-    int64_t now_ms = io_now_ms(), told_ms = atomic_load(&space->told_ms);
-    if (told_ms != 0 && now_ms - told_ms < TELL_EVERY_MS)
-        return;
-    if (!atomic_compare_exchange_strong(&space->told_ms, &told_ms, now_ms))
+    const struct write_space *space = &budget->space;
+    if (!partition__may_tell(&budget->space.told_ms))
         return;
     LOG(LOG_ERROR, "replica",
         "log directory %s: its disk is full but for %lld bytes, which are kept back for metadata and offsets "
