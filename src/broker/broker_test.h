@@ -220,6 +220,23 @@ static inline int16_t story_create(struct story *story, const char *name, int32_
     return answer->topics[0].error_code;
 }
 
+static inline struct request *story_produce_parts(struct story *story, const char *topic,
+                                                  struct produce_request_partition_produce_data *parts, int count)
+{
+    struct produce_request_topic_produce_data in;
+    produce_request_topic_produce_data_init(&in);
+    in.name = slice_str(topic);
+    in.partition_data = parts;
+    in.partition_data_count = count;
+    struct produce_request body;
+    produce_request_init(&body);
+    body.acks = -1;
+    body.timeout_ms = 30000;
+    body.topic_data = &in;
+    body.topic_data_count = 1;
+    return story_ask(story, API_PRODUCE, 9, &body);
+}
+
 /* One record with that value. */
 static inline struct request *story_produce_start(struct story *story, const char *topic, int32_t partition,
                                                   const char *value)
@@ -227,22 +244,11 @@ static inline struct request *story_produce_start(struct story *story, const cha
     struct record_builder builder = {0};
     record_builder_begin(&builder);
     record_builder_add(&builder, io_wall_ms(), SLICE_NULL, slice_str(value));
-    struct produce_request_partition_produce_data data;
-    produce_request_partition_produce_data_init(&data);
-    data.index = partition;
-    data.records = record_builder_finish(&builder, 0, -1, -1, -1);
-    struct produce_request_topic_produce_data in;
-    produce_request_topic_produce_data_init(&in);
-    in.name = slice_str(topic);
-    in.partition_data = &data;
-    in.partition_data_count = 1;
-    struct produce_request body;
-    produce_request_init(&body);
-    body.acks = -1;
-    body.timeout_ms = 30000;
-    body.topic_data = &in;
-    body.topic_data_count = 1;
-    struct request *request = story_ask(story, API_PRODUCE, 9, &body);
+    struct produce_request_partition_produce_data part;
+    produce_request_partition_produce_data_init(&part);
+    part.index = partition;
+    part.records = record_builder_finish(&builder, 0, -1, -1, -1);
+    struct request *request = story_produce_parts(story, topic, &part, 1);
     record_builder_free(&builder);
     return request;
 }

@@ -35,18 +35,7 @@ static struct request *produce(struct story *story, const struct batch *batches,
         data[i].index = i;
         data[i].records = batches[i].bytes;
     }
-    struct produce_request_topic_produce_data in;
-    produce_request_topic_produce_data_init(&in);
-    in.name = slice_str("t");
-    in.partition_data = data;
-    in.partition_data_count = count;
-    struct produce_request body;
-    produce_request_init(&body);
-    body.acks = -1;
-    body.timeout_ms = 30000;
-    body.topic_data = &in;
-    body.topic_data_count = 1;
-    return story_ask(story, API_PRODUCE, 9, &body);
+    return story_produce_parts(story, "t", data, count);
 }
 
 static const struct produce_response_partition_produce_response *answer_of(struct story *story, struct request *request,
