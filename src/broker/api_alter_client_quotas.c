@@ -17,8 +17,11 @@ struct quotas_work {
     int32_t count;
 };
 
+/* There are three types of entities. One that has more is refused for what it is: no more of it is kept than shows that. */
+enum { PARTS_KEPT = META_QUOTA_PARTS };
+
 /* Ordered by type, the later name of a type. */
-static void part_put(struct meta_quota_part *parts, int32_t *count, struct meta_quota_part part)
+static void part_put(struct meta_quota_part parts[PARTS_KEPT], int32_t *count, struct meta_quota_part part)
 {
     int32_t at = 0;
     while (at < *count && slice_compare(parts[at].type, part.type) < 0)
@@ -27,15 +30,17 @@ static void part_put(struct meta_quota_part *parts, int32_t *count, struct meta_
         parts[at] = part;
         return;
     }
-    memmove(&parts[at + 1], &parts[at], (size_t)(*count - at) * sizeof parts[0]);
+    if (at == PARTS_KEPT)
+        return;
+    *count = (int32_t)min_i64(*count + 1, PARTS_KEPT);
+    memmove(&parts[at + 1], &parts[at], (size_t)(*count - 1 - at) * sizeof parts[0]);
     parts[at] = part;
-    (*count)++;
 }
 
 static bool change_fill(struct arena *arena, const asked_entry *asked, struct ctrl_quota_change *ret_change)
 {
     size_t part_count = (size_t)max_i64(asked->entity_count, 0), op_count = (size_t)max_i64(asked->ops_count, 0);
-    struct meta_quota_part *parts = arena_array(arena, part_count + 1, sizeof *parts);
+    struct meta_quota_part *parts = arena_array(arena, PARTS_KEPT, sizeof *parts);
     struct ctrl_quota_op *ops = arena_array(arena, op_count, sizeof *ops);
     if (arena->failed)
         return false;

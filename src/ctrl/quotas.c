@@ -149,13 +149,16 @@ static bool op_is_fine(const struct ctrl_quota_change *change, const struct ctrl
     return value_is_fine(key, op->value, arena, result);
 }
 
-static bool has_key_twice(const struct ctrl_quota_change *change)
+static bool has_key_twice(const struct ctrl_quota_change *change, struct arena *arena)
 {
-    for (int32_t i = 0; i < change->op_count; i++)
-        for (int32_t k = 0; k < i; k++)
-            if (slice_equal(change->ops[i].key, change->ops[k].key))
-                return true;
-    return false;
+    struct hash keys CLEANUP(hash_free);
+    bool twice = false;
+    hash_init(&keys);
+    for (int32_t i = 0; i < change->op_count && !arena->failed; i++)
+        ctrl__name_note(&keys, arena, change->ops[i].key, change->ops[i].key);
+    for (int32_t i = 0; i < change->op_count && !arena->failed && !twice; i++)
+        twice = ctrl__name_count(&keys, change->ops[i].key) > 1;
+    return twice;
 }
 
 /* ---- records */
@@ -201,7 +204,7 @@ static void changes_take(struct turn *turn, const struct ctrl_quota_change *chan
         struct slice key = entity_key(&changes[i], turn->arena);
         results[i] = (struct ctrl_result){0};
         ctrl__name_note(&seen, turn->arena, key, key);
-        if (ctrl__name_count(&seen, key) > 1 || has_key_twice(&changes[i]))
+        if (ctrl__name_count(&seen, key) > 1 || has_key_twice(&changes[i], turn->arena))
             refuse(&results[i], arena_printf(turn->arena, "Ignoring duplicate entity %s",
                                              (const char *)entity_text(&changes[i], turn->arena).data));
         else

@@ -99,6 +99,25 @@ static void an_entity_that_comes_again_is_refused_and_what_came_first_counts(voi
     assert_true(value(story, part, "producer_byte_rate") == 1000);
 }
 
+/* Looking at each pair of them would hold the controller up for minutes. */
+static void very_many_keys_are_looked_at_one_by_one(void **state)
+{
+    enum { KEYS = 200000 };
+    struct story *story = begin(state);
+    struct meta_quota_part part = user("alice");
+    struct ctrl_quota_op *ops = mem_alloc(KEYS * sizeof *ops);
+    for (int i = 0; i < KEYS; i++)
+        ops[i] = (struct ctrl_quota_op){arena_printf(&story->arena, "key-%d", i), 1, false};
+    struct ctrl_quota_change change = {&part, 1, ops, KEYS};
+    struct ctrl_result result;
+    assert_ok(ctrl_alter_quotas(story->ctrl, &change, 1, false, &story->arena, STORY_MS, &result));
+    assert_result(&result, KAFKA_INVALID_REQUEST, "Invalid configuration key key-0");
+    ops[KEYS - 1] = ops[0];
+    assert_ok(ctrl_alter_quotas(story->ctrl, &change, 1, false, &story->arena, STORY_MS, &result));
+    assert_result(&result, KAFKA_INVALID_REQUEST, "Ignoring duplicate entity ClientQuotaEntity(entries={user=alice})");
+    mem_free(ops);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -107,6 +126,7 @@ int main(void)
         story_test(checking_and_repeating_write_nothing),
         story_test(a_refused_key_leaves_the_others_of_its_entity_alone),
         story_test(an_entity_that_comes_again_is_refused_and_what_came_first_counts),
+        story_test(very_many_keys_are_looked_at_one_by_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -330,7 +330,6 @@ static void keep(struct log_segment *segment, enum index_kind kind, uint32_t cou
     segment->indexes_synced = false;
 }
 
-/* Entries from which on one of the halves is not below the given. */
 /* Entries in the file, or beyond it in memory, that are not above `wanted`. */
 static struct status count_kept(const struct log_segment *segment, enum index_kind kind, above_fn *above,
                                 uint64_t wanted, uint32_t *ret_count)
