@@ -8,6 +8,7 @@ import base64
 import json
 import os
 import pathlib
+import select
 import subprocess
 import sys
 
@@ -20,6 +21,7 @@ KAFKA_ENV = ROOT / "test" / "kafka" / "kafka-env.sh"
 PYTHON_CLIENTS = ("kafka-python", "kafka-python-2.0.2", "confluent-kafka")
 CLIENTS = PYTHON_CLIENTS + ("kcat", "java-console-producer", "java-console-consumer")
 RAN = {}
+ANSWER_TIMEOUT_S = 300  # a client whose broker is gone may ask for it for ever
 
 
 class ClientError(Exception):
@@ -48,6 +50,9 @@ class Client:
         self.process.stdin.flush()
 
     def answer(self):
+        if not select.select([self.process.stdout], [], [], ANSWER_TIMEOUT_S)[0]:
+            self.process.kill()
+            raise ClientError("Silent", f"driver {self.name} did not answer in {ANSWER_TIMEOUT_S} s")
         line = self.process.stdout.readline()
         if not line:
             raise ClientError("Died", f"driver {self.name} ended with {self.process.wait()}")
