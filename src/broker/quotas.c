@@ -245,11 +245,9 @@ static bool address_bound_find(const struct meta_image *image, const char *host,
     uint8_t address[META_ADDRESS_BYTES];
     bool is_numeric = meta_address_parse(slice_str(host), address), is_found = false;
     struct meta_walk walk;
-    meta_walk_begin(image->quotas, &walk);
-    for (const struct meta_item *item; (item = meta_walk_next(&walk));) {
-        const struct meta_quota *quota = CONTAINER_OF(item, struct meta_quota, item);
-        if (quota->part_count != 1 || !slice_equal_str(quota->parts[0].type, "ip") ||
-            !slice_equal_str(quota->key, KEYS[QUOTA_CONNECTION]))
+    meta_address_quotas_begin(image, &walk);
+    for (const struct meta_quota *quota; (quota = meta_address_quotas_next(&walk));) {
+        if (!slice_equal_str(quota->key, KEYS[QUOTA_CONNECTION]))
             continue;
         bool is_own = is_numeric && is_of_address(quota, address);
         if (!is_own && !slice_is_null(quota->parts[0].name))

@@ -593,6 +593,33 @@ static void looking_up_allocates_nothing(void **state)
     meta_builder_free(builder);
 }
 
+static void set_quota(struct meta_builder *builder, const char *type, const char *name, const char *key)
+{
+    struct client_quota_record_entity_data entity = {.entity_type = slice_str(type), .entity_name = slice_str(name)};
+    struct client_quota_record record = {.entity = &entity, .entity_count = 1, .key = slice_str(key), .value = 1};
+    apply_ok(builder, encoded(META_CLIENT_QUOTA, &record));
+}
+
+static void quotas_of_addresses_are_walked_without_the_others(void **state)
+{
+    (void)state;
+    struct meta_builder *builder = builder_begin();
+    set_quota(builder, "client-id", "a", "k");
+    set_quota(builder, "user", "u", "k");
+    struct meta_walk walk;
+    meta_address_quotas_begin(meta_builder_view(builder), &walk);
+    assert_null(meta_address_quotas_next(&walk));
+    set_quota(builder, "ip", "10.0.0.1", "k");
+    set_quota(builder, "ip", NULL, "k");
+    set_quota(builder, "ip", NULL, "j");
+    meta_address_quotas_begin(meta_builder_view(builder), &walk);
+    assert_true(slice_equal_str(meta_address_quotas_next(&walk)->key, "j"));
+    assert_true(slice_is_null(meta_address_quotas_next(&walk)->parts[0].name));
+    assert_true(slice_equal_str(meta_address_quotas_next(&walk)->parts[0].name, "10.0.0.1"));
+    assert_null(meta_address_quotas_next(&walk));
+    meta_builder_free(builder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -603,6 +630,7 @@ int main(void)
         cmocka_unit_test(settings_are_kept_in_order_and_vanish_with_the_last),
         cmocka_unit_test(broker_registers_fenced_and_is_changed_only_in_its_epoch),
         cmocka_unit_test(quota_of_an_entity_is_one_whatever_the_order_of_its_parts),
+        cmocka_unit_test(quotas_of_addresses_are_walked_without_the_others),
         cmocka_unit_test(transaction_counts_from_its_end_and_not_when_aborted),
         cmocka_unit_test(inconsistent_records_about_topics_are_refused),
         cmocka_unit_test(inconsistent_records_about_the_rest_are_refused),

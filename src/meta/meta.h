@@ -190,6 +190,9 @@ int16_t meta_feature_level(const struct meta_image *image, const char *name); //
  * first key greater than it (topics only). Each returns NULL at the end. */
 void meta_topics_begin(const struct meta_image *image, struct slice after, struct meta_walk *ret_walk);
 const struct meta_topic *meta_topics_next(struct meta_walk *walk);
+/* Quotas whose only part is an address, that of the default first; no other quota is looked at. */
+void meta_address_quotas_begin(const struct meta_image *image, struct meta_walk *ret_walk);
+const struct meta_quota *meta_address_quotas_next(struct meta_walk *walk);
 /* Any tree of an image; which one tells what its items are: struct meta_broker, meta_configs, meta_acl... */
 void meta_walk_begin(const struct meta_node *tree, struct meta_walk *ret_walk);
 const struct meta_item *meta_walk_next(struct meta_walk *walk);

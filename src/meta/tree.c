@@ -218,23 +218,43 @@ const struct meta_item *meta_walk_next(struct meta_walk *walk)
     return node->item;
 }
 
-void meta_topics_begin(const struct meta_image *image, struct slice after, struct meta_walk *ret_walk)
+/* From the first item that comes after the probe. */
+static void begin_after(const struct meta_node *tree, const struct meta_item *probe, item_order *order,
+                        struct meta_walk *ret_walk)
 {
-    if (slice_is_null(after)) {
-        meta_walk_begin(image->topics_by_name, ret_walk);
-        return;
-    }
-    struct meta_topic probe = {.name = after};
     ret_walk->depth = 0;
-    for (const struct meta_node *node = image->topics_by_name; node;) {
-        bool is_later = item__by_name(node->item, &probe.item) > 0;
+    for (const struct meta_node *node = tree; node;) {
+        bool is_later = order(node->item, probe) > 0;
         if (is_later)
             ret_walk->path[ret_walk->depth++] = node;
         node = is_later ? node->left : node->right;
     }
 }
 
+void meta_topics_begin(const struct meta_image *image, struct slice after, struct meta_walk *ret_walk)
+{
+    struct meta_topic probe = {.name = after};
+    if (slice_is_null(after))
+        meta_walk_begin(image->topics_by_name, ret_walk);
+    else
+        begin_after(image->topics_by_name, &probe.item, item__by_name, ret_walk);
+}
+
 const struct meta_topic *meta_topics_next(struct meta_walk *walk)
 {
     return (const struct meta_topic *)(const void *)meta_walk_next(walk);
+}
+
+/* Quotas of one part are ordered by its type, then its name, null first. */
+void meta_address_quotas_begin(const struct meta_image *image, struct meta_walk *ret_walk)
+{
+    struct meta_quota probe = {.part_count = 1, .parts = {{.type = slice_str("ip")}}};
+    begin_after(image->quotas, &probe.item, item__by_quota, ret_walk);
+}
+
+const struct meta_quota *meta_address_quotas_next(struct meta_walk *walk)
+{
+    const struct meta_quota *quota = (const struct meta_quota *)(const void *)meta_walk_next(walk);
+    bool is_of_address = quota && quota->part_count == 1 && slice_equal_str(quota->parts[0].type, "ip");
+    return is_of_address ? quota : NULL;
 }
