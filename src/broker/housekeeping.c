@@ -15,6 +15,7 @@ enum keeping_kind {
     KEEP_START,      // log.flush.start.offset.checkpoint.interval.ms
     KEEP_VISIBLE,    // replica.high.watermark.checkpoint.interval.ms
     KEEP_FLUSHED,    // the flushed mark
+    KEEP_FLUSH,      // log.flush.scheduler.interval.ms: logs that flush.ms wants on the disk
     KEEP_FAULTS,     // log directories that have failed
     KEEP_KINDS,
 };
@@ -48,6 +49,12 @@ struct keeping_chore {
     enum keeping_kind kind;
 };
 
+/* An interval may be as long as there are numbers. */
+static int64_t later(int64_t now_ms, int64_t interval_ms)
+{
+    return interval_ms > INT64_MAX - now_ms ? INT64_MAX : now_ms + interval_ms;
+}
+
 struct housekeeping *housekeeping__create(struct broker *broker)
 {
     struct housekeeping *keeping = mem_zalloc(sizeof *keeping);
@@ -61,10 +68,11 @@ struct housekeeping *housekeeping__create(struct broker *broker)
     keeping->interval_ms[KEEP_VISIBLE] = meta_settings_i64(settings, "replica.high.watermark.checkpoint.interval.ms");
     keeping->interval_ms[KEEP_FLUSHED] = FLUSHED_MS;
     keeping->interval_ms[KEEP_FAULTS] = FAULTS_MS;
+    keeping->interval_ms[KEEP_FLUSH] = meta_settings_i64(settings, "log.flush.scheduler.interval.ms");
     keeping->cleaner = cleaner__create(broker);
     int64_t now_ms = io_now_ms();
     for (int kind = 0; kind < KEEP_KINDS; kind++)
-        keeping->due_ms[kind] = now_ms + keeping->interval_ms[kind];
+        keeping->due_ms[kind] = later(now_ms, keeping->interval_ms[kind]);
     keeping->due_ms[KEEP_RETENTION] = now_ms + meta_settings_i64(settings, "log.initial.task.delay.ms");
     return keeping;
 }
@@ -228,6 +236,11 @@ static void faults_look(struct housekeeping *keeping)
     }
 }
 
+static void flush_if_due(void *context, struct partition *p)
+{
+    partition_flush_if_due(p, *(int64_t *)context);
+}
+
 /* ---- the tick */
 static void keep(struct housekeeping *keeping, enum keeping_kind kind)
 {
@@ -253,6 +266,9 @@ static void keep(struct housekeeping *keeping, enum keeping_kind kind)
     case KEEP_FLUSHED:
         keeping->files_wanted |= 1u << CHECKPOINT_FLUSHED;
         return;
+    case KEEP_FLUSH:
+        broker__partitions_each(keeping->broker, flush_if_due, &(int64_t){io_now_ms()});
+        return;
     case KEEP_FAULTS:
         faults_look(keeping);
         return;
@@ -268,7 +284,7 @@ int64_t housekeeping__tick(struct housekeeping *keeping, int64_t now_ms)
     for (int kind = 0; kind < KEEP_KINDS; kind++) {
         if (keeping->due_ms[kind] <= now_ms) {
             keep(keeping, kind);
-            keeping->due_ms[kind] = now_ms + max_i64(keeping->interval_ms[kind], 1);
+            keeping->due_ms[kind] = later(now_ms, max_i64(keeping->interval_ms[kind], 1));
         }
         next_ms = min_i64(next_ms, keeping->due_ms[kind]);
     }

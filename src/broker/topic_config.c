@@ -53,6 +53,8 @@ struct partition_config broker__partition_config(const struct broker *broker, co
                              broker__setting_i64(broker, image, "producer.id.expiration.ms")),
         .max_message_bytes = config.max_message_bytes,
         .min_insync_replicas = config.min_insync_replicas,
+        .flush_messages = config.flush_messages,
+        .flush_ms = config.flush_ms,
         .log_append_time = config.log_append_time,
         .compacted = config.cleanup_compact,
         .compression_type = config.compression,

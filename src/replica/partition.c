@@ -26,6 +26,8 @@ struct partition *partition_create(const struct replica_options *options, const 
     p->leader = p->leader_epoch = -1;
     p->config_lock = io_lock_create();
     p->config_version = 1;
+    p->flush_messages = INT64_MAX;
+    p->flushed_ms = io_now_ms();
     p->dirty.kind = options->dirty_mail_kind;
     return p;
 }
@@ -201,6 +203,7 @@ void partition_config_set(struct partition *p, const struct partition_config *co
 {
     io_lock_take(p->config_lock);
     p->config = *config;
+    atomic_store(&p->flush_messages, config->flush_messages);
     atomic_fetch_add(&p->config_version, 1);
     io_lock_release(p->config_lock);
 }

@@ -91,6 +91,7 @@ struct partition_watch {
 struct partition_config {
     struct log_config log;
     int32_t max_message_bytes, min_insync_replicas;
+    int64_t flush_messages, flush_ms; // page-cache mode: how much, and for how long, may be acknowledged and not flushed
     bool log_append_time, compacted;
     int8_t compression_type; // -1: producer; else the codec
     int32_t compression_level;
@@ -161,6 +162,8 @@ void partition_turn_end(struct partition *p);
 /* ---- the flusher's side */
 struct partition *partition_of_dirty_mail(struct io_mail *mail);
 bool partition_flush_is_urgent(const struct partition *p);
+/* Page-cache mode: has the flusher sync what is unflushed if the last flush is longer ago than flush.ms. */
+void partition_flush_if_due(struct partition *p, int64_t now_ms);
 /* Starts write-back of what is unflushed, without waiting; false when there is nothing. */
 bool partition_write_back(struct partition *p);
 /* Syncs, moves the high watermark, wakes the watchers. */

@@ -9,10 +9,15 @@
 
 enum { ANY_EPOCH = -1 }; // whoever asks does not say which it believes in; no other number is special, as in Kafka
 
-/* What this broker itself holds, as the durability mode counts it. */
+/* What this broker itself holds, as the durability mode counts it: what is flushed; or what is written, but for so much
+ * that flush.messages would be unflushed. */
 static int64_t own_end(const struct partition *p, const struct log *log)
 {
-    return p->options->flush_before_visible ? log_flushed_offset(log) : log_end_offset(log);
+    int64_t flushed = log_flushed_offset(log), more_max = atomic_load(&p->flush_messages) - 1;
+    if (p->options->flush_before_visible || more_max <= 0)
+        return flushed;
+    int64_t end = log_end_offset(log); // read last: not below what was flushed
+    return end - flushed > more_max ? flushed + more_max : end;
 }
 
 bool partition__high_watermark_advance(struct partition *p)
@@ -45,10 +50,32 @@ static bool is_watched(const struct partition *p)
     return false;
 }
 
-/* With durability page-cache nobody waits for the disk: the kernel writes back, and checkpoints sync now and then. */
+/* With durability page-cache nobody waits for the disk, unless flush.messages says so: the kernel writes back, and
+ * checkpoints sync now and then. */
+static bool flush_can_wait(const struct partition *p)
+{
+    const struct log *log = atomic_load(&p->log);
+    if (p->options->flush_before_visible)
+        return false;
+    int64_t flushed = log ? log_flushed_offset(log) : 0;
+    return !log || log_end_offset(log) - flushed < atomic_load(&p->flush_messages);
+}
+
+void partition_flush_if_due(struct partition *p, int64_t now_ms)
+{
+    const struct log *log = atomic_load(&p->log);
+    if (p->options->flush_before_visible || !log || log_flushed_offset(log) == log_end_offset(log))
+        return;
+    if (now_ms - atomic_load(&p->flushed_ms) < partition_config_get(p).flush_ms)
+        return;
+    partition_ref(p);
+    if (!io_loop_send(p->options->flusher, &p->dirty))
+        partition_unref(p);
+}
+
 void partition__mark_dirty(struct partition *p, bool urgent)
 {
-    if (!p->options->flush_before_visible)
+    if (flush_can_wait(p))
         return;
     if (urgent || is_watched(p))
         atomic_store(&p->flush_is_urgent, true);
@@ -81,6 +108,7 @@ struct status partition_flush(struct partition *p)
         partition_take_offline(p, s);
         return s;
     }
+    atomic_store(&p->flushed_ms, io_now_ms());
     partition__high_watermark_advance(p);
     partition_wake_all(p);
     return STATUS_OK;

@@ -57,6 +57,13 @@ static bool cut_head(void *context, const uint8_t *head, int64_t position)
     return true;
 }
 
+/* After a clean stop nobody looked at the heads in the middle of a segment. */
+static struct status check_order(const struct segment_place *first, const struct cut *cut, int64_t limit_offset)
+{
+    bool is_sane = cut->next_offset >= first->next_offset && cut->next_offset <= limit_offset;
+    return is_sane ? STATUS_OK : STATUS(EBADMSG, "read a segment: its offsets are not in order");
+}
+
 /* How many whole batches from `first` on fit. */
 static struct status fit(const struct log_view *view, const struct segment_place *first, int64_t limit,
                          int64_t size_max, struct cut *ret_cut)
@@ -93,6 +100,7 @@ static struct status read_segment(const struct log_view *view, int64_t offset, i
         return STATUS_OK;
     struct cut cut;
     TRY(fit(view, &first, limit, size_max, &cut));
+    TRY(check_order(&first, &cut, limit_offset));
     *ret_slice = (struct log_slice){
         .segment = view->segment,
         .file = view->segment->file,

@@ -103,6 +103,30 @@ static void an_index_entry_inside_of_a_batch_is_not_believed(void **state)
     story_end(state, log);
 }
 
+/* A clean stop is believed, so what lies in the middle of a segment is first seen by a reader. */
+static void offsets_out_of_order_in_a_believed_segment_are_not_given_to_readers(void **state)
+{
+    struct story *story = *state;
+    struct log *log = story_open(state);
+    for (int i = 0; i < 3; i++)
+        story_append(log, 1);
+    assert_ok(log_close_clean(log));
+    log_free(log);
+    const char *name = "00000000000000000000.log";
+    int64_t second = story_file_size(story, name) / 3;
+    story_damage(story, name, second + 6); // its base offset is 0xff01 now
+    story->options.clean_stop = true;
+    log = story_open(state);
+    assert_int_equal(log_end_offset(log), 3);
+    struct log_slice slice;
+    assert_int_equal(log_read(log, 0, 3, (uint32_t)second, true, &slice), LOG_READ_OK);
+    assert_int_equal(slice.next_offset, 1);
+    log_slice_release(&slice);
+    assert_int_equal(log_read(log, 0, 3, (uint32_t)second * 2, true, &slice), LOG_READ_FAILED);
+    assert_null(slice.segment);
+    story_end(state, log);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -110,6 +134,7 @@ int main(void)
         story_test(the_oldest_timestamp_has_expired),
         story_test(extreme_timestamps_roll_and_retain),
         story_test(an_index_entry_inside_of_a_batch_is_not_believed),
+        story_test(offsets_out_of_order_in_a_believed_segment_are_not_given_to_readers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
