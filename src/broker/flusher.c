@@ -4,9 +4,9 @@
  * Partitions mail themselves here when they were written to. A round takes all that are dirty and syncs them, several at
  * a time by helpers in a pool of their own; each publishes its flushed end, high watermark and wake-ups as soon as it is
  * on the disk. A round starts at once when somebody waits for it, else flush_max_delay_ms after the first dirty mail.
- * What is written during a round is dirty for the next one. In page-cache mode nobody is dirty; a round starts when a log
- * directory has much that is unflushed, and takes all of it. A failed sync takes its partition offline; it is never
- * tried again as if nothing had happened.
+ * What is written during a round is dirty for the next one. In page-cache mode only those are dirty whose flush.messages or
+ * flush.ms ask for it; a round starts too when a log directory has much that is unflushed, and takes all of it. A failed
+ * sync takes its partition offline; it is never tried again as if nothing had happened.
  */
 #include "broker/broker__.h"
 

@@ -51,6 +51,22 @@ static void recovery_points_and_high_watermarks_follow_while_the_broker_runs(voi
     wait_for_checkpoint(story, "replication-offset-checkpoint", "t", 2);
 }
 
+static void what_flush_ms_wants_on_the_disk_is_flushed_by_the_scheduler(void **state)
+{
+    struct story *story = *state;
+    story->options.fsync = false;
+    meta_settings_set(story->settings, "log.flush.scheduler.interval.ms", "20");
+    meta_settings_set(story->settings, "log.flush.interval.ms", "1");
+    story_start(story);
+    assert_int_equal(story_create(story, "t", 1), KAFKA_NONE);
+    assert_int_equal(story_produce(story, "t", 0, "value"), 0);
+    struct partition *p = story_partition(story, "t", 0);
+    for (int ticks = 0; partition_flushed_offset(p) < 1; ticks++) {
+        assert_true(ticks < TICKS_MAX);
+        story_tick(story);
+    }
+}
+
 static void start_offsets_are_written_when_they_are_no_segments_start(void **state)
 {
     struct story *story = *state;
@@ -173,6 +189,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         story_test(recovery_points_and_high_watermarks_follow_while_the_broker_runs),
+        story_test(what_flush_ms_wants_on_the_disk_is_flushed_by_the_scheduler),
         story_test(start_offsets_are_written_when_they_are_no_segments_start),
         story_test(a_checkpoint_file_is_left_alone_when_nothing_is_new),
         story_test(old_segments_go_when_the_log_is_too_large),

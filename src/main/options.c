@@ -103,20 +103,6 @@ static void warn_of_replicas(struct settings *settings)
     }
 }
 
-/* In page-cache mode nobody counts records until a forced flush: who asks for one must not believe that there is one. */
-static void check_flushes(struct settings *settings, bool fsync)
-{
-    static const char *const NAMES[] = {"log.flush.interval.messages", "log.flush.interval.ms",
-                                        "log.flush.scheduler.interval.ms"};
-    for (size_t i = 0; !fsync && i < COUNT_OF(NAMES); i++)
-        if (settings__given(settings, NAMES[i]))
-            settings__error(
-                settings, NAMES[i],
-                "%s is not obeyed with ottla.durability=page-cache. Remove it, or use ottla.durability=fsync, which "
-                "flushes before each acknowledgement",
-                NAMES[i]);
-}
-
 /* ---- directories */
 /* The user's data home; NULL when the environment names none. */
 static char *data_home(void)
@@ -290,7 +276,6 @@ static void make(struct settings *settings, struct serve_options *options)
     options->broker.rack = settings_get(settings, "broker.rack");
     options->broker.auto_create_topics = settings_get_bool(settings, "auto.create.topics.enable");
     options->broker.fsync = strcmp(settings_get(settings, "ottla.durability"), "fsync") == 0;
-    check_flushes(settings, options->broker.fsync);
     warn_of_replicas(settings);
     make_cluster_id(settings, options);
     make_directories(settings, options);

@@ -361,13 +361,13 @@ static void roles_may_stand_in_any_order(void **state)
     accepts(*state, "process.roles=controller , broker");
 }
 
-static void forced_flushes_need_the_mode_that_flushes(void **state)
+static void forced_flushes_may_be_asked_for_in_both_modes(void **state)
 {
     struct fixture *f = *state;
     accepts(f, "log.flush.interval.messages=1");
     give_set(f, "ottla.durability=page-cache");
-    refuses(f, "log.flush.interval.messages=1", "is not obeyed with ottla.durability=page-cache");
-    refuses(f, "log.flush.interval.ms=1000", "use ottla.durability=fsync");
+    accepts(f, "log.flush.interval.messages=1");
+    accepts(f, "log.flush.interval.ms=1000");
 }
 
 /* ---- who this node is */
@@ -473,7 +473,7 @@ int main(void)
         STORY(an_unknown_setting_warns_and_says_what_may_be_meant),
         STORY(a_known_setting_that_is_not_served_warns_unless_it_is_the_default),
         STORY(what_would_be_unsafe_to_ignore_is_refused),
-        STORY(forced_flushes_need_the_mode_that_flushes),
+        STORY(forced_flushes_may_be_asked_for_in_both_modes),
         STORY(roles_may_stand_in_any_order),
         STORY(the_nodes_id_has_two_names_that_must_agree),
         STORY(a_directory_says_which_node_it_belongs_to),

@@ -46,6 +46,8 @@ static const struct partition_config CONFIG = {
             .cleanup_delete = true},
     .max_message_bytes = 1 << 20,
     .min_insync_replicas = 1,
+    .flush_messages = INT64_MAX,
+    .flush_ms = INT64_MAX,
     .compression_type = -1,
 };
 
@@ -233,6 +235,71 @@ static void in_page_cache_mode_what_is_written_is_seen(void **state)
     assert_int_equal(partition_high_watermark(w->partition), 1);
     assert_true(partition_is_acked(w->partition, 1, 1));
     assert_int_equal(partition_flushed_offset(w->partition), 0);
+}
+
+static void open_in_page_cache_mode(struct world *w, int64_t flush_messages, int64_t flush_ms)
+{
+    struct partition_config config = CONFIG;
+    struct log_open_options options = at_start();
+    config.flush_messages = flush_messages;
+    config.flush_ms = flush_ms;
+    w->options.flush_before_visible = false;
+    partition_config_set(w->partition, &config);
+    assert_ok(partition_open(w->partition, &options, false));
+    lead(w, 0);
+}
+
+static void no_more_is_acknowledged_unflushed_than_flush_messages_allows(void **state)
+{
+    struct world *w = *state;
+    open_in_page_cache_mode(w, 3, INT64_MAX);
+    for (int64_t end = 1; end <= 2; end++) {
+        assert_int_equal(send_one(w, -1), 0);
+        assert_true(partition_is_acked(w->partition, 1, end));
+        assert_true(partition_is_acked(w->partition, -1, end));
+    }
+    assert_int_equal(drop_mail(w->options.flusher), 0);
+    assert_int_equal(send_one(w, -1), 0);
+    assert_int_equal(drop_mail(w->options.flusher), 1);
+    assert_false(partition_is_acked(w->partition, 1, 3));
+    assert_false(partition_is_acked(w->partition, -1, 3));
+    assert_int_equal(partition_high_watermark(w->partition), 2); // it does not go back
+    assert_ok(partition_flush(w->partition));
+    assert_true(partition_is_acked(w->partition, 1, 3));
+    assert_true(partition_is_acked(w->partition, -1, 3));
+    assert_int_equal(send_one(w, -1), 0);
+    assert_true(partition_is_acked(w->partition, -1, 4));
+}
+
+static void flush_messages_changes_while_the_partition_is_used(void **state)
+{
+    struct world *w = *state;
+    open_in_page_cache_mode(w, INT64_MAX, INT64_MAX);
+    assert_int_equal(send_one(w, -1), 0);
+    assert_true(partition_is_acked(w->partition, -1, 1));
+    struct partition_config config = CONFIG;
+    config.flush_messages = 1;
+    partition_config_set(w->partition, &config);
+    assert_int_equal(send_one(w, -1), 0);
+    assert_false(partition_is_acked(w->partition, -1, 2));
+    assert_int_equal(drop_mail(w->options.flusher), 1);
+}
+
+static void what_is_unflushed_for_flush_ms_is_flushed_at_the_next_look(void **state)
+{
+    struct world *w = *state;
+    open_in_page_cache_mode(w, INT64_MAX, 60000);
+    int64_t now_ms = io_now_ms();
+    partition_flush_if_due(w->partition, now_ms + 100000);
+    assert_int_equal(drop_mail(w->options.flusher), 0); // nothing is there
+    assert_int_equal(send_one(w, -1), 0);
+    partition_flush_if_due(w->partition, now_ms + 20000);
+    assert_int_equal(drop_mail(w->options.flusher), 0);
+    partition_flush_if_due(w->partition, now_ms + 100000);
+    assert_int_equal(drop_mail(w->options.flusher), 1);
+    assert_ok(partition_flush(w->partition));
+    partition_flush_if_due(w->partition, now_ms + 200000);
+    assert_int_equal(drop_mail(w->options.flusher), 0);
 }
 
 static void only_the_leader_of_the_epoch_appends(void **state)
@@ -591,6 +658,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_WORLD(the_high_watermark_follows_the_flush),
         IN_WORLD(in_page_cache_mode_what_is_written_is_seen),
+        IN_WORLD(no_more_is_acknowledged_unflushed_than_flush_messages_allows),
+        IN_WORLD(flush_messages_changes_while_the_partition_is_used),
+        IN_WORLD(what_is_unflushed_for_flush_ms_is_flushed_at_the_next_look),
         IN_WORLD(only_the_leader_of_the_epoch_appends),
         IN_WORLD(a_restored_high_watermark_is_bounded_by_what_is_flushed),
         IN_WORLD(a_watch_is_told_once_and_only_while_armed),

@@ -91,7 +91,8 @@ struct partition_watch {
 struct partition_config {
     struct log_config log;
     int32_t max_message_bytes, min_insync_replicas;
-    int64_t flush_messages, flush_ms; // page-cache mode: how much, and for how long, may be acknowledged and not flushed
+    int64_t flush_messages,
+        flush_ms; // page-cache mode: how much, and for how long, may be acknowledged and not flushed
     bool log_append_time, compacted;
     int8_t compression_type; // -1: producer; else the codec
     int32_t compression_level;

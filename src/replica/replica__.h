@@ -39,8 +39,8 @@ struct partition {
 
     struct io_mail dirty;
     _Atomic bool flush_is_urgent;
-    _Atomic int64_t flush_messages; // of the settings
-    _Atomic int64_t flushed_ms;     // monotonic: when the last flush was over
+    _Atomic int64_t flush_messages;              // of the settings
+    _Atomic int64_t flushed_ms;                  // monotonic: when the last flush was over
     _Atomic(struct partition_watch *) watches[]; // options->loop_count of them
 };
 

@@ -9,15 +9,18 @@
 
 enum { ANY_EPOCH = -1 }; // whoever asks does not say which it believes in; no other number is special, as in Kafka
 
-/* What this broker itself holds, as the durability mode counts it: what is flushed; or what is written, but for so much
- * that flush.messages would be unflushed. */
+/* Page-cache mode: so much is written and not flushed as flush.messages lets wait. */
+static bool too_many_unflushed(const struct partition *p, const struct log *log)
+{
+    int64_t flushed = log_flushed_offset(log); // first: the end does not fall behind it
+    return log_end_offset(log) - flushed >= atomic_load(&p->flush_messages);
+}
+
+/* What this broker itself holds, as the durability mode counts it: what is flushed, or what is written. */
 static int64_t own_end(const struct partition *p, const struct log *log)
 {
-    int64_t flushed = log_flushed_offset(log), more_max = atomic_load(&p->flush_messages) - 1;
-    if (p->options->flush_before_visible || more_max <= 0)
-        return flushed;
-    int64_t end = log_end_offset(log); // read last: not below what was flushed
-    return end - flushed > more_max ? flushed + more_max : end;
+    bool only_flushed = p->options->flush_before_visible || too_many_unflushed(p, log);
+    return only_flushed ? log_flushed_offset(log) : log_end_offset(log);
 }
 
 bool partition__high_watermark_advance(struct partition *p)
@@ -55,10 +58,14 @@ static bool is_watched(const struct partition *p)
 static bool flush_can_wait(const struct partition *p)
 {
     const struct log *log = atomic_load(&p->log);
-    if (p->options->flush_before_visible)
-        return false;
-    int64_t flushed = log ? log_flushed_offset(log) : 0;
-    return !log || log_end_offset(log) - flushed < atomic_load(&p->flush_messages);
+    return !p->options->flush_before_visible && (!log || !too_many_unflushed(p, log));
+}
+
+static void tell_flusher(struct partition *p)
+{
+    partition_ref(p);
+    if (!io_loop_send(p->options->flusher, &p->dirty))
+        partition_unref(p);
 }
 
 void partition_flush_if_due(struct partition *p, int64_t now_ms)
@@ -68,9 +75,7 @@ void partition_flush_if_due(struct partition *p, int64_t now_ms)
         return;
     if (now_ms - atomic_load(&p->flushed_ms) < partition_config_get(p).flush_ms)
         return;
-    partition_ref(p);
-    if (!io_loop_send(p->options->flusher, &p->dirty))
-        partition_unref(p);
+    tell_flusher(p);
 }
 
 void partition__mark_dirty(struct partition *p, bool urgent)
@@ -79,9 +84,7 @@ void partition__mark_dirty(struct partition *p, bool urgent)
         return;
     if (urgent || is_watched(p))
         atomic_store(&p->flush_is_urgent, true);
-    partition_ref(p);
-    if (!io_loop_send(p->options->flusher, &p->dirty))
-        partition_unref(p);
+    tell_flusher(p);
 }
 
 struct partition *partition_of_dirty_mail(struct io_mail *mail)

@@ -137,3 +137,9 @@ def test_in_page_cache_mode_replies_do_not_wait_for_a_sync(make_broker, topic, t
     writes, replies, bare = trace_produces(broker, topic, -1, tmp_path / "trace")
     assert (writes, replies) == (ROUNDS - 1, ROUNDS - 1)
     assert bare > 0
+
+
+def test_in_page_cache_mode_flush_messages_puts_a_sync_before_the_reply(make_broker, topic, tmp_path):
+    settings = {"ottla.durability": "page-cache", "ottla.flush.max.delay.ms": "1000", "log.flush.interval.messages": "1"}
+    broker = started(make_broker, topic, settings)
+    assert trace_produces(broker, topic, 1, tmp_path / "trace") == (ROUNDS - 1, ROUNDS - 1, 0)
