@@ -4,11 +4,13 @@
  * Each reactor counts what its connections hold: blocks that are lent, arenas and replies of requests. A connection that
  * needs a block looks at the sum over all reactors; a share of it belongs to each reactor alone. At the bound the connection
  * is starved: not read, and put behind all that starved before it. They are looked at again every LOOK_AGAIN_MS, since
- * another reactor's memory gives no sign. Large frames may not have the last quarter, so that small ones pass them.
+ * another reactor's memory gives no sign. The larger a frame, the more it must leave to others (left_to_others), so that
+ * small ones pass the large, however many of those there are.
  *
  * So that half-received frames cannot wait for each other for ever, one connection of a reactor, the grower, may have more
- * than there is, until it has no request left; then it is the next one's turn. The bound is exceeded by no more than one
- * connection of each reactor may hold.
+ * than there is, until it has no request left; then it is the next one's turn, in the order in which they starved. What the
+ * grower holds is counted apart, or one client that sends half a large frame would take from all others what was left for
+ * them. So the bound is exceeded by no more than one connection of each reactor may hold.
  *
  * Whoever makes the others wait and does nothing about it is closed: a client that has left its frame half sent, or its
  * answers unread, for longer than ottla.stalled.max.ms. Without want only connections.max.idle.ms counts.
@@ -16,6 +18,7 @@
 #include "net/net__.h"
 
 enum { LOOK_AGAIN_MS = 2, STALLED_LOOK_MS = 500, WANT_TOLD_MS = 10000 };
+enum { LEAVE_TIMES = 16 };            // who wants more than an ordinary block leaves so many times of what is above it
 enum { GROW_FREELY_BYTES = 2 << 20 }; // a frame up to this size gets its block at once, a larger one as it comes
 
 /* ---- blocks */
@@ -132,9 +135,38 @@ void net__block_settle(struct connection *connection, bool awaits_more)
 }
 
 /* ---- the bound */
+/* A block counts once: requests whose frames lie in it follow each other. */
+static size_t held_bytes(const struct connection *connection)
+{
+    const struct block *last = NULL;
+    size_t bytes = connection->block ? connection->block->capacity : 0;
+    LIST_EACH (node, &connection->requests) {
+        const struct request *request = CONTAINER_OF(node, struct request, in_connection);
+        const struct block *block = request->block;
+        bool is_counted = !block || block == last || block == connection->block;
+        bytes += request->charged_bytes + (is_counted ? 0 : block->capacity);
+        last = block;
+    }
+    return bytes;
+}
+
+static void grower_set(struct net_reactor *own, struct connection *connection)
+{
+    int64_t bytes = connection ? (int64_t)held_bytes(connection) : 0;
+    own->grower = connection;
+    atomic_store_explicit(&own->grower_bytes, bytes, memory_order_relaxed);
+}
+
+void net__grower_ends(struct connection *connection)
+{
+    if (net__is_grower(connection))
+        grower_set(net__of(connection->reactor), NULL);
+}
+
 static int64_t used_by(const struct reactor *reactor)
 {
-    return atomic_load_explicit(&reactor->request_bytes, memory_order_relaxed);
+    return atomic_load_explicit(&reactor->request_bytes, memory_order_relaxed) -
+           atomic_load_explicit(&net__of(reactor)->grower_bytes, memory_order_relaxed);
 }
 
 /* What a reactor has not used of its share counts as used, for the others. */
@@ -152,14 +184,19 @@ bool net__memory_is_short(const struct reactor *reactor)
     return used_by(reactor) >= net->share_bytes && memory_used(net) >= net->options.request_bytes_max;
 }
 
+/* What of `max` is not for those who want so much; all of it is there for an ordinary block. */
+static int64_t left_to_others(int64_t bytes, int64_t max)
+{
+    int64_t above = max_i64(bytes - RECEIVE_BLOCK_BYTES, 0);
+    return min_i64(above > max / LEAVE_TIMES ? max : LEAVE_TIMES * above, max / 2);
+}
+
 static bool is_there_memory_for(const struct reactor *reactor, int64_t bytes)
 {
     const struct net *net = net__of(reactor)->net;
-    int64_t used = used_by(reactor), max = net->options.request_bytes_max;
-    if (bytes > GROW_FREELY_BYTES)
-        max -= max / 4; // large frames leave a quarter to all others
-    return used + bytes <= (bytes > GROW_FREELY_BYTES ? net->share_bytes / 2 : net->share_bytes) ||
-           memory_used(net) + used + bytes - max_i64(used, net->share_bytes) <= max;
+    int64_t used = used_by(reactor), share = net->share_bytes, max = net->options.request_bytes_max;
+    return used + bytes <= share - left_to_others(bytes, share) ||
+           memory_used(net) + used + bytes - max_i64(used, share) <= max - left_to_others(bytes, max);
 }
 
 static void starve(struct connection *connection, int64_t bytes)
@@ -181,10 +218,12 @@ static void starve(struct connection *connection, int64_t bytes)
 bool net__memory_for(struct connection *connection, size_t bytes)
 {
     struct net_reactor *own = net__of(connection->reactor);
+    if (own->grower)
+        grower_set(own, own->grower); // it holds more now, or less
     if (is_there_memory_for(connection->reactor, (int64_t)bytes) || connection == own->grower)
         return true;
-    if (!own->grower) {
-        own->grower = connection;
+    if (!own->grower && own->starved_count == 0) {
+        grower_set(own, connection);
         return true;
     }
     starve(connection, (int64_t)bytes);
@@ -194,25 +233,28 @@ bool net__memory_for(struct connection *connection, size_t bytes)
 void net__memory_leave(struct connection *connection)
 {
     struct net_reactor *own = net__of(connection->reactor);
-    if (own->grower == connection)
-        own->grower = NULL;
+    net__grower_ends(connection);
     list_remove(&connection->in_starved);
     own->starved_count -= connection->starved;
     connection->starved = false;
 }
 
-/* In the order in which they starved: the first may grow when nobody does; of the others those that there is memory for. */
+/* In the order in which they starved: all that there is memory for, and when nobody grows the first of the others. */
 static void feed(struct reactor *reactor)
 {
     struct net_reactor *own = net__of(reactor);
-    bool may_grow = own->grower == NULL;
     int64_t given = 0;
+    if (own->grower)
+        grower_set(own, own->grower);
     LIST_EACH_SAFE (node, &own->starved) {
         struct connection *connection = CONTAINER_OF(node, struct connection, in_starved);
-        if (!may_grow && !is_there_memory_for(reactor, given + connection->wanted_bytes))
+        bool has_room = is_there_memory_for(reactor, given + connection->wanted_bytes);
+        if (!has_room && own->grower)
             continue;
-        given += may_grow ? 0 : connection->wanted_bytes;
-        may_grow = false;
+        if (has_room)
+            given += connection->wanted_bytes;
+        else
+            grower_set(own, connection);
         list_remove(&connection->in_starved);
         own->starved_count--;
         net__connection_read_again(connection);
@@ -220,22 +262,20 @@ static void feed(struct reactor *reactor)
 }
 
 /* ---- those who stall */
-static size_t held_bytes(const struct connection *connection)
-{
-    size_t bytes = connection->block ? connection->block->capacity : 0;
-    LIST_EACH (node, &connection->requests) {
-        const struct request *request = CONTAINER_OF(node, struct request, in_connection);
-        bytes += request->charged_bytes + (request->block ? request->frame_size : 0);
-    }
-    return bytes;
-}
-
 static bool is_stalled(const struct connection *connection, int64_t before_ms)
 {
     bool is_read = connection->watching & IO_READABLE; // else it waits for us
     bool stalls = (is_read && connection->frame_since_ms <= before_ms) || connection->unread_since_ms <= before_ms;
     return stalls &&
            (held_bytes(connection) >= STALLED_BYTES_MIN || connection == net__of(connection->reactor)->grower);
+}
+
+static bool somebody_starves(const struct net *net)
+{
+    for (int i = 0, count = broker_options(net->broker)->reactor_count; i < count; i++)
+        if (atomic_load(&net__of(broker_reactor(net->broker, i))->starved_count) > 0)
+            return true;
+    return false;
 }
 
 /* Only while somebody wants memory. */
@@ -257,7 +297,7 @@ void net__memory_timers(struct reactor *reactor)
     struct net_reactor *own = net__of(reactor);
     if (own->stalled_look_ms <= reactor->now_ms) {
         own->stalled_look_ms = reactor->now_ms + STALLED_LOOK_MS;
-        if (net__memory_is_short(reactor))
+        if (net__memory_is_short(reactor) || somebody_starves(own->net))
             close_stalled(reactor);
     }
     if (own->starved_count == 0 || own->look_at_ms > reactor->now_ms)

@@ -128,6 +128,42 @@ static void frames_larger_than_all_memory_come_through_one_after_another(void **
     assert_true(times(NET_LIMIT_REQUEST_MEMORY) > 0);
 }
 
+/* Each sends half of a large frame, so that one of them grows and the other starves. */
+static void half_sent_large_frames_leave_memory_for_small_ones(void **state)
+{
+    enum { CLIENTS = 2, SIZE = 12 << 20, HALF = SIZE / 2 };
+    int large[CLIENTS], honest = connect_client();
+    played->options.request_size_max = SIZE;
+    memory_max(8 << 20);
+    uint8_t *half = mem_zalloc(HALF);
+    put_be32(half, SIZE);
+    size_t sent[CLIENTS] = {0};
+    for (int i = 0; i < CLIENTS; i++)
+        large[i] = connect_client();
+    for (int rounds = 0; rounds < 400; rounds++) {
+        for (int i = 0; i < CLIENTS; i++) {
+            struct iovec piece = {half + sent[i], HALF - sent[i]};
+            int64_t now = piece.iov_len > 0 ? io_sendv(large[i], &piece, 1, false) : 0;
+            sent[i] += now > 0 ? (size_t)now : 0;
+        }
+        later(1);
+    }
+    assert_int_equal(net__of(&played->reactor)->starved_count, CLIENTS - 1);
+    assert_true(memory_used() > HALF);
+    for (uint32_t i = 0; i < 20; i++) { // 200,000 bytes: the block is full when it is answered
+        send_frame(honest, 'e', i, 200000);
+        expect_reply(honest, i, 200000);
+    }
+    assert_int_equal(times(NET_LIMIT_STALLED), 0);
+    later(STALLED_MAX_MS); // the one that grew has stalled; then it is the next one's turn
+    assert_int_equal(times(NET_LIMIT_STALLED), 1);
+    assert_true(net__of(&played->reactor)->grower != NULL);
+    for (int i = 0; i < CLIENTS; i++)
+        io_socket_close(large[i]);
+    io_socket_close(honest);
+    mem_free(half);
+}
+
 static void who_stalls_is_closed_only_while_memory_is_short(void **state)
 {
     int stalls = connect_client(), small = connect_client(), honest = connect_client();
@@ -194,6 +230,7 @@ int main(void)
         OVER_SOCKETS(a_frame_that_grows_with_what_came_is_whole_in_the_end),
         OVER_SOCKETS(when_memory_is_short_connections_take_turns),
         OVER_SOCKETS(frames_larger_than_all_memory_come_through_one_after_another),
+        OVER_SOCKETS(half_sent_large_frames_leave_memory_for_small_ones),
         OVER_SOCKETS(who_stalls_is_closed_only_while_memory_is_short),
         OVER_SOCKETS(for_a_client_that_does_not_read_nothing_more_is_done),
         OVER_SOCKETS(who_does_not_read_is_closed_while_memory_is_short),

@@ -83,11 +83,12 @@ struct early {             // a connection that is open, unread, and closed in t
 
 struct net_reactor {
     struct net *net;
-    struct list connections;   // longest inactive first
-    struct list flush;         // connections with something to send or start
-    struct list starved;       // connections that wait for memory, the longest waiting first
-    struct connection *grower; // may have more memory than there is; NULL: nobody
-    int64_t starved_count;
+    struct list connections;      // longest inactive first
+    struct list flush;            // connections with something to send or start
+    struct list starved;          // connections that wait for memory, the longest waiting first
+    struct connection *grower;    // may have more memory than there is; NULL: nobody
+    _Atomic int64_t grower_bytes; // what it holds of its reactor's request_bytes, as it was last weighed
+    _Atomic int64_t starved_count;
     int64_t look_at_ms, stalled_look_ms, want_told_ms;
     struct heap muted;   // struct connection.muted
     struct early *early; // connections that came too early for a quota, until they are closed
@@ -118,13 +119,6 @@ static inline struct net_reactor *net__of(const struct reactor *reactor)
 static inline bool net__is_grower(const struct connection *connection)
 {
     return net__of(connection->reactor)->grower == connection;
-}
-
-/* What it grew for has been answered, so another one may grow. */
-static inline void net__grower_ends(struct connection *connection)
-{
-    if (net__is_grower(connection))
-        net__of(connection->reactor)->grower = NULL;
 }
 
 enum { STALLED_BYTES_MIN = 16 << 10 }; // who holds less is no reason for want
@@ -177,6 +171,8 @@ void net__block_settle(struct connection *connection, bool awaits_more);
 /* Memory for that many bytes more; false: the connection is starved now. */
 bool net__memory_for(struct connection *connection, size_t bytes);
 bool net__memory_is_short(const struct reactor *reactor);
+/* What it grew for has been answered, so another one may grow. */
+void net__grower_ends(struct connection *connection);
 void net__memory_leave(struct connection *connection); // it is closed
 void net__memory_timers(struct reactor *reactor);
 
