@@ -103,6 +103,44 @@ static void an_index_entry_inside_of_a_batch_is_not_believed(void **state)
     story_end(state, log);
 }
 
+static void write_at(const struct story *story, const char *name, const void *data, size_t size, int64_t position)
+{
+    char path[256];
+    story_path(story, name, path);
+    int file = io_open(path, IO_WRITE);
+    assert_true(file >= 0);
+    assert_int_equal(io_pwrite(file, data, size, position), size);
+    io_close(file);
+}
+
+/* The segment's first offset behind other bytes: those are no batch, so the log ends before them, at every start. */
+static void an_index_entry_that_leaves_nothing_for_what_lies_before_is_not_believed(void **state)
+{
+    static const uint8_t ENTRY[8] = {0, 0, 0, 0, 0, 0, 0, 100};
+    struct story *story = *state;
+    struct log *log = story_open(state);
+    story_append(log, 1);
+    assert_ok(log_close_clean(log));
+    log_free(log);
+    const char *name = "00000000000000000000.log";
+    uint8_t bytes[300] = {0};
+    char path[256];
+    story_path(story, name, path);
+    int file = io_open(path, IO_READ);
+    int64_t size = io_pread(file, bytes + 100, 200, 0);
+    io_close(file);
+    memset(bytes, 'x', 100);
+    write_at(story, name, bytes, (size_t)size + 100, 0);
+    write_at(story, "00000000000000000000.index", ENTRY, sizeof ENTRY, 0);
+    story->options.recovery_point = 1;
+    for (int start = 0; start < 2; start++) {
+        log = story_open(state);
+        assert_int_equal(log_end_offset(log), 0);
+        story_end(state, log);
+        story->options.clean_stop = true;
+    }
+}
+
 /* A clean stop is believed, so what lies in the middle of a segment is first seen by a reader. */
 static void offsets_out_of_order_in_a_believed_segment_are_not_given_to_readers(void **state)
 {
@@ -134,6 +172,7 @@ int main(void)
         story_test(the_oldest_timestamp_has_expired),
         story_test(extreme_timestamps_roll_and_retain),
         story_test(an_index_entry_inside_of_a_batch_is_not_believed),
+        story_test(an_index_entry_that_leaves_nothing_for_what_lies_before_is_not_believed),
         story_test(offsets_out_of_order_in_a_believed_segment_are_not_given_to_readers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -127,7 +127,8 @@ static struct status cut_tail(struct scan *scan)
 }
 
 /* ---- scanning */
-/* Whether the index is right about its last entry: an intact batch lies there and ends with that offset. */
+/* Whether the index is right about its last entry: an intact batch lies there and ends with that offset, and what lies
+ * before it has offsets of its own. */
 static struct status agrees(struct scan *scan, const struct index_entry *place, bool *ret_agrees)
 {
     struct slice batch;
@@ -137,7 +138,8 @@ static struct status agrees(struct scan *scan, const struct index_entry *place, 
     scan->window.position = place->value;
     TRY(intact_batch(scan, &batch, ret_agrees));
     int64_t expected = scan->segment->base_offset + (int64_t)place->key;
-    *ret_agrees = *ret_agrees && record_batch_next_offset(batch.data) - 1 == expected;
+    *ret_agrees = *ret_agrees && record_batch_next_offset(batch.data) - 1 == expected &&
+                  (place->value == 0 || record_batch_base_offset(batch.data) > scan->segment->base_offset);
     return STATUS_OK;
 }
 
