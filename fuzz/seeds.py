@@ -3,9 +3,11 @@
 """First inputs for the fuzz drivers, made from data of the repository: fuzz/seeds.py FOLDER. Each driver has a folder there.
 
 wire_fuzz gets the vectors of schema/protocol, request_fuzz those that are requests; storage_fuzz partitions and plain files
-of test/kafka/datadirs, record_fuzz the first batch of each log there, meta_fuzz records of its metadata logs; settings_fuzz
-every setting with its default.
+of test/kafka/datadirs, record_fuzz the first batch of each log there, meta_fuzz and coord_fuzz records of its metadata and
+offset logs, dump_fuzz and directory_fuzz its files; settings_fuzz every setting with its default; http_fuzz a request for
+each path of the console's API.
 """
+import json
 import pathlib
 import re
 import struct
@@ -109,22 +111,81 @@ def varint(content, at):
             return (value >> 1) ^ -(value & 1), at
 
 
-def record_values(content):
-    """Values of the records in a log's batches; they are not compressed. Control batches are left out."""
+def record_pairs(content):
+    """(key, value or None) of each record in batches that are neither compressed nor control batches."""
     at = 0
     while at + 61 <= len(content):
-        size = 12 + int.from_bytes(content[at + 8 : at + 12], "big")
-        end, here = at + size, at + 61
-        while size > 61 and not content[at + 22] & 0x20 and here < end:
+        end, here = at + 12 + int.from_bytes(content[at + 8 : at + 12], "big"), at + 61
+        while end > at + 61 and not content[at + 22] & 0x27 and here < end:
             length, here = varint(content, here)
-            rest, field = here + length, here + 1
+            rest, field, pair = here + length, here + 1, []
             for _ in range(2):  # deltas of timestamp and offset
                 _, field = varint(content, field)
-            length, field = varint(content, field)
-            length, field = varint(content, field + max(length, 0))
-            yield content[field : field + max(length, 0)]
+            for _ in range(2):
+                length, field = varint(content, field)
+                pair.append(content[field : field + length] if length >= 0 else None)
+                field += max(length, 0)
+            yield pair
             here = rest
-        at = end if size > 12 else len(content)
+        at = end if end > at + 12 else len(content)
+
+
+def coordinator(folder):
+    """The records of Kafka's offset logs, some to a file."""
+    for name, files in directories():
+        pairs = [pair for file in sorted(files) if "__consumer_offsets" in name and file.endswith(".log")
+                 for pair in record_pairs(files[file]) if pair[0] is not None]
+        for number in range(0, len(pairs), 8):
+            data = b"".join(struct.pack(">BH", len(key), 0xFFFF if value is None else len(value)) + key + (value or b"")
+                            for key, value in pairs[number : number + 8])
+            (folder / f"{name}-{number:04}").write_bytes(data)
+
+
+def names_of(driver):
+    """The table FILES of a driver."""
+    text = (ROOT / driver).read_text()
+    return re.findall(r'"([^"]+)"', text[text.index("FILES[] = {") : text.index("};", text.index("FILES[] = {"))])
+
+
+def places(driver):
+    """(number in FILES, name of the input, content) for each of Kafka's files that has a place there."""
+    table = {(path.split("/")[-2], path.split("/")[-1]): number for number, path in enumerate(names_of(driver))}
+    for name, files in directories():
+        home = next((each for each in ("__cluster_metadata", "__consumer_offsets", "__transaction_state", "__share_group_state")
+                     if each in name), "t") + "-0"
+        root = "d" if driver.endswith("dump_fuzz.c") else "data"
+        for file, content in files.items():
+            number = table.get((home, file), table.get((root, file)))
+            if number is not None:
+                size = INDEX_BYTES_MAX if file.endswith("index") else FILE_BYTES_MAX
+                yield number, f"{name}-{file}", content[:size]
+
+
+def dumped(folder):
+    for number, name, content in places("src/cli/dump_fuzz.c"):
+        (folder / name).write_bytes(struct.pack(">BH", number, 0) + content)
+
+
+def started(folder):
+    """One of Kafka's files in place of ours; a run is slow, so the first directory's do."""
+    for number, name, content in places("fuzz/directory_fuzz.c"):
+        if not any(folder.glob(f"{number:02}-*")):
+            data = struct.pack(">BBBHH", 3, number, 0, 0, len(content)) + content
+            (folder / f"{number:02}-{name}").write_bytes(data)
+
+
+def web(folder):
+    """Each path of the API, with every parameter that it has and an empty object as body."""
+    paths = json.loads((ROOT / "docs/openapi.json").read_text())["paths"]
+    for number, (path, methods) in enumerate(sorted(paths.items())):
+        for method, told in methods.items():
+            query = "&".join(f"{each['name']}=1" for each in told.get("parameters", []) if each.get("in") == "query")
+            target = re.sub(r"\{(topic|group)\}", "first", path)
+            target = re.sub(r"\{\w+\}", "0", target)
+            (folder / f"{method}-{number}").write_text(f"{method.upper()} {target}?{query}\n\n{{}}")
+    search = "text=a&json=$.a[0] > 0&regex=.*&header=h=v&after=2020-01-01T00:00:00Z"
+    (folder / "search").write_text(f"GET /api/v1/topics/first/search?{search}\nHost: localhost\n\n")
+    (folder / "download").write_text("GET /api/v1/topics/first/download?format=csv\n\n")
 
 
 def metadata(folder):
@@ -132,7 +193,7 @@ def metadata(folder):
     for name, files in directories():
         for file in sorted(files):
             if name.endswith("__cluster_metadata-0") and file.endswith(".log"):
-                values = [value for value in record_values(files[file]) if len(value) < 256]
+                values = [value for _, value in record_pairs(files[file]) if value is not None and len(value) < 256]
                 for number in range(0, len(values), 8):
                     data = b"".join(bytes([len(value)]) + value for value in values[number : number + 8])
                     (folder / f"{name}-{number:04}").write_bytes(data)
@@ -155,8 +216,9 @@ def requests(folder):
 
 
 def main():
-    drivers = {"wire_fuzz": wire, "storage_fuzz": storage, "record_fuzz": record, "settings_fuzz": settings,
-               "meta_fuzz": metadata, "request_fuzz": requests}
+    drivers = {"coord_fuzz": coordinator, "directory_fuzz": started, "dump_fuzz": dumped, "http_fuzz": web, "meta_fuzz": metadata,
+               "record_fuzz": record, "request_fuzz": requests, "settings_fuzz": settings, "storage_fuzz": storage,
+               "wire_fuzz": wire}
     for name, make in drivers.items():
         folder = pathlib.Path(sys.argv[1]) / name
         folder.mkdir(parents=True, exist_ok=True)

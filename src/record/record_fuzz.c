@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /* record/record_fuzz.c - any bytes as a batch: validated, walked, recompressed. The first byte selects whether the CRC is
- * put right first, so that the parsers behind it are reached, and the codec of the recompression.
+ * put right first, so that the parsers behind it are reached, whether the bytes are a message set, and the codec of the
+ * recompression.
  *
  * Beside crashes it looks for contradictions: what validation accepts must be walked to its end, with as many records, and
  * must hold the same records after recompression.
  */
 #include "record/inflate.h"
+
+#include <zlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -18,6 +21,21 @@ static void seal(uint8_t *b, size_t size)
     for (int i = 0; i < 4; i++) {
         b[RECORD_BATCH_SIZE_AT + i] = (uint8_t)(follows >> (24 - 8 * i));
         b[RECORD_BATCH_CRC_AT + i] = (uint8_t)(crc >> (24 - 8 * i));
+    }
+}
+
+/* Messages of formats 0 and 1, one after the other. */
+static void seal_messages(uint8_t *bytes, size_t size)
+{
+    while (size >= RECORD_MESSAGE_MIN_BYTES) {
+        int64_t one = record_batch_size(bytes);
+        if (one < RECORD_MESSAGE_MIN_BYTES || one > (int64_t)size)
+            return;
+        uint32_t crc = (uint32_t)crc32(0, bytes + RECORD_BATCH_MAGIC_AT, (uInt)(one - RECORD_BATCH_MAGIC_AT));
+        for (int i = 0; i < 4; i++)
+            bytes[RECORD_MESSAGE_CRC_AT + i] = (uint8_t)(crc >> (24 - 8 * i));
+        bytes += one;
+        size -= (size_t)one;
     }
 }
 
@@ -83,9 +101,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     struct buffer bytes = {0};
     buffer_append(&bytes, data + 1, size - 1);
-    if (bytes.size >= RECORD_BATCH_HEAD_BYTES && !(data[0] & 0x80))
-        seal(bytes.data, bytes.size);
     struct slice whole = slice_of(bytes.data, bytes.size), rest = whole, batch;
+    bool seals = !(data[0] & 0x80);
+    if (seals && (data[0] & 0x10) && record_is_message_set(whole))
+        seal_messages(bytes.data, bytes.size);
+    else if (seals && bytes.size >= RECORD_BATCH_HEAD_BYTES)
+        seal(bytes.data, bytes.size);
     struct record_rules rules = {.now_ms = 1700000000000,
                                  .size_max_bytes = INT32_MAX,
                                  .timestamp_before_max_ms = INT64_MAX,
