@@ -209,9 +209,20 @@ static void a_file_of_kafkas_own_needs_no_change(void **state)
     assert_int_equal(broker->num_partitions, 2);
     assert_int_equal(broker->request_size_max, 104857600);
     assert_int_equal(f->options.net.send_buffer_bytes, 102400);
+    assert_int_equal(f->options.net.receive_buffer_bytes, -1);
     assert_int_equal(f->options.net.backlog, 50);
     assert_int_equal(f->options.net.connections_max, 2147483647);
     assert_int_equal(f->options.net.idle_max_ms, 600000);
+}
+
+static void a_receive_buffer_that_is_not_kafkas_default_is_obeyed(void **state)
+{
+    struct fixture *f = *state;
+    give_file(f, "log.dirs=/a\nsocket.receive.buffer.bytes=65536\nsocket.send.buffer.bytes=-1\n");
+    assert_true(make(f));
+    assert_null(strstr(told(f), "buffer.bytes"));
+    assert_int_equal(f->options.net.receive_buffer_bytes, 65536);
+    assert_int_equal(f->options.net.send_buffer_bytes, -1);
 }
 
 static void limits_for_addresses_are_accepted(void **state)
@@ -461,6 +472,7 @@ int main(void)
         STORY(without_any_home_somebody_must_say_where_the_data_lies),
         STORY(a_file_has_kafkas_defaults_but_listens_on_loopback),
         STORY(a_file_of_kafkas_own_needs_no_change),
+        STORY(a_receive_buffer_that_is_not_kafkas_default_is_obeyed),
         STORY(limits_for_addresses_are_accepted),
         STORY(a_limit_for_a_name_is_refused),
         STORY(set_wins_over_the_file_and_options_over_both),

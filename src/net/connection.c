@@ -9,6 +9,7 @@
  */
 #include "net/net__.h"
 
+enum { EVENT_BYTES = 512 << 10 }; // then what has come is worked on first, while it is in the caches
 enum { FRAME_HEAD_BYTES = 4, RECEIVES_PER_EVENT = 8 };
 enum {
     FRAME_COPIED_BYTES = 1024
@@ -141,6 +142,7 @@ static const char *frames_cut(struct connection *connection, size_t *ret_need)
         }
         uint8_t *frame = block->bytes + block->parsed + FRAME_HEAD_BYTES;
         block->parsed += FRAME_HEAD_BYTES + size;
+        connection->frame_bytes = FRAME_HEAD_BYTES + (size_t)size;
         connection->frame_since_ms = INT64_MAX;
         const char *reason = frame_take(connection, frame, size);
         if (reason)
@@ -171,7 +173,7 @@ static bool reads(const struct connection *connection)
 /* NULL when fine, else why the connection must close. */
 static const char *receive(struct connection *connection)
 {
-    size_t need = 0;
+    size_t need = 0, taken = 0;
     if (connection->block) {
         const char *reason = frames_cut(connection, &need); // left over from when it was at its limit
         if (reason)
@@ -199,7 +201,8 @@ static const char *receive(struct connection *connection)
         const char *reason = frames_cut(connection, &need);
         if (reason)
             return reason;
-        if ((size_t)received < room)
+        taken += (size_t)received;
+        if ((size_t)received < room || taken >= EVENT_BYTES)
             break;
     }
     if (!is_settled(connection))

@@ -41,11 +41,10 @@ struct status net_create(struct broker *broker, const struct net_options *option
     return STATUS_OK;
 }
 
-static void blocks_free(struct net_reactor *own)
+static void blocks_free(struct block *first)
 {
-    while (own->blocks_free) {
-        struct block *block = own->blocks_free;
-        own->blocks_free = block->next;
+    for (struct block *block = first, *next; block; block = next) {
+        next = block->next;
         mem_free(block);
     }
 }
@@ -56,7 +55,8 @@ static void reactor_free(struct reactor *reactor)
     net__throttle_end(reactor, INT64_MAX);
     mem_free(own->early);
     heap_free(&own->muted);
-    blocks_free(own);
+    blocks_free(own->blocks_free);
+    blocks_free(own->large_free);
 }
 
 void net_free(struct net *net)

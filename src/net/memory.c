@@ -21,12 +21,74 @@ enum { LOOK_AGAIN_MS = 2, STALLED_LOOK_MS = 500, WANT_TOLD_MS = 10000 };
 enum { LEAVE_TIMES = 16 };            // who wants more than an ordinary block leaves so many times of what is above it
 enum { GROW_FREELY_BYTES = 2 << 20 }; // a frame up to this size gets its block at once, a larger one as it comes
 
-/* ---- blocks */
-static struct block *block_new(size_t capacity)
+/* ---- the bound */
+static int64_t used_by(const struct reactor *reactor)
 {
-    struct block *block = mem_alloc(sizeof *block + capacity);
-    block->capacity = capacity;
+    return atomic_load_explicit(&reactor->request_bytes, memory_order_relaxed) -
+           atomic_load_explicit(&net__of(reactor)->grower_bytes, memory_order_relaxed);
+}
+
+/* What a reactor has not used of its share counts as used, for the others. */
+static int64_t memory_used(const struct net *net)
+{
+    int64_t used = 0;
+    for (int i = 0, count = broker_options(net->broker)->reactor_count; i < count; i++)
+        used += max_i64(used_by(broker_reactor(net->broker, i)), net->share_bytes);
+    return used;
+}
+
+bool net__memory_is_short(const struct reactor *reactor)
+{
+    const struct net *net = net__of(reactor)->net;
+    return used_by(reactor) >= net->share_bytes && memory_used(net) >= net->options.request_bytes_max;
+}
+
+/* What of `max` is not for those who want so much; all of it is there for an ordinary block. */
+static int64_t left_to_others(int64_t bytes, int64_t max)
+{
+    int64_t above = max_i64(bytes - RECEIVE_BLOCK_BYTES, 0);
+    return min_i64(above > max / LEAVE_TIMES ? max : LEAVE_TIMES * above, max / 2);
+}
+
+static bool is_there_memory_for(const struct reactor *reactor, int64_t bytes)
+{
+    const struct net *net = net__of(reactor)->net;
+    int64_t used = used_by(reactor), share = net->share_bytes, max = net->options.request_bytes_max;
+    return used + bytes <= share - left_to_others(bytes, share) ||
+           memory_used(net) + used + bytes - max_i64(used, share) <= max - left_to_others(bytes, max);
+}
+
+/* ---- blocks */
+static struct block *block_new(size_t size)
+{
+    struct block *block = mem_alloc(sizeof *block + size);
+    block->size = size;
     return block;
+}
+
+/* The latest one used of those that are as large, or an eighth larger at most; NULL: none. */
+static struct block *large_take(struct net_reactor *own, size_t capacity)
+{
+    for (struct block **at = &own->large_free; *at; at = &(*at)->next) {
+        struct block *block = *at;
+        if (block->size < capacity || block->size - capacity > capacity / 8)
+            continue;
+        *at = block->next;
+        own->large_free_bytes -= block->size;
+        return block;
+    }
+    return NULL;
+}
+
+/* Lending and giving back to the kernel a MiB for each frame would cost page faults, and memory that no cache knows. */
+static bool large_keep(struct net_reactor *own, struct block *block)
+{
+    if (block->size < RECEIVE_BLOCK_BYTES || own->large_free_bytes + block->size > LARGE_BLOCKS_KEPT_BYTES)
+        return false;
+    block->next = own->large_free;
+    own->large_free = block;
+    own->large_free_bytes += block->size;
+    return true;
 }
 
 struct block *net__block_get(struct reactor *reactor, size_t capacity)
@@ -37,12 +99,14 @@ struct block *net__block_get(struct reactor *reactor, size_t capacity)
         own->blocks_free = block->next;
         own->blocks_free_count--;
     } else {
-        block = block_new(capacity);
+        block = capacity > RECEIVE_BLOCK_BYTES ? large_take(own, capacity) : NULL;
+        block = block ? block : block_new(capacity);
     }
     block->next = NULL;
     block->references = 1;
     block->parsed = block->end = 0;
-    reactor_charge(reactor, (int64_t)capacity);
+    block->capacity = capacity;
+    reactor_charge(reactor, (int64_t)block->size);
     return block;
 }
 
@@ -54,14 +118,23 @@ void net__block_unref(struct reactor *reactor, struct block *block)
     if (--block->references > 0)
         return;
     struct net_reactor *own = net__of(reactor);
-    reactor_charge(reactor, -(int64_t)block->capacity);
-    if (block->capacity != RECEIVE_BLOCK_BYTES || own->blocks_free_count >= RECEIVE_BLOCKS_KEPT) {
-        mem_free(block);
+    reactor_charge(reactor, -(int64_t)block->size);
+    if (block->size != RECEIVE_BLOCK_BYTES || own->blocks_free_count >= RECEIVE_BLOCKS_KEPT) {
+        if (!large_keep(own, block))
+            mem_free(block);
         return;
     }
     block->next = own->blocks_free;
     own->blocks_free = block;
     own->blocks_free_count++;
+}
+
+/* What is lent for a frame of which nothing is known yet. */
+static size_t capacity_expected(const struct connection *connection)
+{
+    size_t wanted = connection->frame_bytes;
+    bool is_large = wanted > RECEIVE_BLOCK_BYTES && wanted <= GROW_FREELY_BYTES;
+    return is_large && is_there_memory_for(connection->reactor, (int64_t)wanted) ? wanted : RECEIVE_BLOCK_BYTES;
 }
 
 /* What is lent for a frame of which `got` bytes are there: a lie about a size costs no more than was sent for it. */
@@ -79,7 +152,7 @@ static bool has_room(const struct block *block, size_t rest, size_t need)
     if (block->end == block->capacity)
         return false;
     if (block->capacity - block->parsed >= need)
-        return block->capacity == RECEIVE_BLOCK_BYTES || rest > 0;
+        return block->capacity >= RECEIVE_BLOCK_BYTES || rest > 0;
     return block->parsed == 0 && block->capacity >= GROW_FREELY_BYTES; // a large frame goes on in its part
 }
 
@@ -91,7 +164,7 @@ bool net__block_make_room(struct connection *connection, size_t need)
         old->parsed = old->end = 0;
     if (old && has_room(old, rest, need))
         return true;
-    size_t capacity = capacity_for(need, rest);
+    size_t capacity = need > 0 ? capacity_for(need, rest) : capacity_expected(connection);
     if (!net__memory_for(connection, capacity))
         return false;
     struct block *fresh = net__block_get(connection->reactor, capacity);
@@ -134,17 +207,17 @@ void net__block_settle(struct connection *connection, bool awaits_more)
     }
 }
 
-/* ---- the bound */
+/* ---- turns */
 /* A block counts once: requests whose frames lie in it follow each other. */
 static size_t held_bytes(const struct connection *connection)
 {
     const struct block *last = NULL;
-    size_t bytes = connection->block ? connection->block->capacity : 0;
+    size_t bytes = connection->block ? connection->block->size : 0;
     LIST_EACH (node, &connection->requests) {
         const struct request *request = CONTAINER_OF(node, struct request, in_connection);
         const struct block *block = request->block;
         bool is_counted = !block || block == last || block == connection->block;
-        bytes += request->charged_bytes + (is_counted ? 0 : block->capacity);
+        bytes += request->charged_bytes + (is_counted ? 0 : block->size);
         last = block;
     }
     return bytes;
@@ -161,42 +234,6 @@ void net__grower_ends(struct connection *connection)
 {
     if (net__is_grower(connection))
         grower_set(net__of(connection->reactor), NULL);
-}
-
-static int64_t used_by(const struct reactor *reactor)
-{
-    return atomic_load_explicit(&reactor->request_bytes, memory_order_relaxed) -
-           atomic_load_explicit(&net__of(reactor)->grower_bytes, memory_order_relaxed);
-}
-
-/* What a reactor has not used of its share counts as used, for the others. */
-static int64_t memory_used(const struct net *net)
-{
-    int64_t used = 0;
-    for (int i = 0, count = broker_options(net->broker)->reactor_count; i < count; i++)
-        used += max_i64(used_by(broker_reactor(net->broker, i)), net->share_bytes);
-    return used;
-}
-
-bool net__memory_is_short(const struct reactor *reactor)
-{
-    const struct net *net = net__of(reactor)->net;
-    return used_by(reactor) >= net->share_bytes && memory_used(net) >= net->options.request_bytes_max;
-}
-
-/* What of `max` is not for those who want so much; all of it is there for an ordinary block. */
-static int64_t left_to_others(int64_t bytes, int64_t max)
-{
-    int64_t above = max_i64(bytes - RECEIVE_BLOCK_BYTES, 0);
-    return min_i64(above > max / LEAVE_TIMES ? max : LEAVE_TIMES * above, max / 2);
-}
-
-static bool is_there_memory_for(const struct reactor *reactor, int64_t bytes)
-{
-    const struct net *net = net__of(reactor)->net;
-    int64_t used = used_by(reactor), share = net->share_bytes, max = net->options.request_bytes_max;
-    return used + bytes <= share - left_to_others(bytes, share) ||
-           memory_used(net) + used + bytes - max_i64(used, share) <= max - left_to_others(bytes, max);
 }
 
 static void starve(struct connection *connection, int64_t bytes)

@@ -69,6 +69,63 @@ static void a_frame_that_grows_with_what_came_is_whole_in_the_end(void **state)
     io_socket_close(client);
 }
 
+static void the_next_frame_is_expected_to_be_as_large(void **state)
+{
+    enum { SIZE = 1 << 20 };
+    int client = connect_client();
+    send_frame(client, 'e', 1, SIZE - FRAME_HEAD);
+    expect_reply(client, 1, SIZE - FRAME_HEAD);
+    send_start(client, SIZE, SIZE / 8); // would lie in a block of any size
+    assert_int_equal(memory_used(), SIZE + 4);
+    io_socket_close(client);
+    while (connections() > 0)
+        tick();
+    client = connect_client(); // another client has not shown what it sends
+    send_start(client, SIZE, 2 * SMALL_BLOCK_BYTES);
+    assert_int_equal(memory_used(), RECEIVE_BLOCK_BYTES);
+    io_socket_close(client);
+}
+
+static void where_memory_is_short_nothing_large_is_expected(void **state)
+{
+    enum { SIZE = 1 << 20 };
+    int client = connect_client();
+    send_frame(client, 'e', 1, SIZE - FRAME_HEAD);
+    expect_reply(client, 1, SIZE - FRAME_HEAD);
+    memory_max(2 * RECEIVE_BLOCK_BYTES);
+    send_start(client, SIZE, 2 * SMALL_BLOCK_BYTES);
+    assert_int_equal(memory_used(), RECEIVE_BLOCK_BYTES);
+    io_socket_close(client);
+}
+
+static size_t large_kept(void)
+{
+    return ((const struct net_reactor *)played->reactor.net)->large_free_bytes;
+}
+
+static void large_blocks_are_used_again_and_few_are_kept(void **state)
+{
+    enum { SIZE = 1 << 20, COUNT = 2 * LARGE_BLOCKS_KEPT_BYTES / SIZE };
+    struct reactor *reactor = &played->reactor;
+    struct block *blocks[COUNT];
+    for (int i = 0; i < COUNT; i++)
+        blocks[i] = net__block_get(reactor, SIZE);
+    assert_int_equal(memory_used(), COUNT * SIZE);
+    for (int i = 0; i < COUNT; i++)
+        net__block_unref(reactor, blocks[i]);
+    assert_int_equal(memory_used(), 0);
+    assert_int_equal(large_kept(), LARGE_BLOCKS_KEPT_BYTES);
+    struct block *block = net__block_get(reactor, SIZE - 100);
+    assert_int_equal(large_kept(), LARGE_BLOCKS_KEPT_BYTES - SIZE);
+    assert_int_equal(block->capacity, SIZE - 100); // so that the next frame does not begin in it
+    assert_int_equal(memory_used(), SIZE);
+    net__block_unref(reactor, block);
+    block = net__block_get(reactor, 4 * SIZE); // none is so large
+    assert_int_equal(large_kept(), LARGE_BLOCKS_KEPT_BYTES);
+    net__block_unref(reactor, block);
+    assert_int_equal(large_kept(), LARGE_BLOCKS_KEPT_BYTES);
+}
+
 static void when_memory_is_short_connections_take_turns(void **state)
 {
     int clients[3];
@@ -228,6 +285,9 @@ int main(void)
         OVER_SOCKETS(a_request_in_flight_is_counted_until_it_is_answered),
         OVER_SOCKETS(a_size_that_was_only_told_costs_little),
         OVER_SOCKETS(a_frame_that_grows_with_what_came_is_whole_in_the_end),
+        OVER_SOCKETS(the_next_frame_is_expected_to_be_as_large),
+        OVER_SOCKETS(where_memory_is_short_nothing_large_is_expected),
+        OVER_SOCKETS(large_blocks_are_used_again_and_few_are_kept),
         OVER_SOCKETS(when_memory_is_short_connections_take_turns),
         OVER_SOCKETS(frames_larger_than_all_memory_come_through_one_after_another),
         OVER_SOCKETS(half_sent_large_frames_leave_memory_for_small_ones),

@@ -13,11 +13,12 @@
 
 #include "broker/broker.h"
 
-enum { CONNECTION_REQUESTS_MAX = 128 };    // requests in flight on one connection
-enum { CONNECTION_BYTES_MAX = 256 << 20 }; // their frames' bytes
-enum { RECEIVE_BLOCK_BYTES = 256 << 10 };  // a lent receive buffer
-enum { RECEIVE_BLOCKS_KEPT = 8 };          // unused ones kept by a reactor
-enum { SMALL_BLOCK_BYTES = 1024 };         // for the start of a frame that has not come whole
+enum { CONNECTION_REQUESTS_MAX = 128 };     // requests in flight on one connection
+enum { CONNECTION_BYTES_MAX = 256 << 20 };  // their frames' bytes
+enum { RECEIVE_BLOCK_BYTES = 256 << 10 };   // a lent receive buffer
+enum { RECEIVE_BLOCKS_KEPT = 8 };           // unused ones kept by a reactor
+enum { LARGE_BLOCKS_KEPT_BYTES = 8 << 20 }; // and larger ones, of this size together
+enum { SMALL_BLOCK_BYTES = 1024 };          // for the start of a frame that has not come whole
 
 struct net;
 

@@ -26,6 +26,7 @@ struct block {
     struct block *next; // free list
     uint32_t references;
     size_t parsed, end, capacity;
+    size_t size; // what was allocated: at least the capacity
     uint8_t bytes[];
 };
 
@@ -57,6 +58,7 @@ struct connection {
     uint32_t watching; // as told to the loop
     struct io_address peer, local;
     struct block *block;  // NULL when idle
+    size_t frame_bytes;   // of the latest frame, and its head: the next one is expected to be as large
     struct list requests; // struct request.in_connection, oldest first
     int request_count;
     int muting_count; // of them those that mute the connection until they are answered
@@ -95,6 +97,8 @@ struct net_reactor {
     int32_t early_count;
     struct block *blocks_free;
     int blocks_free_count;
+    struct block *large_free; // larger ones, the latest used first
+    size_t large_free_bytes;
     bool accept_waits; // reactor 0: for max.connection.creation.rate, until accept_at_ms
     int64_t accept_at_ms;
     uint64_t refused;

@@ -199,7 +199,7 @@ class Honest:
 # ---- the whole
 def bound_bytes(base_bytes):
     """What docs/memory.md promises of a broker under attack: see its last part."""
-    kept = REACTORS * 24 * MIB
+    kept = REACTORS * 32 * MIB
     state = PRODUCERS_MAX * 512 + SHARDS * MEMBER_BYTES_MAX * 4
     over = REACTORS * (FRAME_MAX + ARENA_MAX + MIB)
     return base_bytes + REQUEST_BYTES_MAX + kept + state + over
