@@ -221,6 +221,7 @@ int64_t broker_connection_throttle(struct reactor *reactor, const char *host);
 /* Another number whenever one of them may be another. */
 uint64_t broker_settings_version(const struct reactor *reactor);
 int64_t broker_setting_i64(const struct reactor *reactor, const char *name);
+int64_t broker_listener_setting_i64(const struct reactor *reactor, const char *listener, const char *name);
 struct slice broker_setting_text(const struct reactor *reactor, const char *name); // as long as the reactor's image
 /* From any thread: the file was read again, `settings` has taken over what may change. Owned by the broker now. */
 void broker_settings_replace(struct broker *broker, struct meta_settings *settings);

@@ -72,6 +72,12 @@ int64_t broker_setting_i64(const struct reactor *reactor, const char *name)
     return broker__setting_i64(reactor->broker, reactor->image, name);
 }
 
+int64_t broker_listener_setting_i64(const struct reactor *reactor, const char *listener, const char *name)
+{
+    return meta_listener_setting_i64(reactor->image, broker__settings(reactor->broker),
+                                     reactor->broker->options.node_id, listener, name);
+}
+
 struct slice broker_setting_text(const struct reactor *reactor, const char *name)
 {
     return meta_broker_setting(reactor->image, broker__settings(reactor->broker), reactor->broker->options.node_id,

@@ -149,13 +149,15 @@ static void check_value(struct settings *settings, const struct meta_config_def 
 
 static void check_serving(struct settings *settings, const struct given *given)
 {
+    if (meta_listener_config_find(slice_str(given->name)))
+        return; // obeyed
     const char *key = per_listener_key(given->name);
     const struct meta_config_def *def = meta_config_find(&meta_broker_configs, slice_str(key ? key : given->name));
     if (!def)
         warn_unknown(settings, given->name);
     else if (key && (def->serving != META_REFUSED || is_harmless(def, given->value)))
         settings__warn(settings, given->name,
-                       "%s: settings for one listener are not served yet; this one changes nothing", given->name);
+                       "%s: this setting is not served yet for one listener, and changes nothing", given->name);
     else if (key || (def->serving != META_SERVED && !is_harmless(def, given->value)))
         tell_unserved(settings, def, given->name, given->value);
 }
@@ -163,7 +165,10 @@ static void check_serving(struct settings *settings, const struct given *given)
 void settings__check(struct settings *settings)
 {
     for (int i = 0; i < settings->given_count; i++) {
-        const struct meta_config_def *def = meta_config_find(&meta_broker_configs, slice_str(settings->given[i].name));
+        struct slice name = slice_str(settings->given[i].name);
+        const struct meta_config_def *def = meta_config_find(&meta_broker_configs, name);
+        if (!def)
+            def = meta_listener_config_find(name);
         if (def)
             check_value(settings, def, &settings->given[i]);
     }

@@ -25,22 +25,45 @@ static bool same(const char *a, const char *b)
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
+struct merge {
+    struct meta_settings *merged;
+    const struct settings *before;
+    struct settings *fresh;
+    int changed;
+};
+
+/* `name`: the setting's, or with the prefix of a listener that may have it for itself. */
+static void merge_one(struct merge *merge, const char *name, const struct meta_config_def *def)
+{
+    const char *old_value = given_value(merge->before, name), *value = given_value(merge->fresh, name);
+    if (same(old_value, value))
+        return;
+    if (may_change(def)) {
+        meta_settings_set(merge->merged, name, value);
+        merge->changed++;
+    } else if (def->serving == META_SERVED) {
+        settings__warn(merge->fresh, name, "%s is another now, which counts from the next start on", name);
+    }
+}
+
+static void merge_those_of_listeners(struct merge *merge, const struct settings *given, bool only_gone)
+{
+    for (int i = 0; i < given->given_count; i++) {
+        const char *name = given->given[i].name;
+        const struct meta_config_def *def = meta_listener_config_find(slice_str(name));
+        if (def && !(only_gone && settings__given(merge->fresh, name)))
+            merge_one(merge, name, def);
+    }
+}
+
 struct meta_settings *reload__merge(const struct meta_settings *now, const struct settings *before,
                                     struct settings *fresh, int *ret_changed)
 {
-    struct meta_settings *merged = meta_settings_copy(now);
-    *ret_changed = 0;
-    for (int i = 0; i < meta_broker_configs.count; i++) {
-        const struct meta_config_def *def = &meta_broker_configs.defs[i];
-        const char *old_value = given_value(before, def->name), *value = given_value(fresh, def->name);
-        if (same(old_value, value))
-            continue;
-        if (may_change(def)) {
-            meta_settings_set(merged, def->name, value);
-            (*ret_changed)++;
-        } else if (def->serving == META_SERVED) {
-            settings__warn(fresh, def->name, "%s is another now, which counts from the next start on", def->name);
-        }
-    }
-    return merged;
+    struct merge merge = {.merged = meta_settings_copy(now), .before = before, .fresh = fresh};
+    for (int i = 0; i < meta_broker_configs.count; i++)
+        merge_one(&merge, meta_broker_configs.defs[i].name, &meta_broker_configs.defs[i]);
+    merge_those_of_listeners(&merge, fresh, false);
+    merge_those_of_listeners(&merge, before, true);
+    *ret_changed = merge.changed;
+    return merge.merged;
 }

@@ -69,6 +69,18 @@ static void what_kafka_changes_by_request_changes(void **state)
     assert_string_equal(told(story), "");
 }
 
+static void what_a_listener_has_for_itself_changes(void **state)
+{
+    struct story *story = *state;
+    reload(story,
+           load("listener.name.plaintext.max.connections=7", "listener.name.plaintext.max.connection.creation.rate=5"),
+           load("listener.name.plaintext.max.connections=8", NULL));
+    assert_int_equal(story->changed, 2);
+    assert_string_equal(meta_settings_given(story->merged, "listener.name.plaintext.max.connections"), "8");
+    assert_null(meta_settings_given(story->merged, "listener.name.plaintext.max.connection.creation.rate"));
+    assert_string_equal(told(story), "");
+}
+
 static void the_level_of_the_log_changes(void **state)
 {
     struct story *story = *state;
@@ -100,9 +112,8 @@ static void the_same_file_changes_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        reload_test(what_kafka_changes_by_request_changes),
-        reload_test(the_level_of_the_log_changes),
-        reload_test(what_needs_a_start_stays_and_is_told),
+        reload_test(what_kafka_changes_by_request_changes), reload_test(what_a_listener_has_for_itself_changes),
+        reload_test(the_level_of_the_log_changes),          reload_test(what_needs_a_start_stays_and_is_told),
         reload_test(the_same_file_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -337,7 +337,17 @@ static void a_known_setting_that_is_not_served_warns_unless_it_is_the_default(vo
     struct fixture *f = *state;
     warns(f, "num.io.threads=16", "num.io.threads=16 is not served yet and changes nothing");
     accepts(f, "num.io.threads=8");
-    warns(f, "listener.name.plaintext.max.connections=10", "settings for one listener are not served yet");
+    warns(f, "listener.name.plaintext.num.network.threads=10", "is not served yet for one listener");
+}
+
+static void a_listener_may_have_settings_for_itself(void **state)
+{
+    struct fixture *f = *state;
+    accepts(f, "listener.name.plaintext.max.connections=10");
+    assert_string_equal(settings_get(f->options.settings, "listener.name.plaintext.max.connections"), "10");
+    give_file(f, "log.dirs=/a\nlistener.name.plaintext.max.connection.creation.rate=fast\n");
+    assert_false(make(f));
+    assert_non_null(strstr(told(f), "Invalid value fast for configuration max.connection.creation.rate"));
 }
 
 static void what_would_be_unsafe_to_ignore_is_refused(void **state)
@@ -484,6 +494,7 @@ int main(void)
         STORY(a_wrong_set_is_told_as_one),
         STORY(an_unknown_setting_warns_and_says_what_may_be_meant),
         STORY(a_known_setting_that_is_not_served_warns_unless_it_is_the_default),
+        STORY(a_listener_may_have_settings_for_itself),
         STORY(what_would_be_unsafe_to_ignore_is_refused),
         STORY(forced_flushes_may_be_asked_for_in_both_modes),
         STORY(roles_may_stand_in_any_order),

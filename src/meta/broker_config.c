@@ -2,10 +2,13 @@
 /* meta/broker_config.c - a broker's settings in effect: those of this broker, the cluster-wide ones, the file of settings,
  * the table (KIP-226).
  *
+ * A listener may have some of them for itself, under its name in small letters: listener.name.<listener>.<setting>.
  * Values in the image were validated when they were set, but the bytes come from a log: one that does not parse counts as
  * not set.
  */
 #include "meta/meta__.h"
+
+#include <ctype.h>
 
 struct broker_levels broker_levels__of(const struct meta_image *image, const struct meta_settings *settings,
                                        int32_t node_id)
@@ -71,6 +74,43 @@ double meta_broker_setting_f64(const struct meta_image *image, const struct meta
     bool is_number = text__parse_f64(text__trim(meta_broker_setting(image, settings, node_id, name)), &number);
     assert(is_number);
     return number;
+}
+
+/* ---- a listener's own */
+static const char LISTENER_PREFIX[] = "listener.name.";
+
+const struct meta_config_def *meta_listener_config_find(struct slice name)
+{
+    static const char *const OWN[] = {"max.connections", "max.connection.creation.rate"};
+    size_t prefix_size = sizeof LISTENER_PREFIX - 1;
+    if (name.size <= prefix_size || memcmp(name.data, LISTENER_PREFIX, prefix_size) != 0)
+        return NULL;
+    const uint8_t *dot = memchr(name.data + prefix_size, '.', name.size - prefix_size);
+    size_t key_at = dot ? (size_t)(dot - name.data) + 1 : name.size;
+    for (size_t i = 0; i < COUNT_OF(OWN); i++)
+        if (slice_equal_str(slice_of(name.data + key_at, name.size - key_at), OWN[i]))
+            return meta_config_find(&meta_broker_configs, slice_str(OWN[i]));
+    return NULL;
+}
+
+int64_t meta_listener_setting_i64(const struct meta_image *image, const struct meta_settings *settings, int32_t node_id,
+                                  const char *listener, const char *name)
+{
+    char prefixed[256];
+    int size = snprintf(prefixed, sizeof prefixed, "%s%s.%s", LISTENER_PREFIX, listener, name);
+    assert(size > 0 && (size_t)size < sizeof prefixed);
+    for (char *c = prefixed; *c; c++)
+        *c = (char)tolower((unsigned char)*c);
+    const struct meta_config_def *def = meta_listener_config_find(slice_str(prefixed));
+    assert(def);
+    struct broker_levels levels = broker_levels__of(image, settings, node_id);
+    struct slice value = configs__valid_value(levels.broker, prefixed, def);
+    if (slice_is_null(value))
+        value = slice_str(settings ? meta_settings_given(settings, prefixed) : NULL);
+    int64_t number;
+    return text__parse_i64(text__trim(value), INT64_MIN, INT64_MAX, &number)
+               ? number
+               : meta_broker_setting_i64(image, settings, node_id, name);
 }
 
 static uint64_t mixed(uint64_t hash, const struct meta_configs *configs)

@@ -317,6 +317,11 @@ int64_t meta_broker_setting_i64(const struct meta_image *image, const struct met
                                 const char *name);
 double meta_broker_setting_f64(const struct meta_image *image, const struct meta_settings *settings, int32_t node_id,
                                const char *name);
+/* listener.name.<listener>.<setting>, of those that a listener may have for itself; NULL: another name. */
+const struct meta_config_def *meta_listener_config_find(struct slice name);
+/* A listener's own value of such a setting: this broker's, then the file's; without one what holds for the broker. */
+int64_t meta_listener_setting_i64(const struct meta_image *image, const struct meta_settings *settings, int32_t node_id,
+                                  const char *listener, const char *name);
 /* Another number whenever one of them may be another, the file of settings aside. */
 uint64_t meta_broker_config_version(const struct meta_image *image, int32_t node_id);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* net/admission.c - who may connect: as many as max.connections, from one address as many as max.connections.per.ip or its
- * override says, and as fast as max.connection.creation.rate.
+ * override says, and as fast as max.connection.creation.rate. A listener may have a number and a rate of its own, which
+ * hold beside the broker's.
  *
  * Connections are counted by their peer's numeric address, from acceptance to close, on whichever reactor that happens; so
  * a lock guards the counts, taken once at each end of a connection's life and never by a request. The rate is a bucket
@@ -48,20 +49,31 @@ static void overrides_read(struct admission *admission, struct slice text)
     }
 }
 
+static const char RATE[] = "max.connection.creation.rate";
+
+static void rate_set(struct bucket *bucket, bool is_first, int64_t rate_max)
+{
+    bucket->tokens = is_first || rate_max != bucket->rate_max ? rate_max : bucket->tokens;
+    bucket->rate_max = rate_max;
+}
+
 void net__admission_look(struct net *net, struct reactor *reactor)
 {
     struct admission *admission = &net->admission;
     uint64_t version = broker_settings_version(reactor);
     if (admission->limits_known && admission->limits_version == version)
         return;
-    int64_t rate = broker_setting_i64(reactor, "max.connection.creation.rate");
     bool is_first = !admission->limits_known;
     admission->limits_known = true;
     admission->limits_version = version;
     admission->connections_max = min_i64(broker_setting_i64(reactor, "max.connections"), net->options.connections_max);
     admission->per_ip_max = broker_setting_i64(reactor, "max.connections.per.ip");
-    admission->tokens = is_first || rate != admission->rate_max ? rate : admission->tokens;
-    admission->rate_max = rate;
+    rate_set(&admission->bucket, is_first, broker_setting_i64(reactor, RATE));
+    for (int i = 0; i < net->listener_count; i++) {
+        struct listener *listener = &net->listeners[i];
+        listener->connections_max = broker_listener_setting_i64(reactor, listener->named->name, "max.connections");
+        rate_set(&listener->bucket, is_first, broker_listener_setting_i64(reactor, listener->named->name, RATE));
+    }
     overrides_read(admission, broker_setting_text(reactor, "max.connections.per.ip.overrides"));
 }
 
@@ -96,36 +108,38 @@ static int64_t per_ip_max(const struct admission *admission, const char *host)
     return admission->per_ip_max;
 }
 
-static enum net_limit admit(struct net *net, const char *host)
+static enum net_limit admit(struct listener *listener, const char *host)
 {
-    struct admission *admission = &net->admission;
+    struct admission *admission = &listener->net->admission;
     uint64_t hash = hash_bytes(slice_str(host));
     struct peer *peer = peer_find(admission, host, hash);
-    if (admission->count >= admission->connections_max)
+    if (admission->count >= admission->connections_max || listener->count >= listener->connections_max)
         return NET_LIMIT_CONNECTIONS;
     if ((peer ? peer->count : 0) >= per_ip_max(admission, host))
         return NET_LIMIT_CONNECTIONS_PER_IP;
     if (!peer)
         peer = peer_add(admission, host, hash);
     peer->count++;
+    listener->count++;
     admission->count++;
     return NET_LIMIT_COUNT;
 }
 
-enum net_limit net__admit(struct net *net, const char *host)
+enum net_limit net__admit(struct listener *listener, const char *host)
 {
-    io_lock_take(net->admission.lock);
-    enum net_limit reached = admit(net, host);
-    io_lock_release(net->admission.lock);
+    io_lock_take(listener->net->admission.lock);
+    enum net_limit reached = admit(listener, host);
+    io_lock_release(listener->net->admission.lock);
     return reached;
 }
 
-void net__admission_leave(struct net *net, const char *host)
+void net__admission_leave(struct listener *listener, const char *host)
 {
-    struct admission *admission = &net->admission;
+    struct admission *admission = &listener->net->admission;
     io_lock_take(admission->lock);
     struct peer *peer = peer_find(admission, host, hash_bytes(slice_str(host)));
-    assert(peer && peer->count > 0 && admission->count > 0);
+    assert(peer && peer->count > 0 && admission->count > 0 && listener->count > 0);
+    listener->count--;
     admission->count--;
     if (--peer->count == 0) {
         hash_remove(&admission->peers, &peer->in_peers);
@@ -134,25 +148,41 @@ void net__admission_leave(struct net *net, const char *host)
     io_lock_release(admission->lock);
 }
 
-bool net__admission_take_token(struct net *net, int64_t now_ms)
+/* ---- rates */
+static bool take(struct bucket *bucket, int64_t now_ms)
 {
-    struct admission *admission = &net->admission;
-    int64_t rate = admission->rate_max, passed_ms = now_ms - admission->filled_ms;
+    int64_t rate = bucket->rate_max, passed_ms = now_ms - bucket->filled_ms;
     if (rate == INT32_MAX)
         return true;
     int64_t earned = passed_ms >= 1000 ? rate : rate * passed_ms / 1000;
     if (earned > 0) {
-        admission->tokens = admission->tokens + earned > rate ? rate : admission->tokens + earned;
-        admission->filled_ms = now_ms;
+        bucket->tokens = bucket->tokens + earned > rate ? rate : bucket->tokens + earned;
+        bucket->filled_ms = now_ms;
     }
-    if (admission->tokens <= 0)
+    if (bucket->tokens <= 0)
         return false;
-    admission->tokens--;
+    bucket->tokens--;
     return true;
 }
 
-void net__admission_return_token(struct net *net)
+static void put_back(struct bucket *bucket)
 {
-    if (net->admission.rate_max != INT32_MAX)
-        net->admission.tokens++;
+    if (bucket->rate_max != INT32_MAX)
+        bucket->tokens++;
+}
+
+bool net__admission_take_token(struct listener *listener, int64_t now_ms)
+{
+    if (!take(&listener->bucket, now_ms))
+        return false;
+    if (take(&listener->net->admission.bucket, now_ms))
+        return true;
+    put_back(&listener->bucket);
+    return false;
+}
+
+void net__admission_return_token(struct listener *listener)
+{
+    put_back(&listener->bucket);
+    put_back(&listener->net->admission.bucket);
 }

@@ -49,10 +49,24 @@ static void limits_may_change_meanwhile(void **state)
     io_socket_close(third);
 }
 
-static void new_connections_wait_for_their_rate(void **state)
+static void a_listener_has_a_limit_of_its_own(void **state)
+{
+    int first = connect_client(), second = connect_client();
+    played->listener_max = 2;
+    played->settings_version++;
+    expect_refusal(NET_LIMIT_CONNECTIONS);
+    io_socket_close(first);
+    while (connections() == 2)
+        tick();
+    first = connect_client();
+    io_socket_close(first);
+    io_socket_close(second);
+}
+
+/* Of the broker's rate or the listener's, the lower one counts. */
+static void expect_rate_of_two(void)
 {
     int clients[3];
-    played->rate_max = 2;
     clients[0] = connect_client();
     clients[1] = connect_client();
     clients[2] = io_connect("127.0.0.1", played->port);
@@ -68,6 +82,19 @@ static void new_connections_wait_for_their_rate(void **state)
     assert_in_range(played->reactor.now_ms, 500, 600); // half a second each, by the reactor's own clock
     for (int i = 0; i < 3; i++)
         io_socket_close(clients[i]);
+}
+
+static void new_connections_wait_for_their_rate(void **state)
+{
+    played->rate_max = 2;
+    expect_rate_of_two();
+}
+
+static void new_connections_wait_for_the_rate_of_their_listener(void **state)
+{
+    played->rate_max = 1000;
+    played->listener_rate_max = 2;
+    expect_rate_of_two();
 }
 
 static void too_many_connections_are_refused(void **state)
@@ -91,7 +118,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         OVER_SOCKETS(an_address_has_a_limit_of_its_own),
         OVER_SOCKETS(limits_may_change_meanwhile),
+        OVER_SOCKETS(a_listener_has_a_limit_of_its_own),
         OVER_SOCKETS(new_connections_wait_for_their_rate),
+        OVER_SOCKETS(new_connections_wait_for_the_rate_of_their_listener),
         OVER_SOCKETS(too_many_connections_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

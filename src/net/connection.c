@@ -68,7 +68,7 @@ void net__connection_close(struct connection *connection, const char *reason)
     list_remove(&connection->in_reactor);
     heap_remove(&net__of(reactor)->muted, &connection->muted);
     atomic_fetch_sub(&reactor->connections, 1);
-    net__admission_leave(net__of(reactor)->net, connection->peer.host);
+    net__admission_leave(connection->listener, connection->peer.host);
     mem_free(connection);
 }
 
@@ -104,7 +104,7 @@ static const char *frame_take(struct connection *connection, uint8_t *frame, uin
         connection->block->references++;
     }
     request->frame_size = size;
-    request->listener = connection->named;
+    request->listener = connection->listener->named;
     request->client = &connection->peer;
     request->local = &connection->local;
     if (!request_begin(request)) {

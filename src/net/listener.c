@@ -130,7 +130,7 @@ static void hand_over(struct listener *listener, int socket, const struct io_add
     struct connection *connection = mem_zalloc(sizeof *connection);
     *connection = (struct connection){.handle = {HANDLE_CONNECTION},
                                       .reactor = target,
-                                      .named = listener->named,
+                                      .listener = listener,
                                       .socket = socket,
                                       .peer = *peer,
                                       .local = *local,
@@ -160,12 +160,13 @@ static void tell_refusal(struct reactor *reactor, const struct io_address *peer,
     own->refusal_told_ms = reactor->now_ms;
 }
 
-static void accept_wait(struct reactor *reactor)
+/* The others go on: the rate may be its own. */
+static void accept_wait(struct reactor *reactor, const struct listener *listener)
 {
     net__limit_reached(reactor, NET_LIMIT_CONNECTION_RATE);
     net__of(reactor)->accept_waits = true;
     net__of(reactor)->accept_at_ms = reactor->now_ms + ACCEPT_WAIT_MS;
-    listeners_watch(reactor, false);
+    io_loop_watch(reactor->loop, listener->socket, 0, NULL);
 }
 
 void net__accept_again(struct reactor *reactor)
@@ -180,13 +181,13 @@ void net__accept(struct reactor *reactor, struct listener *listener)
     net__admission_look(net, reactor);
     for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
         struct io_address peer, local;
-        if (!net__admission_take_token(net, reactor->now_ms)) {
-            accept_wait(reactor);
+        if (!net__admission_take_token(listener, reactor->now_ms)) {
+            accept_wait(reactor, listener);
             return;
         }
         int socket = io_accept(listener->socket, &peer, &local);
         if (socket < 0)
-            net__admission_return_token(net);
+            net__admission_return_token(listener);
         if (socket == -EAGAIN)
             return;
         if (socket < 0) {
@@ -198,7 +199,7 @@ void net__accept(struct reactor *reactor, struct listener *listener)
             net__early_keep(reactor, socket, throttle_ms);
             continue;
         }
-        enum net_limit reached = net__admit(net, peer.host);
+        enum net_limit reached = net__admit(listener, peer.host);
         if (reached != NET_LIMIT_COUNT) {
             tell_refusal(reactor, &peer, reached);
             io_socket_close(socket);

@@ -12,12 +12,21 @@ struct handle {
     enum handle_kind kind;
 };
 
+/* Connections that may still be made in this second; reactor 0's alone. */
+struct bucket {
+    int64_t rate_max; // INT32_MAX: no rate
+    int64_t tokens, filled_ms;
+};
+
 struct listener {
     struct handle handle; // first
     struct net *net;
     const struct broker_listener *named;
     int socket;
     struct io_address bound;
+    int64_t count;           // of its connections, under admission.lock
+    int64_t connections_max; // its own, or what holds for the broker
+    struct bucket bucket;
 };
 
 /* A lent receive buffer: [0, parsed) cut into frames, [parsed, end) received, [end, capacity) free. Counted by the
@@ -30,7 +39,7 @@ struct block {
     uint8_t bytes[];
 };
 
-/* admission.c: who is connected, by address; and the connections that may still be made in this second. */
+/* admission.c: who is connected, by address, and how many more may be. */
 struct override { // an entry of max.connections.per.ip.overrides
     uint8_t address[META_ADDRESS_BYTES];
     int32_t connections_max;
@@ -43,17 +52,17 @@ struct admission {
     /* reactor 0's alone: limits as they were under that version of the broker's settings */
     bool limits_known;
     uint64_t limits_version;
-    int64_t connections_max, per_ip_max, rate_max; // INT32_MAX: no rate
+    int64_t connections_max, per_ip_max;
     struct override *overrides;
     int override_count;
-    int64_t tokens, filled_ms;
+    struct bucket bucket;
 };
 
 struct connection {
     struct handle handle; // first
     struct io_mail mail;  // hand-over to its reactor
     struct reactor *reactor;
-    const struct broker_listener *named;
+    struct listener *listener;
     int socket;
     uint32_t watching; // as told to the loop
     struct io_address peer, local;
@@ -142,11 +151,11 @@ void net__admission_free(struct admission *admission);
 /* Looks whether the limits have changed. */
 void net__admission_look(struct net *net, struct reactor *reactor);
 /* Counts a connection from this address; otherwise the limit that it would exceed. NET_LIMIT_COUNT: admitted. */
-enum net_limit net__admit(struct net *net, const char *host);
-void net__admission_leave(struct net *net, const char *host);
-/* False: max.connection.creation.rate is used up for now. */
-bool net__admission_take_token(struct net *net, int64_t now_ms);
-void net__admission_return_token(struct net *net); // nobody was there
+enum net_limit net__admit(struct listener *listener, const char *host);
+void net__admission_leave(struct listener *listener, const char *host);
+/* False: max.connection.creation.rate is used up for now, the broker's or the listener's own. */
+bool net__admission_take_token(struct listener *listener, int64_t now_ms);
+void net__admission_return_token(struct listener *listener); // nobody was there
 void net__limit_reached(struct reactor *reactor, enum net_limit limit);
 /* The rate allows more: accepts go on. */
 void net__accept_again(struct reactor *reactor);

@@ -34,7 +34,7 @@ struct broker {
     int file;
     int64_t connection_throttle_ms; // of the next connections
     uint64_t settings_version;
-    int64_t per_ip_max, rate_max;
+    int64_t per_ip_max, rate_max, listener_max, listener_rate_max;
     const char *overrides;
 };
 
@@ -162,6 +162,13 @@ int64_t broker_setting_i64(const struct reactor *reactor, const char *name)
         return played->per_ip_max;
     assert_string_equal(name, "max.connection.creation.rate");
     return played->rate_max;
+}
+
+int64_t broker_listener_setting_i64(const struct reactor *reactor, const char *listener, const char *name)
+{
+    assert_ptr_equal(reactor, &played->reactor);
+    assert_string_equal(listener, "PLAYED");
+    return strcmp(name, "max.connections") == 0 ? played->listener_max : played->listener_rate_max;
 }
 
 struct slice broker_setting_text(const struct reactor *reactor, const char *name)
@@ -307,8 +314,8 @@ static inline int setup(void **state)
     played->options = (struct broker_options){.listener_count = 1,
                                               .request_size_max = REQUEST_SIZE_MAX,
                                               .reactor_count = 1,
-                                              .listeners = {{.host = "127.0.0.1"}}};
-    played->per_ip_max = played->rate_max = INT32_MAX;
+                                              .listeners = {{.name = "PLAYED", .host = "127.0.0.1"}}};
+    played->per_ip_max = played->rate_max = played->listener_max = played->listener_rate_max = INT32_MAX;
     played->overrides = "";
     played->reactor.broker = played;
     played->reactor.loop = io_loop_create();

@@ -24,12 +24,17 @@ def session(make_broker):
     made.close()
 
 
-def put(session, broker, name, value):
-    """`broker` "" is the default for all; a value of None takes it back. Waits until the broker knows."""
+def alter(session, broker, name, value):
+    """`broker` "" is the default for all; a value of None takes it back."""
     answer = session.main.ask("IncrementalAlterConfigs", 1, {"validateOnly": False, "resources": [{
         "resourceType": BROKER, "resourceName": broker,
         "configs": [{"name": name, "configOperation": DELETE if value is None else SET, "value": value}]}]})
     assert answer["responses"][0]["errorCode"] == 0, answer
+
+
+def put(session, broker, name, value):
+    """`alter`, and waits until the broker knows."""
+    alter(session, broker, name, value)
     deadline = time.monotonic() + 30
     while set_at(session, broker, name) != value:
         assert time.monotonic() < deadline, f"{name} is not {value}"
@@ -66,6 +71,20 @@ def test_the_limit_of_connections_of_an_address(session):
     put(session, "1", "max.connections.per.ip.overrides", None)
     put(session, "", "max.connections.per.ip", None)
     assert is_welcome(session)
+
+
+def test_a_listener_has_a_limit_of_its_own(make_broker):
+    """What is set by request, then what the file says."""
+    name = "listener.name.plaintext.max.connections"
+    broker = make_broker({name: "100"}).start()
+    session = Session(broker.address, "dynamic")
+    assert is_welcome(session)
+    for value, welcome in (("1", False), (None, True)):  # the one is the session's
+        alter(session, "1", name, value)
+        deadline = time.monotonic() + 30
+        while is_welcome(session) != welcome:
+            assert time.monotonic() < deadline, f"{name} of {value} has no effect"
+    session.close()
 
 
 def produce(session, topic, key=None, size=10, timestamp=1_700_000_000_000):
