@@ -18,7 +18,18 @@
 enum { TICKS_MAX = 50, RECORDS_MAX = 4096, TOMBSTONE = 0xffff };
 static const struct coord_time LOADED = {.now_ms = 1000, .wall_ms = 1700000000000};
 
+int LLVMFuzzerInitialize(int *count, char ***arguments);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void no_lines(void *context, const char *line, size_t size)
+{
+}
+
+int LLVMFuzzerInitialize(int *count, char ***arguments)
+{
+    log_sink_set(no_lines, NULL);
+    return 0;
+}
 
 struct history {
     struct arena arena;

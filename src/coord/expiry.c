@@ -138,7 +138,7 @@ static bool is_old(const struct group *group, const struct offset *offset, enum 
     if (offset->expire_timestamp_ms != -1)
         return wall_ms >= offset->expire_timestamp_ms;
     int64_t since_ms = rule == RULE_BY_STATE ? group->state_timestamp_ms : offset->commit_timestamp_ms;
-    return since_ms <= wall_ms && wall_ms - since_ms >= group->shard->settings.offsets_retention_ms;
+    return since_ms <= wall_ms && sub_i64(wall_ms, since_ms) >= group->shard->settings.offsets_retention_ms;
 }
 
 static bool is_expired(const struct group *group, const struct offset *offset, enum rule rule)

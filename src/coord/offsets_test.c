@@ -157,6 +157,30 @@ static void old_offsets_of_nobody_expire(void **state)
     story_end(&s);
 }
 
+/* Older than any clock can say: its age is as large as it gets, not negative. */
+static void the_oldest_commit_expires(void **state)
+{
+    struct story s;
+    struct offset_commit_value value;
+    struct wire_writer writer;
+    story_begin(&s);
+    (void)story_commit(&s, slice_str(""), -1, 3);
+    offset_commit_value_init(&value);
+    value.offset = 3;
+    value.commit_timestamp = INT64_MIN;
+    wire_writer_init(&writer, 1024);
+    wire_write_i16(&writer, 3);
+    offset_commit_value_write(&writer, 3, &value);
+    assert_int_equal(s.log_count, 1);
+    s.log[0].value = wire_writer_bytes(&writer);
+    story_restart(&s);
+    assert_int_equal(story_offset(&s), 3);
+    story_wait(&s, 1200001);
+    assert_int_equal(story_offset(&s), -1);
+    wire_writer_free(&writer);
+    story_end(&s);
+}
+
 static void offsets_of_an_empty_group_expire_by_its_emptiness(void **state)
 {
     struct story s;
@@ -222,6 +246,7 @@ int main(void)
         cmocka_unit_test(deleting_takes_what_is_on_its_way),
         cmocka_unit_test(group_with_members_is_not_deleted),
         cmocka_unit_test(old_offsets_of_nobody_expire),
+        cmocka_unit_test(the_oldest_commit_expires),
         cmocka_unit_test(offsets_of_an_empty_group_expire_by_its_emptiness),
         cmocka_unit_test(groups_of_newer_protocols_stay_as_they_are),
         cmocka_unit_test(corrupt_records_are_told),

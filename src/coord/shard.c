@@ -187,7 +187,7 @@ bool coord_shard_apply(struct coord_shard *shard, struct slice key, struct slice
         return coord__apply_group(shard, kind, &reader, value);
     if (kind >= 3 && kind <= 23)
         return coord__apply_opaque(shard, kind, &reader, value);
-    LOG(LOG_WARN, "coord", "msg=\"unknown kind of record in __consumer_offsets is skipped\" kind=%d", kind);
+    LOG(LOG_WARN, "coord", "a record of unknown kind %d in __consumer_offsets is skipped", kind);
     return true; // as Kafka does: newer kinds are made to be skipped
 }
 
