@@ -558,6 +558,22 @@ static void what_was_queued_together_still_fills_segments_one_by_one(void **stat
         record_builder_free(&letters[i].builder);
 }
 
+static void settings_that_change_reach_the_log_before_the_next_append(void **state)
+{
+    struct world *w = *state;
+    struct partition_config config = CONFIG;
+    struct log_open_options options = at_start();
+    assert_ok(partition_open(w->partition, &options, false));
+    lead(w, 0);
+    assert_int_equal(send_one(w, -1), 0);
+    int64_t one = log_size_bytes(partition_log(w->partition));
+    assert_true(log_segment_holds(partition_log(w->partition), (uint64_t)one * 3));
+    config.log.segment_bytes = one * 2;
+    partition_config_set(w->partition, &config);
+    assert_int_equal(send_one(w, -1), 0);
+    assert_false(log_segment_holds(partition_log(w->partition), (uint64_t)one * 3));
+}
+
 /* ---- many threads */
 enum { LETTERS = 300, WINDOW = 7 };
 struct writer {
@@ -671,6 +687,7 @@ int main(void)
         IN_WORLD(in_page_cache_mode_the_flusher_hears_when_much_is_unflushed),
         IN_WORLD(a_roll_that_is_due_happens_beyond_the_budget_too),
         IN_WORLD(what_was_queued_together_still_fills_segments_one_by_one),
+        IN_WORLD(settings_that_change_reach_the_log_before_the_next_append),
         IN_WORLD(many_threads_append_and_each_keeps_its_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,7 +45,7 @@ static struct status seal(struct log *log, struct log_segment *active)
 {
     TRY(index__last_time(active));
     TRY(index__sync(active));
-    if (log->config.preallocate && io_truncate(active->file, segment__size(active)) < 0)
+    if (io_truncate(active->file, segment__size(active)) < 0) // what was preallocated, whatever preallocate says by now
         return STATUS(EIO, "trim a segment");
     return STATUS_OK;
 }

@@ -26,6 +26,21 @@ def test_every_function_of_the_walks_is_defined_in_the_file_that_is_named():
         assert re.search(rf"^(?!\s)[^\n;=]*\b{function}\([^;]*?\)\n\{{", text, re.MULTILINE), f"{file} does not define {function}"
 
 
+def test_every_topic_setting_is_told_with_tests_that_exist():
+    text = (ROOT / "docs/topic-settings.md").read_text()
+    settings = {line.split("\t")[0] for line in (ROOT / "schema/configs/topic.txt").read_text().splitlines() if not line.startswith("#")}
+    rows = re.findall(r"^\| `([a-z.0-9]+)` \|[^|]+\|[^|]+\| ([^|]+) \|$", text, re.MULTILINE)
+    served = {line.split("\t")[1] for line in (ROOT / "schema/configs/served.txt").read_text().splitlines()
+              if line.startswith("topic\t") and line.split("\t")[2] == "served"}
+    elsewhere = {"min.insync.replicas", "unclean.leader.election.enable"}
+    assert sorted(name for name, _ in rows) == sorted(served - elsewhere)
+    assert all(f"`{name}`" in text for name in settings)
+    for name, tests in rows:
+        for file, functions in re.findall(r"`([\w/.]+)` ([\w, ]+)", tests):
+            for function in functions.split(", "):
+                assert re.search(rf"^(static void|def) {function}\(", (ROOT / file).read_text(), re.MULTILINE), f"{name}: {file} {function}"
+
+
 def test_every_file_that_the_architecture_names_exists():
     for name in re.findall(r"`((?:src|test|bench|sim|fuzz|schema|docs)/[\w./]*)`", (ROOT / "ARCHITECTURE.md").read_text()):
         assert (ROOT / name).exists(), name
