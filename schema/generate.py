@@ -300,32 +300,40 @@ def write_value(struct, field, source, in_tag, flexible):
     return [write.format(source), f"if ({source})", f"    {inner}_write(w, version, {source});"]
 
 
-def write_field(struct, field, in_tag, flexible):
-    name = snake(field.name)
-    if not field.array:
-        return write_value(struct, field, f"s->{name}", in_tag, flexible)
-    nullable = condition(field.null, struct.message)
+def is_streamed(struct, field):
+    """Arrays of structs of responses: wire/stream.c writes their elements one by one."""
+    return (struct.message.name.endswith("Response") and field.array and field.kind not in C_TYPES and
+            bool((field.versions - field.tagged) & struct.message.versions))
+
+
+def write_count(struct, field, flexible):
+    name, nullable = snake(field.name), condition(field.null, struct.message)
     lines = []
     if nullable != "true":
         test = f"s->{name}_count < 0" + ("" if nullable == "false" else f" && !({nullable})")
         lines = [f"if ({test})", "    wire_writer_fail(w);"]
-    return lines + [f"wire_write_array_count(w, {flexible}, s->{name}_count);",
-                    f"for (int32_t i = 0; i < s->{name}_count; i++) {{"] + \
+    return lines + [f"wire_write_array_count(w, {flexible}, s->{name}_count);"]
+
+
+def write_field(struct, field, in_tag, flexible):
+    name = snake(field.name)
+    if not field.array:
+        return write_value(struct, field, f"s->{name}", in_tag, flexible)
+    return write_count(struct, field, flexible) + [f"for (int32_t i = 0; i < s->{name}_count; i++) {{"] + \
         ["    " + line for line in write_value(struct, field, f"s->{name}[i]", in_tag, flexible)] + ["}"]
 
 
-def write_body(struct):
-    message, flexible = struct.message, flexible_text(struct.message)
-    lines = []
-    for field in struct.fields:
-        lines += guarded(condition(field.versions - field.tagged, message), write_field(struct, field, False, flexible))
-        absent = struct.versions & message.versions
-        absent = absent - field.versions
-        if absent and not field.ignorable:
-            cond = condition(absent, message)
-            lines += [f"if (({cond}) && !({is_default(struct, field)}))", "    wire_writer_fail(w);"]
+def write_absent(struct, field):
+    absent = (struct.versions & struct.message.versions) - field.versions
+    if not absent or field.ignorable:
+        return []
+    return [f"if (({condition(absent, struct.message)}) && !({is_default(struct, field)}))", "    wire_writer_fail(w);"]
+
+
+def write_tags(struct):
+    message = struct.message
     if not struct.has_tags:
-        return lines
+        return []
     known = sorted((f for f in struct.fields if f.tagged), key=lambda f: f.tag)
     tags, total = [], ["s->unknown_tags.count"]
     for field in known:
@@ -346,7 +354,52 @@ def write_body(struct):
                  "            wire_write_uvarint(w, (uint32_t)counter.size);", "        }"] + \
                 ["        " + line for line in inner] + ["    }", "}"]
     tags.append("wire_write_kept_tags(w, &s->unknown_tags);")
-    return lines + guarded(condition(message.flexible, message), tags)
+    return guarded(condition(message.flexible, message), tags)
+
+
+def write_parts(struct):
+    """The fields in parts: each but the last ends with the count of an array whose elements are written between them."""
+    message, flexible = struct.message, flexible_text(struct.message)
+    parts = [[]]
+    for field in struct.fields:
+        write = write_count if is_streamed(struct, field) else lambda s, f, x: write_field(s, f, False, x)
+        parts[-1] += guarded(condition(field.versions - field.tagged, message), write(struct, field, flexible))
+        if is_streamed(struct, field):
+            parts.append([])
+        parts[-1] += write_absent(struct, field)
+    parts[-1] += write_tags(struct)
+    return parts
+
+
+def write_body(struct):
+    message, flexible = struct.message, flexible_text(struct.message)
+    lines = []
+    for field in struct.fields:
+        lines += guarded(condition(field.versions - field.tagged, message), write_field(struct, field, False, flexible))
+        lines += write_absent(struct, field)
+    return lines + write_tags(struct)
+
+
+def part_function(struct):
+    """For wire/stream.c; of a struct without arrays to stream its only part is all of it."""
+    parts, name = write_parts(struct), struct.c_name
+    text = f"static void part_{name}(struct wire_writer *w, int16_t version, const void *p, int part)\n{{\n"
+    if len(parts) == 1:
+        return text + f"    (void)part;\n    {name}_write(w, version, p);\n}}\n\n"
+    flexible, lines = condition(struct.message.flexible, struct.message), [f"const struct {name} *s = p;"]
+    used = "\n".join(line for part in parts for line in part)
+    if re.search(r"\bflexible\b", used):
+        lines.append(f"const bool flexible = {flexible};")
+        used += flexible
+    if not re.search(r"\bversion\b", used):
+        lines.append("(void)version;")
+    if not re.search(r"\bs->", used):
+        lines.append("(void)s;")
+    lines.append("switch (part) {")
+    for number, part in enumerate(parts):
+        label = "default" if number == len(parts) - 1 else f"case {number}"
+        lines += [f"{label}: {{"] + ["    " + line for line in part] + ["    return;", "}"]
+    return text + "\n".join("    " + line for line in lines + ["}"]) + "\n}\n\n"
 
 
 def functions(struct, is_message):
@@ -373,6 +426,8 @@ def functions(struct, is_message):
                  f"{{\n    {name}_read(r, version, arena, s);\n}}\n\n"
                  f"static void any_{name}_write(struct wire_writer *w, int16_t version, const void *s)\n"
                  f"{{\n    {name}_write(w, version, s);\n}}\n\n")
+    if message.name.endswith("Response"):
+        text += part_function(struct)
     return text
 
 
@@ -396,10 +451,12 @@ def tables(struct, is_message):
         count = f"offsetof(struct {name}, {c_field}_count)" if field.array else "0"
         rows.append(f'    {{"{field.name}", {TABLE_TYPES.get(field.kind, "WIRE_STRUCT")}, {str(field.array).lower()}, '
                     f"{str(is_pointer(field)).lower()}, offsetof(struct {name}, {c_field}), {count}, {bits(field.versions)}, {bits(tagged)}, {unsent}, {of}}},")
+    part = f"part_{name}" if message.name.endswith("Response") else "NULL"
+    arrays = sum(is_streamed(struct, field) for field in struct.fields)
     if rows:
         text += f"static const struct wire_field fields_{name}[] = {{\n" + "\n".join(rows) + "\n};\n"
     text += (f"static const struct wire_struct layout_{name} = {{\"{struct.name}\", sizeof(struct {name}), "
-             f"{f'fields_{name}' if rows else 'NULL'}, {len(rows)}}};\n")
+             f"{f'fields_{name}' if rows else 'NULL'}, {len(rows)}, {part}, {arrays}}};\n")
     if is_message:
         text += (f"const struct wire_message wire_message_{name} = {{\"{message.name}\", {min(message.versions)}, {message.highest}, "
                  f"{bits(message.flexible)}, sizeof(struct {name}), any_{name}_init, any_{name}_read, any_{name}_write, "

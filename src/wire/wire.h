@@ -20,6 +20,9 @@
 #include "wire/gen/apis.h"
 #include "wire/gen/errors.h"
 
+#include <stdalign.h>
+#include <stddef.h>
+
 /* ---- reader: a cursor over one frame */
 struct wire_reader {
     const uint8_t *at, *end;
@@ -153,11 +156,17 @@ struct wire_field {
     const struct wire_struct *of;      // WIRE_STRUCT
 };
 
+/* Of responses: writes the fields before the first array of structs, or between two, or behind the last one, with the count
+ * of the array that follows; never elements. A struct without such arrays has one part, all of it. */
+typedef void wire_part_fn(struct wire_writer *w, int16_t version, const void *of, int part);
+
 struct wire_struct {
     const char *name;
     size_t size;
     const struct wire_field *fields;
     int field_count;
+    wire_part_fn *part_write; // NULL: no response's
+    int array_count;          // of structs, not tagged
 };
 
 struct wire_message {
@@ -177,6 +186,37 @@ struct wire_api {
     int16_t version_min, version_max; // of the layouts
     const struct wire_message *request, *response;
 };
+
+/* ---- stream: a response written piece by piece, so that a large one need not stand in memory whole (stream.c) */
+enum { WIRE_STREAM_DEPTH_MAX = 5, WIRE_STREAM_ELEMENT_MAX = 160 };
+
+/* Fills an element of an array that is NULL though it counts some. `depth` 1: of an array of the response itself, 2: of one of
+ * its elements, and so on; `parent` is the struct in which the array lies. Asked for in order; once more from the first when
+ * the same response is written again, and then it must say the same. */
+typedef void wire_supply_fn(void *context, int depth, const void *parent, int32_t index, void *ret_element);
+
+struct wire_stream_level {
+    const struct wire_struct *layout;
+    const void *value; // NULL: it lies in `element`
+    int part, field;   // the next part; the array whose elements are being written, -1 before the first
+    int32_t index, count;
+    alignas(max_align_t) uint8_t element[WIRE_STREAM_ELEMENT_MAX];
+};
+
+struct wire_stream {
+    int16_t version;
+    int depth; // levels that are not over
+    wire_supply_fn *supply;
+    void *context;
+    struct wire_stream_level levels[WIRE_STREAM_DEPTH_MAX];
+};
+
+/* `response`, and the arrays that are not NULL, stay until all is written. `supply` may be NULL where all of them are there. */
+void wire_stream_begin(struct wire_stream *stream, const struct wire_message *message, int16_t version,
+                       const void *response, wire_supply_fn *supply, void *context);
+/* Goes on, at least until `out` has `enough` bytes; no more than one element of the innermost arrays above it. False: all is
+ * written, or `out` has failed. */
+bool wire_stream_write(struct wire_stream *stream, struct wire_writer *out, size_t enough);
 
 /* Stored records. Their ids: in the key of a record of an internal topic, in the frame of a metadata record. */
 enum wire_records {

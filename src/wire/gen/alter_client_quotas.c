@@ -49,7 +49,7 @@ static const struct wire_field fields_alter_client_quotas_request_entity_data[] 
     {"EntityType", WIRE_STRING, false, false, offsetof(struct alter_client_quotas_request_entity_data, entity_type), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"EntityName", WIRE_STRING, false, false, offsetof(struct alter_client_quotas_request_entity_data, entity_name), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_alter_client_quotas_request_entity_data = {"EntityData", sizeof(struct alter_client_quotas_request_entity_data), fields_alter_client_quotas_request_entity_data, 2};
+static const struct wire_struct layout_alter_client_quotas_request_entity_data = {"EntityData", sizeof(struct alter_client_quotas_request_entity_data), fields_alter_client_quotas_request_entity_data, 2, NULL, 0};
 
 void alter_client_quotas_request_op_data_init(struct alter_client_quotas_request_op_data *s)
 {
@@ -95,7 +95,7 @@ static const struct wire_field fields_alter_client_quotas_request_op_data[] = {
     {"Value", WIRE_F64, false, false, offsetof(struct alter_client_quotas_request_op_data, value), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Remove", WIRE_BOOL, false, false, offsetof(struct alter_client_quotas_request_op_data, remove), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_alter_client_quotas_request_op_data = {"OpData", sizeof(struct alter_client_quotas_request_op_data), fields_alter_client_quotas_request_op_data, 3};
+static const struct wire_struct layout_alter_client_quotas_request_op_data = {"OpData", sizeof(struct alter_client_quotas_request_op_data), fields_alter_client_quotas_request_op_data, 3, NULL, 0};
 
 void alter_client_quotas_request_entry_data_init(struct alter_client_quotas_request_entry_data *s)
 {
@@ -163,7 +163,7 @@ static const struct wire_field fields_alter_client_quotas_request_entry_data[] =
     {"Entity", WIRE_STRUCT, true, false, offsetof(struct alter_client_quotas_request_entry_data, entity), offsetof(struct alter_client_quotas_request_entry_data, entity_count), 0x3ull, 0x0ull, NULL, &layout_alter_client_quotas_request_entity_data},
     {"Ops", WIRE_STRUCT, true, false, offsetof(struct alter_client_quotas_request_entry_data, ops), offsetof(struct alter_client_quotas_request_entry_data, ops_count), 0x3ull, 0x0ull, NULL, &layout_alter_client_quotas_request_op_data},
 };
-static const struct wire_struct layout_alter_client_quotas_request_entry_data = {"EntryData", sizeof(struct alter_client_quotas_request_entry_data), fields_alter_client_quotas_request_entry_data, 2};
+static const struct wire_struct layout_alter_client_quotas_request_entry_data = {"EntryData", sizeof(struct alter_client_quotas_request_entry_data), fields_alter_client_quotas_request_entry_data, 2, NULL, 0};
 
 void alter_client_quotas_request_init(struct alter_client_quotas_request *s)
 {
@@ -232,7 +232,7 @@ static const struct wire_field fields_alter_client_quotas_request[] = {
     {"Entries", WIRE_STRUCT, true, false, offsetof(struct alter_client_quotas_request, entries), offsetof(struct alter_client_quotas_request, entries_count), 0x3ull, 0x0ull, NULL, &layout_alter_client_quotas_request_entry_data},
     {"ValidateOnly", WIRE_BOOL, false, false, offsetof(struct alter_client_quotas_request, validate_only), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_alter_client_quotas_request = {"AlterClientQuotasRequest", sizeof(struct alter_client_quotas_request), fields_alter_client_quotas_request, 2};
+static const struct wire_struct layout_alter_client_quotas_request = {"AlterClientQuotasRequest", sizeof(struct alter_client_quotas_request), fields_alter_client_quotas_request, 2, NULL, 0};
 const struct wire_message wire_message_alter_client_quotas_request = {"AlterClientQuotasRequest", 0, 1, 0x2ull, sizeof(struct alter_client_quotas_request), any_alter_client_quotas_request_init, any_alter_client_quotas_request_read, any_alter_client_quotas_request_write, &layout_alter_client_quotas_request};
 
 void alter_client_quotas_response_entity_data_init(struct alter_client_quotas_response_entity_data *s)
@@ -273,11 +273,17 @@ void alter_client_quotas_response_entity_data_write(struct wire_writer *w, int16
     }
 }
 
+static void part_alter_client_quotas_response_entity_data(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    alter_client_quotas_response_entity_data_write(w, version, p);
+}
+
 static const struct wire_field fields_alter_client_quotas_response_entity_data[] = {
     {"EntityType", WIRE_STRING, false, false, offsetof(struct alter_client_quotas_response_entity_data, entity_type), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"EntityName", WIRE_STRING, false, false, offsetof(struct alter_client_quotas_response_entity_data, entity_name), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_alter_client_quotas_response_entity_data = {"EntityData", sizeof(struct alter_client_quotas_response_entity_data), fields_alter_client_quotas_response_entity_data, 2};
+static const struct wire_struct layout_alter_client_quotas_response_entity_data = {"EntityData", sizeof(struct alter_client_quotas_response_entity_data), fields_alter_client_quotas_response_entity_data, 2, part_alter_client_quotas_response_entity_data, 0};
 
 void alter_client_quotas_response_entry_data_init(struct alter_client_quotas_response_entry_data *s)
 {
@@ -330,12 +336,35 @@ void alter_client_quotas_response_entry_data_write(struct wire_writer *w, int16_
     }
 }
 
+static void part_alter_client_quotas_response_entry_data(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct alter_client_quotas_response_entry_data *s = p;
+    const bool flexible = version >= 1;
+    switch (part) {
+    case 0: {
+        wire_write_i16(w, s->error_code);
+        wire_write_string(w, flexible, s->error_message);
+        if (s->entity_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->entity_count);
+        return;
+    }
+    default: {
+        if (version >= 1) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_alter_client_quotas_response_entry_data[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct alter_client_quotas_response_entry_data, error_code), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct alter_client_quotas_response_entry_data, error_message), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Entity", WIRE_STRUCT, true, false, offsetof(struct alter_client_quotas_response_entry_data, entity), offsetof(struct alter_client_quotas_response_entry_data, entity_count), 0x3ull, 0x0ull, NULL, &layout_alter_client_quotas_response_entity_data},
 };
-static const struct wire_struct layout_alter_client_quotas_response_entry_data = {"EntryData", sizeof(struct alter_client_quotas_response_entry_data), fields_alter_client_quotas_response_entry_data, 3};
+static const struct wire_struct layout_alter_client_quotas_response_entry_data = {"EntryData", sizeof(struct alter_client_quotas_response_entry_data), fields_alter_client_quotas_response_entry_data, 3, part_alter_client_quotas_response_entry_data, 1};
 
 void alter_client_quotas_response_init(struct alter_client_quotas_response *s)
 {
@@ -400,10 +429,32 @@ static void any_alter_client_quotas_response_write(struct wire_writer *w, int16_
     alter_client_quotas_response_write(w, version, s);
 }
 
+static void part_alter_client_quotas_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct alter_client_quotas_response *s = p;
+    const bool flexible = version >= 1;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->throttle_time_ms);
+        if (s->entries_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->entries_count);
+        return;
+    }
+    default: {
+        if (version >= 1) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_alter_client_quotas_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct alter_client_quotas_response, throttle_time_ms), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Entries", WIRE_STRUCT, true, false, offsetof(struct alter_client_quotas_response, entries), offsetof(struct alter_client_quotas_response, entries_count), 0x3ull, 0x0ull, NULL, &layout_alter_client_quotas_response_entry_data},
 };
-static const struct wire_struct layout_alter_client_quotas_response = {"AlterClientQuotasResponse", sizeof(struct alter_client_quotas_response), fields_alter_client_quotas_response, 2};
+static const struct wire_struct layout_alter_client_quotas_response = {"AlterClientQuotasResponse", sizeof(struct alter_client_quotas_response), fields_alter_client_quotas_response, 2, part_alter_client_quotas_response, 1};
 const struct wire_message wire_message_alter_client_quotas_response = {"AlterClientQuotasResponse", 0, 1, 0x2ull, sizeof(struct alter_client_quotas_response), any_alter_client_quotas_response_init, any_alter_client_quotas_response_read, any_alter_client_quotas_response_write, &layout_alter_client_quotas_response};
 

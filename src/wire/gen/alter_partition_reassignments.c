@@ -53,7 +53,7 @@ static const struct wire_field fields_alter_partition_reassignments_request_reas
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct alter_partition_reassignments_request_reassignable_partition, partition_index), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Replicas", WIRE_I32, true, false, offsetof(struct alter_partition_reassignments_request_reassignable_partition, replicas), offsetof(struct alter_partition_reassignments_request_reassignable_partition, replicas_count), 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_alter_partition_reassignments_request_reassignable_partition = {"ReassignablePartition", sizeof(struct alter_partition_reassignments_request_reassignable_partition), fields_alter_partition_reassignments_request_reassignable_partition, 2};
+static const struct wire_struct layout_alter_partition_reassignments_request_reassignable_partition = {"ReassignablePartition", sizeof(struct alter_partition_reassignments_request_reassignable_partition), fields_alter_partition_reassignments_request_reassignable_partition, 2, NULL, 0};
 
 void alter_partition_reassignments_request_reassignable_topic_init(struct alter_partition_reassignments_request_reassignable_topic *s)
 {
@@ -104,7 +104,7 @@ static const struct wire_field fields_alter_partition_reassignments_request_reas
     {"Name", WIRE_STRING, false, false, offsetof(struct alter_partition_reassignments_request_reassignable_topic, name), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct alter_partition_reassignments_request_reassignable_topic, partitions), offsetof(struct alter_partition_reassignments_request_reassignable_topic, partitions_count), 0x3ull, 0x0ull, NULL, &layout_alter_partition_reassignments_request_reassignable_partition},
 };
-static const struct wire_struct layout_alter_partition_reassignments_request_reassignable_topic = {"ReassignableTopic", sizeof(struct alter_partition_reassignments_request_reassignable_topic), fields_alter_partition_reassignments_request_reassignable_topic, 2};
+static const struct wire_struct layout_alter_partition_reassignments_request_reassignable_topic = {"ReassignableTopic", sizeof(struct alter_partition_reassignments_request_reassignable_topic), fields_alter_partition_reassignments_request_reassignable_topic, 2, NULL, 0};
 
 void alter_partition_reassignments_request_init(struct alter_partition_reassignments_request *s)
 {
@@ -178,7 +178,7 @@ static const struct wire_field fields_alter_partition_reassignments_request[] = 
     {"AllowReplicationFactorChange", WIRE_BOOL, false, false, offsetof(struct alter_partition_reassignments_request, allow_replication_factor_change), 0, 0x2ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct alter_partition_reassignments_request, topics), offsetof(struct alter_partition_reassignments_request, topics_count), 0x3ull, 0x0ull, NULL, &layout_alter_partition_reassignments_request_reassignable_topic},
 };
-static const struct wire_struct layout_alter_partition_reassignments_request = {"AlterPartitionReassignmentsRequest", sizeof(struct alter_partition_reassignments_request), fields_alter_partition_reassignments_request, 3};
+static const struct wire_struct layout_alter_partition_reassignments_request = {"AlterPartitionReassignmentsRequest", sizeof(struct alter_partition_reassignments_request), fields_alter_partition_reassignments_request, 3, NULL, 0};
 const struct wire_message wire_message_alter_partition_reassignments_request = {"AlterPartitionReassignmentsRequest", 0, 1, 0x3ull, sizeof(struct alter_partition_reassignments_request), any_alter_partition_reassignments_request_init, any_alter_partition_reassignments_request_read, any_alter_partition_reassignments_request_write, &layout_alter_partition_reassignments_request};
 
 void alter_partition_reassignments_response_reassignable_partition_response_init(struct alter_partition_reassignments_response_reassignable_partition_response *s)
@@ -213,12 +213,18 @@ void alter_partition_reassignments_response_reassignable_partition_response_writ
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_alter_partition_reassignments_response_reassignable_partition_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    alter_partition_reassignments_response_reassignable_partition_response_write(w, version, p);
+}
+
 static const struct wire_field fields_alter_partition_reassignments_response_reassignable_partition_response[] = {
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct alter_partition_reassignments_response_reassignable_partition_response, partition_index), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct alter_partition_reassignments_response_reassignable_partition_response, error_code), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct alter_partition_reassignments_response_reassignable_partition_response, error_message), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_alter_partition_reassignments_response_reassignable_partition_response = {"ReassignablePartitionResponse", sizeof(struct alter_partition_reassignments_response_reassignable_partition_response), fields_alter_partition_reassignments_response_reassignable_partition_response, 3};
+static const struct wire_struct layout_alter_partition_reassignments_response_reassignable_partition_response = {"ReassignablePartitionResponse", sizeof(struct alter_partition_reassignments_response_reassignable_partition_response), fields_alter_partition_reassignments_response_reassignable_partition_response, 3, part_alter_partition_reassignments_response_reassignable_partition_response, 0};
 
 void alter_partition_reassignments_response_reassignable_topic_response_init(struct alter_partition_reassignments_response_reassignable_topic_response *s)
 {
@@ -265,11 +271,33 @@ void alter_partition_reassignments_response_reassignable_topic_response_write(st
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_alter_partition_reassignments_response_reassignable_topic_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct alter_partition_reassignments_response_reassignable_topic_response *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        if (slice_is_null(s->name))
+            wire_writer_fail(w);
+        wire_write_string(w, true, s->name);
+        if (s->partitions_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->partitions_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_alter_partition_reassignments_response_reassignable_topic_response[] = {
     {"Name", WIRE_STRING, false, false, offsetof(struct alter_partition_reassignments_response_reassignable_topic_response, name), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct alter_partition_reassignments_response_reassignable_topic_response, partitions), offsetof(struct alter_partition_reassignments_response_reassignable_topic_response, partitions_count), 0x3ull, 0x0ull, NULL, &layout_alter_partition_reassignments_response_reassignable_partition_response},
 };
-static const struct wire_struct layout_alter_partition_reassignments_response_reassignable_topic_response = {"ReassignableTopicResponse", sizeof(struct alter_partition_reassignments_response_reassignable_topic_response), fields_alter_partition_reassignments_response_reassignable_topic_response, 2};
+static const struct wire_struct layout_alter_partition_reassignments_response_reassignable_topic_response = {"ReassignableTopicResponse", sizeof(struct alter_partition_reassignments_response_reassignable_topic_response), fields_alter_partition_reassignments_response_reassignable_topic_response, 2, part_alter_partition_reassignments_response_reassignable_topic_response, 1};
 
 void alter_partition_reassignments_response_init(struct alter_partition_reassignments_response *s)
 {
@@ -340,6 +368,30 @@ static void any_alter_partition_reassignments_response_write(struct wire_writer 
     alter_partition_reassignments_response_write(w, version, s);
 }
 
+static void part_alter_partition_reassignments_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct alter_partition_reassignments_response *s = p;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->throttle_time_ms);
+        if (version >= 1) {
+            wire_write_bool(w, s->allow_replication_factor_change);
+        }
+        wire_write_i16(w, s->error_code);
+        wire_write_string(w, true, s->error_message);
+        if (s->responses_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->responses_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_alter_partition_reassignments_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct alter_partition_reassignments_response, throttle_time_ms), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"AllowReplicationFactorChange", WIRE_BOOL, false, false, offsetof(struct alter_partition_reassignments_response, allow_replication_factor_change), 0, 0x2ull, 0x0ull, NULL, NULL},
@@ -347,6 +399,6 @@ static const struct wire_field fields_alter_partition_reassignments_response[] =
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct alter_partition_reassignments_response, error_message), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Responses", WIRE_STRUCT, true, false, offsetof(struct alter_partition_reassignments_response, responses), offsetof(struct alter_partition_reassignments_response, responses_count), 0x3ull, 0x0ull, NULL, &layout_alter_partition_reassignments_response_reassignable_topic_response},
 };
-static const struct wire_struct layout_alter_partition_reassignments_response = {"AlterPartitionReassignmentsResponse", sizeof(struct alter_partition_reassignments_response), fields_alter_partition_reassignments_response, 5};
+static const struct wire_struct layout_alter_partition_reassignments_response = {"AlterPartitionReassignmentsResponse", sizeof(struct alter_partition_reassignments_response), fields_alter_partition_reassignments_response, 5, part_alter_partition_reassignments_response, 1};
 const struct wire_message wire_message_alter_partition_reassignments_response = {"AlterPartitionReassignmentsResponse", 0, 1, 0x3ull, sizeof(struct alter_partition_reassignments_response), any_alter_partition_reassignments_response_init, any_alter_partition_reassignments_response_read, any_alter_partition_reassignments_response_write, &layout_alter_partition_reassignments_response};
 

@@ -40,7 +40,7 @@ static const struct wire_field fields_alter_share_group_offsets_request_alter_sh
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct alter_share_group_offsets_request_alter_share_group_offsets_request_partition, partition_index), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"StartOffset", WIRE_I64, false, false, offsetof(struct alter_share_group_offsets_request_alter_share_group_offsets_request_partition, start_offset), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_alter_share_group_offsets_request_alter_share_group_offsets_request_partition = {"AlterShareGroupOffsetsRequestPartition", sizeof(struct alter_share_group_offsets_request_alter_share_group_offsets_request_partition), fields_alter_share_group_offsets_request_alter_share_group_offsets_request_partition, 2};
+static const struct wire_struct layout_alter_share_group_offsets_request_alter_share_group_offsets_request_partition = {"AlterShareGroupOffsetsRequestPartition", sizeof(struct alter_share_group_offsets_request_alter_share_group_offsets_request_partition), fields_alter_share_group_offsets_request_alter_share_group_offsets_request_partition, 2, NULL, 0};
 
 void alter_share_group_offsets_request_alter_share_group_offsets_request_topic_init(struct alter_share_group_offsets_request_alter_share_group_offsets_request_topic *s)
 {
@@ -91,7 +91,7 @@ static const struct wire_field fields_alter_share_group_offsets_request_alter_sh
     {"TopicName", WIRE_STRING, false, false, offsetof(struct alter_share_group_offsets_request_alter_share_group_offsets_request_topic, topic_name), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct alter_share_group_offsets_request_alter_share_group_offsets_request_topic, partitions), offsetof(struct alter_share_group_offsets_request_alter_share_group_offsets_request_topic, partitions_count), 0x1ull, 0x0ull, NULL, &layout_alter_share_group_offsets_request_alter_share_group_offsets_request_partition},
 };
-static const struct wire_struct layout_alter_share_group_offsets_request_alter_share_group_offsets_request_topic = {"AlterShareGroupOffsetsRequestTopic", sizeof(struct alter_share_group_offsets_request_alter_share_group_offsets_request_topic), fields_alter_share_group_offsets_request_alter_share_group_offsets_request_topic, 2};
+static const struct wire_struct layout_alter_share_group_offsets_request_alter_share_group_offsets_request_topic = {"AlterShareGroupOffsetsRequestTopic", sizeof(struct alter_share_group_offsets_request_alter_share_group_offsets_request_topic), fields_alter_share_group_offsets_request_alter_share_group_offsets_request_topic, 2, NULL, 0};
 
 void alter_share_group_offsets_request_init(struct alter_share_group_offsets_request *s)
 {
@@ -157,7 +157,7 @@ static const struct wire_field fields_alter_share_group_offsets_request[] = {
     {"GroupId", WIRE_STRING, false, false, offsetof(struct alter_share_group_offsets_request, group_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct alter_share_group_offsets_request, topics), offsetof(struct alter_share_group_offsets_request, topics_count), 0x1ull, 0x0ull, NULL, &layout_alter_share_group_offsets_request_alter_share_group_offsets_request_topic},
 };
-static const struct wire_struct layout_alter_share_group_offsets_request = {"AlterShareGroupOffsetsRequest", sizeof(struct alter_share_group_offsets_request), fields_alter_share_group_offsets_request, 2};
+static const struct wire_struct layout_alter_share_group_offsets_request = {"AlterShareGroupOffsetsRequest", sizeof(struct alter_share_group_offsets_request), fields_alter_share_group_offsets_request, 2, NULL, 0};
 const struct wire_message wire_message_alter_share_group_offsets_request = {"AlterShareGroupOffsetsRequest", 0, 0, 0x1ull, sizeof(struct alter_share_group_offsets_request), any_alter_share_group_offsets_request_init, any_alter_share_group_offsets_request_read, any_alter_share_group_offsets_request_write, &layout_alter_share_group_offsets_request};
 
 void alter_share_group_offsets_response_alter_share_group_offsets_response_partition_init(struct alter_share_group_offsets_response_alter_share_group_offsets_response_partition *s)
@@ -191,12 +191,18 @@ void alter_share_group_offsets_response_alter_share_group_offsets_response_parti
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_alter_share_group_offsets_response_alter_share_group_offsets_response_partition(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    alter_share_group_offsets_response_alter_share_group_offsets_response_partition_write(w, version, p);
+}
+
 static const struct wire_field fields_alter_share_group_offsets_response_alter_share_group_offsets_response_partition[] = {
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct alter_share_group_offsets_response_alter_share_group_offsets_response_partition, partition_index), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct alter_share_group_offsets_response_alter_share_group_offsets_response_partition, error_code), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct alter_share_group_offsets_response_alter_share_group_offsets_response_partition, error_message), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_alter_share_group_offsets_response_alter_share_group_offsets_response_partition = {"AlterShareGroupOffsetsResponsePartition", sizeof(struct alter_share_group_offsets_response_alter_share_group_offsets_response_partition), fields_alter_share_group_offsets_response_alter_share_group_offsets_response_partition, 3};
+static const struct wire_struct layout_alter_share_group_offsets_response_alter_share_group_offsets_response_partition = {"AlterShareGroupOffsetsResponsePartition", sizeof(struct alter_share_group_offsets_response_alter_share_group_offsets_response_partition), fields_alter_share_group_offsets_response_alter_share_group_offsets_response_partition, 3, part_alter_share_group_offsets_response_alter_share_group_offsets_response_partition, 0};
 
 void alter_share_group_offsets_response_alter_share_group_offsets_response_topic_init(struct alter_share_group_offsets_response_alter_share_group_offsets_response_topic *s)
 {
@@ -245,12 +251,35 @@ void alter_share_group_offsets_response_alter_share_group_offsets_response_topic
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_alter_share_group_offsets_response_alter_share_group_offsets_response_topic(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct alter_share_group_offsets_response_alter_share_group_offsets_response_topic *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        if (slice_is_null(s->topic_name))
+            wire_writer_fail(w);
+        wire_write_string(w, true, s->topic_name);
+        wire_write_uuid(w, s->topic_id);
+        if (s->partitions_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->partitions_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_alter_share_group_offsets_response_alter_share_group_offsets_response_topic[] = {
     {"TopicName", WIRE_STRING, false, false, offsetof(struct alter_share_group_offsets_response_alter_share_group_offsets_response_topic, topic_name), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"TopicId", WIRE_UUID, false, false, offsetof(struct alter_share_group_offsets_response_alter_share_group_offsets_response_topic, topic_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct alter_share_group_offsets_response_alter_share_group_offsets_response_topic, partitions), offsetof(struct alter_share_group_offsets_response_alter_share_group_offsets_response_topic, partitions_count), 0x1ull, 0x0ull, NULL, &layout_alter_share_group_offsets_response_alter_share_group_offsets_response_partition},
 };
-static const struct wire_struct layout_alter_share_group_offsets_response_alter_share_group_offsets_response_topic = {"AlterShareGroupOffsetsResponseTopic", sizeof(struct alter_share_group_offsets_response_alter_share_group_offsets_response_topic), fields_alter_share_group_offsets_response_alter_share_group_offsets_response_topic, 3};
+static const struct wire_struct layout_alter_share_group_offsets_response_alter_share_group_offsets_response_topic = {"AlterShareGroupOffsetsResponseTopic", sizeof(struct alter_share_group_offsets_response_alter_share_group_offsets_response_topic), fields_alter_share_group_offsets_response_alter_share_group_offsets_response_topic, 3, part_alter_share_group_offsets_response_alter_share_group_offsets_response_topic, 1};
 
 void alter_share_group_offsets_response_init(struct alter_share_group_offsets_response *s)
 {
@@ -313,12 +342,34 @@ static void any_alter_share_group_offsets_response_write(struct wire_writer *w, 
     alter_share_group_offsets_response_write(w, version, s);
 }
 
+static void part_alter_share_group_offsets_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct alter_share_group_offsets_response *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->throttle_time_ms);
+        wire_write_i16(w, s->error_code);
+        wire_write_string(w, true, s->error_message);
+        if (s->responses_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->responses_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_alter_share_group_offsets_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct alter_share_group_offsets_response, throttle_time_ms), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct alter_share_group_offsets_response, error_code), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct alter_share_group_offsets_response, error_message), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Responses", WIRE_STRUCT, true, false, offsetof(struct alter_share_group_offsets_response, responses), offsetof(struct alter_share_group_offsets_response, responses_count), 0x1ull, 0x0ull, NULL, &layout_alter_share_group_offsets_response_alter_share_group_offsets_response_topic},
 };
-static const struct wire_struct layout_alter_share_group_offsets_response = {"AlterShareGroupOffsetsResponse", sizeof(struct alter_share_group_offsets_response), fields_alter_share_group_offsets_response, 4};
+static const struct wire_struct layout_alter_share_group_offsets_response = {"AlterShareGroupOffsetsResponse", sizeof(struct alter_share_group_offsets_response), fields_alter_share_group_offsets_response, 4, part_alter_share_group_offsets_response, 1};
 const struct wire_message wire_message_alter_share_group_offsets_response = {"AlterShareGroupOffsetsResponse", 0, 0, 0x1ull, sizeof(struct alter_share_group_offsets_response), any_alter_share_group_offsets_response_init, any_alter_share_group_offsets_response_read, any_alter_share_group_offsets_response_write, &layout_alter_share_group_offsets_response};
 

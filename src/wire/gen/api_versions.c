@@ -74,7 +74,7 @@ static const struct wire_field fields_api_versions_request[] = {
     {"ClientSoftwareName", WIRE_STRING, false, false, offsetof(struct api_versions_request, client_software_name), 0, 0x18ull, 0x0ull, NULL, NULL},
     {"ClientSoftwareVersion", WIRE_STRING, false, false, offsetof(struct api_versions_request, client_software_version), 0, 0x18ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_api_versions_request = {"ApiVersionsRequest", sizeof(struct api_versions_request), fields_api_versions_request, 2};
+static const struct wire_struct layout_api_versions_request = {"ApiVersionsRequest", sizeof(struct api_versions_request), fields_api_versions_request, 2, NULL, 0};
 const struct wire_message wire_message_api_versions_request = {"ApiVersionsRequest", 0, 4, 0x18ull, sizeof(struct api_versions_request), any_api_versions_request_init, any_api_versions_request_read, any_api_versions_request_write, &layout_api_versions_request};
 
 void api_versions_response_api_version_init(struct api_versions_response_api_version *s)
@@ -111,12 +111,18 @@ void api_versions_response_api_version_write(struct wire_writer *w, int16_t vers
     }
 }
 
+static void part_api_versions_response_api_version(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    api_versions_response_api_version_write(w, version, p);
+}
+
 static const struct wire_field fields_api_versions_response_api_version[] = {
     {"ApiKey", WIRE_I16, false, false, offsetof(struct api_versions_response_api_version, api_key), 0, 0x1full, 0x0ull, NULL, NULL},
     {"MinVersion", WIRE_I16, false, false, offsetof(struct api_versions_response_api_version, min_version), 0, 0x1full, 0x0ull, NULL, NULL},
     {"MaxVersion", WIRE_I16, false, false, offsetof(struct api_versions_response_api_version, max_version), 0, 0x1full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_api_versions_response_api_version = {"ApiVersion", sizeof(struct api_versions_response_api_version), fields_api_versions_response_api_version, 3};
+static const struct wire_struct layout_api_versions_response_api_version = {"ApiVersion", sizeof(struct api_versions_response_api_version), fields_api_versions_response_api_version, 3, part_api_versions_response_api_version, 0};
 
 void api_versions_response_supported_feature_key_init(struct api_versions_response_supported_feature_key *s)
 {
@@ -169,12 +175,18 @@ void api_versions_response_supported_feature_key_write(struct wire_writer *w, in
     }
 }
 
+static void part_api_versions_response_supported_feature_key(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    api_versions_response_supported_feature_key_write(w, version, p);
+}
+
 static const struct wire_field fields_api_versions_response_supported_feature_key[] = {
     {"Name", WIRE_STRING, false, false, offsetof(struct api_versions_response_supported_feature_key, name), 0, 0x18ull, 0x0ull, NULL, NULL},
     {"MinVersion", WIRE_I16, false, false, offsetof(struct api_versions_response_supported_feature_key, min_version), 0, 0x18ull, 0x0ull, NULL, NULL},
     {"MaxVersion", WIRE_I16, false, false, offsetof(struct api_versions_response_supported_feature_key, max_version), 0, 0x18ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_api_versions_response_supported_feature_key = {"SupportedFeatureKey", sizeof(struct api_versions_response_supported_feature_key), fields_api_versions_response_supported_feature_key, 3};
+static const struct wire_struct layout_api_versions_response_supported_feature_key = {"SupportedFeatureKey", sizeof(struct api_versions_response_supported_feature_key), fields_api_versions_response_supported_feature_key, 3, part_api_versions_response_supported_feature_key, 0};
 
 void api_versions_response_finalized_feature_key_init(struct api_versions_response_finalized_feature_key *s)
 {
@@ -227,12 +239,18 @@ void api_versions_response_finalized_feature_key_write(struct wire_writer *w, in
     }
 }
 
+static void part_api_versions_response_finalized_feature_key(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    api_versions_response_finalized_feature_key_write(w, version, p);
+}
+
 static const struct wire_field fields_api_versions_response_finalized_feature_key[] = {
     {"Name", WIRE_STRING, false, false, offsetof(struct api_versions_response_finalized_feature_key, name), 0, 0x18ull, 0x0ull, NULL, NULL},
     {"MaxVersionLevel", WIRE_I16, false, false, offsetof(struct api_versions_response_finalized_feature_key, max_version_level), 0, 0x18ull, 0x0ull, NULL, NULL},
     {"MinVersionLevel", WIRE_I16, false, false, offsetof(struct api_versions_response_finalized_feature_key, min_version_level), 0, 0x18ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_api_versions_response_finalized_feature_key = {"FinalizedFeatureKey", sizeof(struct api_versions_response_finalized_feature_key), fields_api_versions_response_finalized_feature_key, 3};
+static const struct wire_struct layout_api_versions_response_finalized_feature_key = {"FinalizedFeatureKey", sizeof(struct api_versions_response_finalized_feature_key), fields_api_versions_response_finalized_feature_key, 3, part_api_versions_response_finalized_feature_key, 0};
 
 void api_versions_response_init(struct api_versions_response *s)
 {
@@ -410,6 +428,93 @@ static void any_api_versions_response_write(struct wire_writer *w, int16_t versi
     api_versions_response_write(w, version, s);
 }
 
+static void part_api_versions_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct api_versions_response *s = p;
+    const bool flexible = version >= 3;
+    switch (part) {
+    case 0: {
+        wire_write_i16(w, s->error_code);
+        if (s->api_keys_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->api_keys_count);
+        return;
+    }
+    default: {
+        if (version >= 1) {
+            wire_write_i32(w, s->throttle_time_ms);
+        }
+        if (version >= 3) {
+            bool has_supported_features = (version >= 3) && !(s->supported_features_count == 0);
+            bool has_finalized_features_epoch = (version >= 3) && !(s->finalized_features_epoch == -1);
+            bool has_finalized_features = (version >= 3) && !(s->finalized_features_count == 0);
+            bool has_zk_migration_ready = (version >= 3) && !(!s->zk_migration_ready);
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count + has_supported_features + has_finalized_features_epoch + has_finalized_features + has_zk_migration_ready));
+            if (has_supported_features) {
+                struct wire_writer counter, *out = w;
+                wire_writer_init_counting(&counter);
+                for (int pass = 0; pass < 2; pass++) {
+                    struct wire_writer *w = pass == 0 ? &counter : out;
+                    if (pass == 1) {
+                        wire_write_uvarint(w, 0);
+                        wire_write_uvarint(w, (uint32_t)counter.size);
+                    }
+                    if (s->supported_features_count < 0)
+                        wire_writer_fail(w);
+                    wire_write_array_count(w, true, s->supported_features_count);
+                    for (int32_t i = 0; i < s->supported_features_count; i++) {
+                        api_versions_response_supported_feature_key_write(w, version, &s->supported_features[i]);
+                    }
+                }
+            }
+            if (has_finalized_features_epoch) {
+                struct wire_writer counter, *out = w;
+                wire_writer_init_counting(&counter);
+                for (int pass = 0; pass < 2; pass++) {
+                    struct wire_writer *w = pass == 0 ? &counter : out;
+                    if (pass == 1) {
+                        wire_write_uvarint(w, 1);
+                        wire_write_uvarint(w, (uint32_t)counter.size);
+                    }
+                    wire_write_i64(w, s->finalized_features_epoch);
+                }
+            }
+            if (has_finalized_features) {
+                struct wire_writer counter, *out = w;
+                wire_writer_init_counting(&counter);
+                for (int pass = 0; pass < 2; pass++) {
+                    struct wire_writer *w = pass == 0 ? &counter : out;
+                    if (pass == 1) {
+                        wire_write_uvarint(w, 2);
+                        wire_write_uvarint(w, (uint32_t)counter.size);
+                    }
+                    if (s->finalized_features_count < 0)
+                        wire_writer_fail(w);
+                    wire_write_array_count(w, true, s->finalized_features_count);
+                    for (int32_t i = 0; i < s->finalized_features_count; i++) {
+                        api_versions_response_finalized_feature_key_write(w, version, &s->finalized_features[i]);
+                    }
+                }
+            }
+            if (has_zk_migration_ready) {
+                struct wire_writer counter, *out = w;
+                wire_writer_init_counting(&counter);
+                for (int pass = 0; pass < 2; pass++) {
+                    struct wire_writer *w = pass == 0 ? &counter : out;
+                    if (pass == 1) {
+                        wire_write_uvarint(w, 3);
+                        wire_write_uvarint(w, (uint32_t)counter.size);
+                    }
+                    wire_write_bool(w, s->zk_migration_ready);
+                }
+            }
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static bool unsent_api_versions_response_supported_features(const void *p)
 {
     const struct api_versions_response *s = p;
@@ -443,6 +548,6 @@ static const struct wire_field fields_api_versions_response[] = {
     {"FinalizedFeatures", WIRE_STRUCT, true, false, offsetof(struct api_versions_response, finalized_features), offsetof(struct api_versions_response, finalized_features_count), 0x18ull, 0x18ull, unsent_api_versions_response_finalized_features, &layout_api_versions_response_finalized_feature_key},
     {"ZkMigrationReady", WIRE_BOOL, false, false, offsetof(struct api_versions_response, zk_migration_ready), 0, 0x18ull, 0x18ull, unsent_api_versions_response_zk_migration_ready, NULL},
 };
-static const struct wire_struct layout_api_versions_response = {"ApiVersionsResponse", sizeof(struct api_versions_response), fields_api_versions_response, 7};
+static const struct wire_struct layout_api_versions_response = {"ApiVersionsResponse", sizeof(struct api_versions_response), fields_api_versions_response, 7, part_api_versions_response, 1};
 const struct wire_message wire_message_api_versions_response = {"ApiVersionsResponse", 0, 4, 0x18ull, sizeof(struct api_versions_response), any_api_versions_response_init, any_api_versions_response_read, any_api_versions_response_write, &layout_api_versions_response};
 

@@ -71,7 +71,7 @@ static const struct wire_field fields_consumer_group_describe_request[] = {
     {"GroupIds", WIRE_STRING, true, false, offsetof(struct consumer_group_describe_request, group_ids), offsetof(struct consumer_group_describe_request, group_ids_count), 0x3ull, 0x0ull, NULL, NULL},
     {"IncludeAuthorizedOperations", WIRE_BOOL, false, false, offsetof(struct consumer_group_describe_request, include_authorized_operations), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_consumer_group_describe_request = {"ConsumerGroupDescribeRequest", sizeof(struct consumer_group_describe_request), fields_consumer_group_describe_request, 2};
+static const struct wire_struct layout_consumer_group_describe_request = {"ConsumerGroupDescribeRequest", sizeof(struct consumer_group_describe_request), fields_consumer_group_describe_request, 2, NULL, 0};
 const struct wire_message wire_message_consumer_group_describe_request = {"ConsumerGroupDescribeRequest", 0, 1, 0x3ull, sizeof(struct consumer_group_describe_request), any_consumer_group_describe_request_init, any_consumer_group_describe_request_read, any_consumer_group_describe_request_write, &layout_consumer_group_describe_request};
 
 void consumer_group_describe_response_topic_partitions_init(struct consumer_group_describe_response_topic_partitions *s)
@@ -122,12 +122,18 @@ void consumer_group_describe_response_topic_partitions_write(struct wire_writer 
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_consumer_group_describe_response_topic_partitions(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    consumer_group_describe_response_topic_partitions_write(w, version, p);
+}
+
 static const struct wire_field fields_consumer_group_describe_response_topic_partitions[] = {
     {"TopicId", WIRE_UUID, false, false, offsetof(struct consumer_group_describe_response_topic_partitions, topic_id), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"TopicName", WIRE_STRING, false, false, offsetof(struct consumer_group_describe_response_topic_partitions, topic_name), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct consumer_group_describe_response_topic_partitions, partitions), offsetof(struct consumer_group_describe_response_topic_partitions, partitions_count), 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_consumer_group_describe_response_topic_partitions = {"TopicPartitions", sizeof(struct consumer_group_describe_response_topic_partitions), fields_consumer_group_describe_response_topic_partitions, 3};
+static const struct wire_struct layout_consumer_group_describe_response_topic_partitions = {"TopicPartitions", sizeof(struct consumer_group_describe_response_topic_partitions), fields_consumer_group_describe_response_topic_partitions, 3, part_consumer_group_describe_response_topic_partitions, 0};
 
 void consumer_group_describe_response_assignment_init(struct consumer_group_describe_response_assignment *s)
 {
@@ -169,10 +175,29 @@ void consumer_group_describe_response_assignment_write(struct wire_writer *w, in
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_consumer_group_describe_response_assignment(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct consumer_group_describe_response_assignment *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        if (s->topic_partitions_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->topic_partitions_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_consumer_group_describe_response_assignment[] = {
     {"TopicPartitions", WIRE_STRUCT, true, false, offsetof(struct consumer_group_describe_response_assignment, topic_partitions), offsetof(struct consumer_group_describe_response_assignment, topic_partitions_count), 0x3ull, 0x0ull, NULL, &layout_consumer_group_describe_response_topic_partitions},
 };
-static const struct wire_struct layout_consumer_group_describe_response_assignment = {"Assignment", sizeof(struct consumer_group_describe_response_assignment), fields_consumer_group_describe_response_assignment, 1};
+static const struct wire_struct layout_consumer_group_describe_response_assignment = {"Assignment", sizeof(struct consumer_group_describe_response_assignment), fields_consumer_group_describe_response_assignment, 1, part_consumer_group_describe_response_assignment, 1};
 
 void consumer_group_describe_response_member_init(struct consumer_group_describe_response_member *s)
 {
@@ -252,6 +277,12 @@ void consumer_group_describe_response_member_write(struct wire_writer *w, int16_
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_consumer_group_describe_response_member(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    consumer_group_describe_response_member_write(w, version, p);
+}
+
 static const struct wire_field fields_consumer_group_describe_response_member[] = {
     {"MemberId", WIRE_STRING, false, false, offsetof(struct consumer_group_describe_response_member, member_id), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"InstanceId", WIRE_STRING, false, false, offsetof(struct consumer_group_describe_response_member, instance_id), 0, 0x3ull, 0x0ull, NULL, NULL},
@@ -265,7 +296,7 @@ static const struct wire_field fields_consumer_group_describe_response_member[] 
     {"TargetAssignment", WIRE_STRUCT, false, false, offsetof(struct consumer_group_describe_response_member, target_assignment), 0, 0x3ull, 0x0ull, NULL, &layout_consumer_group_describe_response_assignment},
     {"MemberType", WIRE_I8, false, false, offsetof(struct consumer_group_describe_response_member, member_type), 0, 0x2ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_consumer_group_describe_response_member = {"Member", sizeof(struct consumer_group_describe_response_member), fields_consumer_group_describe_response_member, 11};
+static const struct wire_struct layout_consumer_group_describe_response_member = {"Member", sizeof(struct consumer_group_describe_response_member), fields_consumer_group_describe_response_member, 11, part_consumer_group_describe_response_member, 0};
 
 void consumer_group_describe_response_described_group_init(struct consumer_group_describe_response_described_group *s)
 {
@@ -333,6 +364,39 @@ void consumer_group_describe_response_described_group_write(struct wire_writer *
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_consumer_group_describe_response_described_group(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct consumer_group_describe_response_described_group *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        wire_write_i16(w, s->error_code);
+        wire_write_string(w, true, s->error_message);
+        if (slice_is_null(s->group_id))
+            wire_writer_fail(w);
+        wire_write_string(w, true, s->group_id);
+        if (slice_is_null(s->group_state))
+            wire_writer_fail(w);
+        wire_write_string(w, true, s->group_state);
+        wire_write_i32(w, s->group_epoch);
+        wire_write_i32(w, s->assignment_epoch);
+        if (slice_is_null(s->assignor_name))
+            wire_writer_fail(w);
+        wire_write_string(w, true, s->assignor_name);
+        if (s->members_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->members_count);
+        return;
+    }
+    default: {
+        wire_write_i32(w, s->authorized_operations);
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_consumer_group_describe_response_described_group[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct consumer_group_describe_response_described_group, error_code), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct consumer_group_describe_response_described_group, error_message), 0, 0x3ull, 0x0ull, NULL, NULL},
@@ -344,7 +408,7 @@ static const struct wire_field fields_consumer_group_describe_response_described
     {"Members", WIRE_STRUCT, true, false, offsetof(struct consumer_group_describe_response_described_group, members), offsetof(struct consumer_group_describe_response_described_group, members_count), 0x3ull, 0x0ull, NULL, &layout_consumer_group_describe_response_member},
     {"AuthorizedOperations", WIRE_I32, false, false, offsetof(struct consumer_group_describe_response_described_group, authorized_operations), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_consumer_group_describe_response_described_group = {"DescribedGroup", sizeof(struct consumer_group_describe_response_described_group), fields_consumer_group_describe_response_described_group, 9};
+static const struct wire_struct layout_consumer_group_describe_response_described_group = {"DescribedGroup", sizeof(struct consumer_group_describe_response_described_group), fields_consumer_group_describe_response_described_group, 9, part_consumer_group_describe_response_described_group, 1};
 
 void consumer_group_describe_response_init(struct consumer_group_describe_response *s)
 {
@@ -403,10 +467,30 @@ static void any_consumer_group_describe_response_write(struct wire_writer *w, in
     consumer_group_describe_response_write(w, version, s);
 }
 
+static void part_consumer_group_describe_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct consumer_group_describe_response *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->throttle_time_ms);
+        if (s->groups_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->groups_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_consumer_group_describe_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct consumer_group_describe_response, throttle_time_ms), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Groups", WIRE_STRUCT, true, false, offsetof(struct consumer_group_describe_response, groups), offsetof(struct consumer_group_describe_response, groups_count), 0x3ull, 0x0ull, NULL, &layout_consumer_group_describe_response_described_group},
 };
-static const struct wire_struct layout_consumer_group_describe_response = {"ConsumerGroupDescribeResponse", sizeof(struct consumer_group_describe_response), fields_consumer_group_describe_response, 2};
+static const struct wire_struct layout_consumer_group_describe_response = {"ConsumerGroupDescribeResponse", sizeof(struct consumer_group_describe_response), fields_consumer_group_describe_response, 2, part_consumer_group_describe_response, 1};
 const struct wire_message wire_message_consumer_group_describe_response = {"ConsumerGroupDescribeResponse", 0, 1, 0x3ull, sizeof(struct consumer_group_describe_response), any_consumer_group_describe_response_init, any_consumer_group_describe_response_read, any_consumer_group_describe_response_write, &layout_consumer_group_describe_response};
 

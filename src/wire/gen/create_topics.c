@@ -59,7 +59,7 @@ static const struct wire_field fields_create_topics_request_creatable_replica_as
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct create_topics_request_creatable_replica_assignment, partition_index), 0, 0xffull, 0x0ull, NULL, NULL},
     {"BrokerIds", WIRE_I32, true, false, offsetof(struct create_topics_request_creatable_replica_assignment, broker_ids), offsetof(struct create_topics_request_creatable_replica_assignment, broker_ids_count), 0xffull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_create_topics_request_creatable_replica_assignment = {"CreatableReplicaAssignment", sizeof(struct create_topics_request_creatable_replica_assignment), fields_create_topics_request_creatable_replica_assignment, 2};
+static const struct wire_struct layout_create_topics_request_creatable_replica_assignment = {"CreatableReplicaAssignment", sizeof(struct create_topics_request_creatable_replica_assignment), fields_create_topics_request_creatable_replica_assignment, 2, NULL, 0};
 
 void create_topics_request_creatable_topic_config_init(struct create_topics_request_creatable_topic_config *s)
 {
@@ -103,7 +103,7 @@ static const struct wire_field fields_create_topics_request_creatable_topic_conf
     {"Name", WIRE_STRING, false, false, offsetof(struct create_topics_request_creatable_topic_config, name), 0, 0xffull, 0x0ull, NULL, NULL},
     {"Value", WIRE_STRING, false, false, offsetof(struct create_topics_request_creatable_topic_config, value), 0, 0xffull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_create_topics_request_creatable_topic_config = {"CreatableTopicConfig", sizeof(struct create_topics_request_creatable_topic_config), fields_create_topics_request_creatable_topic_config, 2};
+static const struct wire_struct layout_create_topics_request_creatable_topic_config = {"CreatableTopicConfig", sizeof(struct create_topics_request_creatable_topic_config), fields_create_topics_request_creatable_topic_config, 2, NULL, 0};
 
 void create_topics_request_creatable_topic_init(struct create_topics_request_creatable_topic *s)
 {
@@ -183,7 +183,7 @@ static const struct wire_field fields_create_topics_request_creatable_topic[] = 
     {"Assignments", WIRE_STRUCT, true, false, offsetof(struct create_topics_request_creatable_topic, assignments), offsetof(struct create_topics_request_creatable_topic, assignments_count), 0xffull, 0x0ull, NULL, &layout_create_topics_request_creatable_replica_assignment},
     {"Configs", WIRE_STRUCT, true, false, offsetof(struct create_topics_request_creatable_topic, configs), offsetof(struct create_topics_request_creatable_topic, configs_count), 0xffull, 0x0ull, NULL, &layout_create_topics_request_creatable_topic_config},
 };
-static const struct wire_struct layout_create_topics_request_creatable_topic = {"CreatableTopic", sizeof(struct create_topics_request_creatable_topic), fields_create_topics_request_creatable_topic, 5};
+static const struct wire_struct layout_create_topics_request_creatable_topic = {"CreatableTopic", sizeof(struct create_topics_request_creatable_topic), fields_create_topics_request_creatable_topic, 5, NULL, 0};
 
 void create_topics_request_init(struct create_topics_request *s)
 {
@@ -262,7 +262,7 @@ static const struct wire_field fields_create_topics_request[] = {
     {"timeoutMs", WIRE_I32, false, false, offsetof(struct create_topics_request, timeout_ms), 0, 0xffull, 0x0ull, NULL, NULL},
     {"validateOnly", WIRE_BOOL, false, false, offsetof(struct create_topics_request, validate_only), 0, 0xfeull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_create_topics_request = {"CreateTopicsRequest", sizeof(struct create_topics_request), fields_create_topics_request, 3};
+static const struct wire_struct layout_create_topics_request = {"CreateTopicsRequest", sizeof(struct create_topics_request), fields_create_topics_request, 3, NULL, 0};
 const struct wire_message wire_message_create_topics_request = {"CreateTopicsRequest", 0, 7, 0xe0ull, sizeof(struct create_topics_request), any_create_topics_request_init, any_create_topics_request_read, any_create_topics_request_write, &layout_create_topics_request};
 
 void create_topics_response_creatable_topic_configs_init(struct create_topics_response_creatable_topic_configs *s)
@@ -332,6 +332,12 @@ void create_topics_response_creatable_topic_configs_write(struct wire_writer *w,
     }
 }
 
+static void part_create_topics_response_creatable_topic_configs(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    create_topics_response_creatable_topic_configs_write(w, version, p);
+}
+
 static const struct wire_field fields_create_topics_response_creatable_topic_configs[] = {
     {"Name", WIRE_STRING, false, false, offsetof(struct create_topics_response_creatable_topic_configs, name), 0, 0xe0ull, 0x0ull, NULL, NULL},
     {"Value", WIRE_STRING, false, false, offsetof(struct create_topics_response_creatable_topic_configs, value), 0, 0xe0ull, 0x0ull, NULL, NULL},
@@ -339,7 +345,7 @@ static const struct wire_field fields_create_topics_response_creatable_topic_con
     {"ConfigSource", WIRE_I8, false, false, offsetof(struct create_topics_response_creatable_topic_configs, config_source), 0, 0xe0ull, 0x0ull, NULL, NULL},
     {"IsSensitive", WIRE_BOOL, false, false, offsetof(struct create_topics_response_creatable_topic_configs, is_sensitive), 0, 0xe0ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_create_topics_response_creatable_topic_configs = {"CreatableTopicConfigs", sizeof(struct create_topics_response_creatable_topic_configs), fields_create_topics_response_creatable_topic_configs, 5};
+static const struct wire_struct layout_create_topics_response_creatable_topic_configs = {"CreatableTopicConfigs", sizeof(struct create_topics_response_creatable_topic_configs), fields_create_topics_response_creatable_topic_configs, 5, part_create_topics_response_creatable_topic_configs, 0};
 
 void create_topics_response_creatable_topic_result_init(struct create_topics_response_creatable_topic_result *s)
 {
@@ -448,6 +454,60 @@ void create_topics_response_creatable_topic_result_write(struct wire_writer *w, 
     }
 }
 
+static void part_create_topics_response_creatable_topic_result(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct create_topics_response_creatable_topic_result *s = p;
+    const bool flexible = version >= 5;
+    switch (part) {
+    case 0: {
+        if (slice_is_null(s->name))
+            wire_writer_fail(w);
+        wire_write_string(w, flexible, s->name);
+        if (version >= 7) {
+            wire_write_uuid(w, s->topic_id);
+        }
+        wire_write_i16(w, s->error_code);
+        if (version >= 1) {
+            if (slice_is_null(s->error_message) && !(version >= 1))
+                wire_writer_fail(w);
+            wire_write_string(w, flexible, s->error_message);
+        }
+        if (version >= 5) {
+            wire_write_i32(w, s->num_partitions);
+        }
+        if (version >= 5) {
+            wire_write_i16(w, s->replication_factor);
+        }
+        if (version >= 5) {
+            if (s->configs_count < 0 && !(version >= 5))
+                wire_writer_fail(w);
+            wire_write_array_count(w, flexible, s->configs_count);
+        }
+        return;
+    }
+    default: {
+        if (version >= 5) {
+            bool has_topic_config_error_code = (version >= 5) && !(s->topic_config_error_code == 0);
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count + has_topic_config_error_code));
+            if (has_topic_config_error_code) {
+                struct wire_writer counter, *out = w;
+                wire_writer_init_counting(&counter);
+                for (int pass = 0; pass < 2; pass++) {
+                    struct wire_writer *w = pass == 0 ? &counter : out;
+                    if (pass == 1) {
+                        wire_write_uvarint(w, 0);
+                        wire_write_uvarint(w, (uint32_t)counter.size);
+                    }
+                    wire_write_i16(w, s->topic_config_error_code);
+                }
+            }
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static bool unsent_create_topics_response_creatable_topic_result_topic_config_error_code(const void *p)
 {
     const struct create_topics_response_creatable_topic_result *s = p;
@@ -464,7 +524,7 @@ static const struct wire_field fields_create_topics_response_creatable_topic_res
     {"ReplicationFactor", WIRE_I16, false, false, offsetof(struct create_topics_response_creatable_topic_result, replication_factor), 0, 0xe0ull, 0x0ull, NULL, NULL},
     {"Configs", WIRE_STRUCT, true, false, offsetof(struct create_topics_response_creatable_topic_result, configs), offsetof(struct create_topics_response_creatable_topic_result, configs_count), 0xe0ull, 0x0ull, NULL, &layout_create_topics_response_creatable_topic_configs},
 };
-static const struct wire_struct layout_create_topics_response_creatable_topic_result = {"CreatableTopicResult", sizeof(struct create_topics_response_creatable_topic_result), fields_create_topics_response_creatable_topic_result, 8};
+static const struct wire_struct layout_create_topics_response_creatable_topic_result = {"CreatableTopicResult", sizeof(struct create_topics_response_creatable_topic_result), fields_create_topics_response_creatable_topic_result, 8, part_create_topics_response_creatable_topic_result, 1};
 
 void create_topics_response_init(struct create_topics_response *s)
 {
@@ -533,10 +593,34 @@ static void any_create_topics_response_write(struct wire_writer *w, int16_t vers
     create_topics_response_write(w, version, s);
 }
 
+static void part_create_topics_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct create_topics_response *s = p;
+    const bool flexible = version >= 5;
+    switch (part) {
+    case 0: {
+        if (version >= 2) {
+            wire_write_i32(w, s->throttle_time_ms);
+        }
+        if (s->topics_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->topics_count);
+        return;
+    }
+    default: {
+        if (version >= 5) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_create_topics_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct create_topics_response, throttle_time_ms), 0, 0xfcull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct create_topics_response, topics), offsetof(struct create_topics_response, topics_count), 0xffull, 0x0ull, NULL, &layout_create_topics_response_creatable_topic_result},
 };
-static const struct wire_struct layout_create_topics_response = {"CreateTopicsResponse", sizeof(struct create_topics_response), fields_create_topics_response, 2};
+static const struct wire_struct layout_create_topics_response = {"CreateTopicsResponse", sizeof(struct create_topics_response), fields_create_topics_response, 2, part_create_topics_response, 1};
 const struct wire_message wire_message_create_topics_response = {"CreateTopicsResponse", 0, 7, 0xe0ull, sizeof(struct create_topics_response), any_create_topics_response_init, any_create_topics_response_read, any_create_topics_response_write, &layout_create_topics_response};
 

@@ -70,7 +70,7 @@ static const struct wire_field fields_delete_acls_request_delete_acls_filter[] =
     {"Operation", WIRE_I8, false, false, offsetof(struct delete_acls_request_delete_acls_filter, operation), 0, 0xfull, 0x0ull, NULL, NULL},
     {"PermissionType", WIRE_I8, false, false, offsetof(struct delete_acls_request_delete_acls_filter, permission_type), 0, 0xfull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_delete_acls_request_delete_acls_filter = {"DeleteAclsFilter", sizeof(struct delete_acls_request_delete_acls_filter), fields_delete_acls_request_delete_acls_filter, 7};
+static const struct wire_struct layout_delete_acls_request_delete_acls_filter = {"DeleteAclsFilter", sizeof(struct delete_acls_request_delete_acls_filter), fields_delete_acls_request_delete_acls_filter, 7, NULL, 0};
 
 void delete_acls_request_init(struct delete_acls_request *s)
 {
@@ -136,7 +136,7 @@ static void any_delete_acls_request_write(struct wire_writer *w, int16_t version
 static const struct wire_field fields_delete_acls_request[] = {
     {"Filters", WIRE_STRUCT, true, false, offsetof(struct delete_acls_request, filters), offsetof(struct delete_acls_request, filters_count), 0xfull, 0x0ull, NULL, &layout_delete_acls_request_delete_acls_filter},
 };
-static const struct wire_struct layout_delete_acls_request = {"DeleteAclsRequest", sizeof(struct delete_acls_request), fields_delete_acls_request, 1};
+static const struct wire_struct layout_delete_acls_request = {"DeleteAclsRequest", sizeof(struct delete_acls_request), fields_delete_acls_request, 1, NULL, 0};
 const struct wire_message wire_message_delete_acls_request = {"DeleteAclsRequest", 0, 3, 0xcull, sizeof(struct delete_acls_request), any_delete_acls_request_init, any_delete_acls_request_read, any_delete_acls_request_write, &layout_delete_acls_request};
 
 void delete_acls_response_delete_acls_matching_acl_init(struct delete_acls_response_delete_acls_matching_acl *s)
@@ -204,6 +204,12 @@ void delete_acls_response_delete_acls_matching_acl_write(struct wire_writer *w, 
     }
 }
 
+static void part_delete_acls_response_delete_acls_matching_acl(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    delete_acls_response_delete_acls_matching_acl_write(w, version, p);
+}
+
 static const struct wire_field fields_delete_acls_response_delete_acls_matching_acl[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct delete_acls_response_delete_acls_matching_acl, error_code), 0, 0xfull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct delete_acls_response_delete_acls_matching_acl, error_message), 0, 0xfull, 0x0ull, NULL, NULL},
@@ -215,7 +221,7 @@ static const struct wire_field fields_delete_acls_response_delete_acls_matching_
     {"Operation", WIRE_I8, false, false, offsetof(struct delete_acls_response_delete_acls_matching_acl, operation), 0, 0xfull, 0x0ull, NULL, NULL},
     {"PermissionType", WIRE_I8, false, false, offsetof(struct delete_acls_response_delete_acls_matching_acl, permission_type), 0, 0xfull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_delete_acls_response_delete_acls_matching_acl = {"DeleteAclsMatchingAcl", sizeof(struct delete_acls_response_delete_acls_matching_acl), fields_delete_acls_response_delete_acls_matching_acl, 9};
+static const struct wire_struct layout_delete_acls_response_delete_acls_matching_acl = {"DeleteAclsMatchingAcl", sizeof(struct delete_acls_response_delete_acls_matching_acl), fields_delete_acls_response_delete_acls_matching_acl, 9, part_delete_acls_response_delete_acls_matching_acl, 0};
 
 void delete_acls_response_delete_acls_filter_result_init(struct delete_acls_response_delete_acls_filter_result *s)
 {
@@ -268,12 +274,35 @@ void delete_acls_response_delete_acls_filter_result_write(struct wire_writer *w,
     }
 }
 
+static void part_delete_acls_response_delete_acls_filter_result(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct delete_acls_response_delete_acls_filter_result *s = p;
+    const bool flexible = version >= 2;
+    switch (part) {
+    case 0: {
+        wire_write_i16(w, s->error_code);
+        wire_write_string(w, flexible, s->error_message);
+        if (s->matching_acls_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->matching_acls_count);
+        return;
+    }
+    default: {
+        if (version >= 2) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_delete_acls_response_delete_acls_filter_result[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct delete_acls_response_delete_acls_filter_result, error_code), 0, 0xfull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct delete_acls_response_delete_acls_filter_result, error_message), 0, 0xfull, 0x0ull, NULL, NULL},
     {"MatchingAcls", WIRE_STRUCT, true, false, offsetof(struct delete_acls_response_delete_acls_filter_result, matching_acls), offsetof(struct delete_acls_response_delete_acls_filter_result, matching_acls_count), 0xfull, 0x0ull, NULL, &layout_delete_acls_response_delete_acls_matching_acl},
 };
-static const struct wire_struct layout_delete_acls_response_delete_acls_filter_result = {"DeleteAclsFilterResult", sizeof(struct delete_acls_response_delete_acls_filter_result), fields_delete_acls_response_delete_acls_filter_result, 3};
+static const struct wire_struct layout_delete_acls_response_delete_acls_filter_result = {"DeleteAclsFilterResult", sizeof(struct delete_acls_response_delete_acls_filter_result), fields_delete_acls_response_delete_acls_filter_result, 3, part_delete_acls_response_delete_acls_filter_result, 1};
 
 void delete_acls_response_init(struct delete_acls_response *s)
 {
@@ -338,10 +367,32 @@ static void any_delete_acls_response_write(struct wire_writer *w, int16_t versio
     delete_acls_response_write(w, version, s);
 }
 
+static void part_delete_acls_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct delete_acls_response *s = p;
+    const bool flexible = version >= 2;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->throttle_time_ms);
+        if (s->filter_results_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->filter_results_count);
+        return;
+    }
+    default: {
+        if (version >= 2) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_delete_acls_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct delete_acls_response, throttle_time_ms), 0, 0xfull, 0x0ull, NULL, NULL},
     {"FilterResults", WIRE_STRUCT, true, false, offsetof(struct delete_acls_response, filter_results), offsetof(struct delete_acls_response, filter_results_count), 0xfull, 0x0ull, NULL, &layout_delete_acls_response_delete_acls_filter_result},
 };
-static const struct wire_struct layout_delete_acls_response = {"DeleteAclsResponse", sizeof(struct delete_acls_response), fields_delete_acls_response, 2};
+static const struct wire_struct layout_delete_acls_response = {"DeleteAclsResponse", sizeof(struct delete_acls_response), fields_delete_acls_response, 2, part_delete_acls_response, 1};
 const struct wire_message wire_message_delete_acls_response = {"DeleteAclsResponse", 0, 3, 0xcull, sizeof(struct delete_acls_response), any_delete_acls_response_init, any_delete_acls_response_read, any_delete_acls_response_write, &layout_delete_acls_response};
 

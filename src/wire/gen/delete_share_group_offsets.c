@@ -40,7 +40,7 @@ void delete_share_group_offsets_request_delete_share_group_offsets_request_topic
 static const struct wire_field fields_delete_share_group_offsets_request_delete_share_group_offsets_request_topic[] = {
     {"TopicName", WIRE_STRING, false, false, offsetof(struct delete_share_group_offsets_request_delete_share_group_offsets_request_topic, topic_name), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_delete_share_group_offsets_request_delete_share_group_offsets_request_topic = {"DeleteShareGroupOffsetsRequestTopic", sizeof(struct delete_share_group_offsets_request_delete_share_group_offsets_request_topic), fields_delete_share_group_offsets_request_delete_share_group_offsets_request_topic, 1};
+static const struct wire_struct layout_delete_share_group_offsets_request_delete_share_group_offsets_request_topic = {"DeleteShareGroupOffsetsRequestTopic", sizeof(struct delete_share_group_offsets_request_delete_share_group_offsets_request_topic), fields_delete_share_group_offsets_request_delete_share_group_offsets_request_topic, 1, NULL, 0};
 
 void delete_share_group_offsets_request_init(struct delete_share_group_offsets_request *s)
 {
@@ -106,7 +106,7 @@ static const struct wire_field fields_delete_share_group_offsets_request[] = {
     {"GroupId", WIRE_STRING, false, false, offsetof(struct delete_share_group_offsets_request, group_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct delete_share_group_offsets_request, topics), offsetof(struct delete_share_group_offsets_request, topics_count), 0x1ull, 0x0ull, NULL, &layout_delete_share_group_offsets_request_delete_share_group_offsets_request_topic},
 };
-static const struct wire_struct layout_delete_share_group_offsets_request = {"DeleteShareGroupOffsetsRequest", sizeof(struct delete_share_group_offsets_request), fields_delete_share_group_offsets_request, 2};
+static const struct wire_struct layout_delete_share_group_offsets_request = {"DeleteShareGroupOffsetsRequest", sizeof(struct delete_share_group_offsets_request), fields_delete_share_group_offsets_request, 2, NULL, 0};
 const struct wire_message wire_message_delete_share_group_offsets_request = {"DeleteShareGroupOffsetsRequest", 0, 0, 0x1ull, sizeof(struct delete_share_group_offsets_request), any_delete_share_group_offsets_request_init, any_delete_share_group_offsets_request_read, any_delete_share_group_offsets_request_write, &layout_delete_share_group_offsets_request};
 
 void delete_share_group_offsets_response_delete_share_group_offsets_response_topic_init(struct delete_share_group_offsets_response_delete_share_group_offsets_response_topic *s)
@@ -145,13 +145,19 @@ void delete_share_group_offsets_response_delete_share_group_offsets_response_top
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_delete_share_group_offsets_response_delete_share_group_offsets_response_topic(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    delete_share_group_offsets_response_delete_share_group_offsets_response_topic_write(w, version, p);
+}
+
 static const struct wire_field fields_delete_share_group_offsets_response_delete_share_group_offsets_response_topic[] = {
     {"TopicName", WIRE_STRING, false, false, offsetof(struct delete_share_group_offsets_response_delete_share_group_offsets_response_topic, topic_name), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"TopicId", WIRE_UUID, false, false, offsetof(struct delete_share_group_offsets_response_delete_share_group_offsets_response_topic, topic_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct delete_share_group_offsets_response_delete_share_group_offsets_response_topic, error_code), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct delete_share_group_offsets_response_delete_share_group_offsets_response_topic, error_message), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_delete_share_group_offsets_response_delete_share_group_offsets_response_topic = {"DeleteShareGroupOffsetsResponseTopic", sizeof(struct delete_share_group_offsets_response_delete_share_group_offsets_response_topic), fields_delete_share_group_offsets_response_delete_share_group_offsets_response_topic, 4};
+static const struct wire_struct layout_delete_share_group_offsets_response_delete_share_group_offsets_response_topic = {"DeleteShareGroupOffsetsResponseTopic", sizeof(struct delete_share_group_offsets_response_delete_share_group_offsets_response_topic), fields_delete_share_group_offsets_response_delete_share_group_offsets_response_topic, 4, part_delete_share_group_offsets_response_delete_share_group_offsets_response_topic, 0};
 
 void delete_share_group_offsets_response_init(struct delete_share_group_offsets_response *s)
 {
@@ -214,12 +220,34 @@ static void any_delete_share_group_offsets_response_write(struct wire_writer *w,
     delete_share_group_offsets_response_write(w, version, s);
 }
 
+static void part_delete_share_group_offsets_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct delete_share_group_offsets_response *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->throttle_time_ms);
+        wire_write_i16(w, s->error_code);
+        wire_write_string(w, true, s->error_message);
+        if (s->responses_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->responses_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_delete_share_group_offsets_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct delete_share_group_offsets_response, throttle_time_ms), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct delete_share_group_offsets_response, error_code), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct delete_share_group_offsets_response, error_message), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Responses", WIRE_STRUCT, true, false, offsetof(struct delete_share_group_offsets_response, responses), offsetof(struct delete_share_group_offsets_response, responses_count), 0x1ull, 0x0ull, NULL, &layout_delete_share_group_offsets_response_delete_share_group_offsets_response_topic},
 };
-static const struct wire_struct layout_delete_share_group_offsets_response = {"DeleteShareGroupOffsetsResponse", sizeof(struct delete_share_group_offsets_response), fields_delete_share_group_offsets_response, 4};
+static const struct wire_struct layout_delete_share_group_offsets_response = {"DeleteShareGroupOffsetsResponse", sizeof(struct delete_share_group_offsets_response), fields_delete_share_group_offsets_response, 4, part_delete_share_group_offsets_response, 1};
 const struct wire_message wire_message_delete_share_group_offsets_response = {"DeleteShareGroupOffsetsResponse", 0, 0, 0x1ull, sizeof(struct delete_share_group_offsets_response), any_delete_share_group_offsets_response_init, any_delete_share_group_offsets_response_read, any_delete_share_group_offsets_response_write, &layout_delete_share_group_offsets_response};
 

@@ -55,7 +55,7 @@ static const struct wire_field fields_delete_topics_request_delete_topic_state[]
     {"Name", WIRE_STRING, false, false, offsetof(struct delete_topics_request_delete_topic_state, name), 0, 0x40ull, 0x0ull, NULL, NULL},
     {"TopicId", WIRE_UUID, false, false, offsetof(struct delete_topics_request_delete_topic_state, topic_id), 0, 0x40ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_delete_topics_request_delete_topic_state = {"DeleteTopicState", sizeof(struct delete_topics_request_delete_topic_state), fields_delete_topics_request_delete_topic_state, 2};
+static const struct wire_struct layout_delete_topics_request_delete_topic_state = {"DeleteTopicState", sizeof(struct delete_topics_request_delete_topic_state), fields_delete_topics_request_delete_topic_state, 2, NULL, 0};
 
 void delete_topics_request_init(struct delete_topics_request *s)
 {
@@ -153,7 +153,7 @@ static const struct wire_field fields_delete_topics_request[] = {
     {"TopicNames", WIRE_STRING, true, false, offsetof(struct delete_topics_request, topic_names), offsetof(struct delete_topics_request, topic_names_count), 0x3full, 0x0ull, NULL, NULL},
     {"TimeoutMs", WIRE_I32, false, false, offsetof(struct delete_topics_request, timeout_ms), 0, 0x7full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_delete_topics_request = {"DeleteTopicsRequest", sizeof(struct delete_topics_request), fields_delete_topics_request, 3};
+static const struct wire_struct layout_delete_topics_request = {"DeleteTopicsRequest", sizeof(struct delete_topics_request), fields_delete_topics_request, 3, NULL, 0};
 const struct wire_message wire_message_delete_topics_request = {"DeleteTopicsRequest", 0, 6, 0x70ull, sizeof(struct delete_topics_request), any_delete_topics_request_init, any_delete_topics_request_read, any_delete_topics_request_write, &layout_delete_topics_request};
 
 void delete_topics_response_deletable_topic_result_init(struct delete_topics_response_deletable_topic_result *s)
@@ -207,13 +207,19 @@ void delete_topics_response_deletable_topic_result_write(struct wire_writer *w, 
     }
 }
 
+static void part_delete_topics_response_deletable_topic_result(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    delete_topics_response_deletable_topic_result_write(w, version, p);
+}
+
 static const struct wire_field fields_delete_topics_response_deletable_topic_result[] = {
     {"Name", WIRE_STRING, false, false, offsetof(struct delete_topics_response_deletable_topic_result, name), 0, 0x7full, 0x0ull, NULL, NULL},
     {"TopicId", WIRE_UUID, false, false, offsetof(struct delete_topics_response_deletable_topic_result, topic_id), 0, 0x40ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct delete_topics_response_deletable_topic_result, error_code), 0, 0x7full, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct delete_topics_response_deletable_topic_result, error_message), 0, 0x60ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_delete_topics_response_deletable_topic_result = {"DeletableTopicResult", sizeof(struct delete_topics_response_deletable_topic_result), fields_delete_topics_response_deletable_topic_result, 4};
+static const struct wire_struct layout_delete_topics_response_deletable_topic_result = {"DeletableTopicResult", sizeof(struct delete_topics_response_deletable_topic_result), fields_delete_topics_response_deletable_topic_result, 4, part_delete_topics_response_deletable_topic_result, 0};
 
 void delete_topics_response_init(struct delete_topics_response *s)
 {
@@ -282,10 +288,34 @@ static void any_delete_topics_response_write(struct wire_writer *w, int16_t vers
     delete_topics_response_write(w, version, s);
 }
 
+static void part_delete_topics_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct delete_topics_response *s = p;
+    const bool flexible = version >= 4;
+    switch (part) {
+    case 0: {
+        if (version >= 1) {
+            wire_write_i32(w, s->throttle_time_ms);
+        }
+        if (s->responses_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->responses_count);
+        return;
+    }
+    default: {
+        if (version >= 4) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_delete_topics_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct delete_topics_response, throttle_time_ms), 0, 0x7eull, 0x0ull, NULL, NULL},
     {"Responses", WIRE_STRUCT, true, false, offsetof(struct delete_topics_response, responses), offsetof(struct delete_topics_response, responses_count), 0x7full, 0x0ull, NULL, &layout_delete_topics_response_deletable_topic_result},
 };
-static const struct wire_struct layout_delete_topics_response = {"DeleteTopicsResponse", sizeof(struct delete_topics_response), fields_delete_topics_response, 2};
+static const struct wire_struct layout_delete_topics_response = {"DeleteTopicsResponse", sizeof(struct delete_topics_response), fields_delete_topics_response, 2, part_delete_topics_response, 1};
 const struct wire_message wire_message_delete_topics_response = {"DeleteTopicsResponse", 0, 6, 0x70ull, sizeof(struct delete_topics_response), any_delete_topics_response_init, any_delete_topics_response_read, any_delete_topics_response_write, &layout_delete_topics_response};
 

@@ -85,7 +85,7 @@ static const struct wire_field fields_describe_acls_request[] = {
     {"Operation", WIRE_I8, false, false, offsetof(struct describe_acls_request, operation), 0, 0xfull, 0x0ull, NULL, NULL},
     {"PermissionType", WIRE_I8, false, false, offsetof(struct describe_acls_request, permission_type), 0, 0xfull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_acls_request = {"DescribeAclsRequest", sizeof(struct describe_acls_request), fields_describe_acls_request, 7};
+static const struct wire_struct layout_describe_acls_request = {"DescribeAclsRequest", sizeof(struct describe_acls_request), fields_describe_acls_request, 7, NULL, 0};
 const struct wire_message wire_message_describe_acls_request = {"DescribeAclsRequest", 0, 3, 0xcull, sizeof(struct describe_acls_request), any_describe_acls_request_init, any_describe_acls_request_read, any_describe_acls_request_write, &layout_describe_acls_request};
 
 void describe_acls_response_acl_description_init(struct describe_acls_response_acl_description *s)
@@ -132,13 +132,19 @@ void describe_acls_response_acl_description_write(struct wire_writer *w, int16_t
     }
 }
 
+static void part_describe_acls_response_acl_description(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    describe_acls_response_acl_description_write(w, version, p);
+}
+
 static const struct wire_field fields_describe_acls_response_acl_description[] = {
     {"Principal", WIRE_STRING, false, false, offsetof(struct describe_acls_response_acl_description, principal), 0, 0xfull, 0x0ull, NULL, NULL},
     {"Host", WIRE_STRING, false, false, offsetof(struct describe_acls_response_acl_description, host), 0, 0xfull, 0x0ull, NULL, NULL},
     {"Operation", WIRE_I8, false, false, offsetof(struct describe_acls_response_acl_description, operation), 0, 0xfull, 0x0ull, NULL, NULL},
     {"PermissionType", WIRE_I8, false, false, offsetof(struct describe_acls_response_acl_description, permission_type), 0, 0xfull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_acls_response_acl_description = {"AclDescription", sizeof(struct describe_acls_response_acl_description), fields_describe_acls_response_acl_description, 4};
+static const struct wire_struct layout_describe_acls_response_acl_description = {"AclDescription", sizeof(struct describe_acls_response_acl_description), fields_describe_acls_response_acl_description, 4, part_describe_acls_response_acl_description, 0};
 
 void describe_acls_response_describe_acls_resource_init(struct describe_acls_response_describe_acls_resource *s)
 {
@@ -202,13 +208,43 @@ void describe_acls_response_describe_acls_resource_write(struct wire_writer *w, 
     }
 }
 
+static void part_describe_acls_response_describe_acls_resource(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct describe_acls_response_describe_acls_resource *s = p;
+    const bool flexible = version >= 2;
+    switch (part) {
+    case 0: {
+        wire_write_i8(w, s->resource_type);
+        if (slice_is_null(s->resource_name))
+            wire_writer_fail(w);
+        wire_write_string(w, flexible, s->resource_name);
+        if (version >= 1) {
+            wire_write_i8(w, s->pattern_type);
+        }
+        if ((version <= 0) && !(s->pattern_type == 3))
+            wire_writer_fail(w);
+        if (s->acls_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->acls_count);
+        return;
+    }
+    default: {
+        if (version >= 2) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_describe_acls_response_describe_acls_resource[] = {
     {"ResourceType", WIRE_I8, false, false, offsetof(struct describe_acls_response_describe_acls_resource, resource_type), 0, 0xfull, 0x0ull, NULL, NULL},
     {"ResourceName", WIRE_STRING, false, false, offsetof(struct describe_acls_response_describe_acls_resource, resource_name), 0, 0xfull, 0x0ull, NULL, NULL},
     {"PatternType", WIRE_I8, false, false, offsetof(struct describe_acls_response_describe_acls_resource, pattern_type), 0, 0xeull, 0x0ull, NULL, NULL},
     {"Acls", WIRE_STRUCT, true, false, offsetof(struct describe_acls_response_describe_acls_resource, acls), offsetof(struct describe_acls_response_describe_acls_resource, acls_count), 0xfull, 0x0ull, NULL, &layout_describe_acls_response_acl_description},
 };
-static const struct wire_struct layout_describe_acls_response_describe_acls_resource = {"DescribeAclsResource", sizeof(struct describe_acls_response_describe_acls_resource), fields_describe_acls_response_describe_acls_resource, 4};
+static const struct wire_struct layout_describe_acls_response_describe_acls_resource = {"DescribeAclsResource", sizeof(struct describe_acls_response_describe_acls_resource), fields_describe_acls_response_describe_acls_resource, 4, part_describe_acls_response_describe_acls_resource, 1};
 
 void describe_acls_response_init(struct describe_acls_response *s)
 {
@@ -278,12 +314,36 @@ static void any_describe_acls_response_write(struct wire_writer *w, int16_t vers
     describe_acls_response_write(w, version, s);
 }
 
+static void part_describe_acls_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct describe_acls_response *s = p;
+    const bool flexible = version >= 2;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->throttle_time_ms);
+        wire_write_i16(w, s->error_code);
+        wire_write_string(w, flexible, s->error_message);
+        if (s->resources_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->resources_count);
+        return;
+    }
+    default: {
+        if (version >= 2) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_describe_acls_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct describe_acls_response, throttle_time_ms), 0, 0xfull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct describe_acls_response, error_code), 0, 0xfull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct describe_acls_response, error_message), 0, 0xfull, 0x0ull, NULL, NULL},
     {"Resources", WIRE_STRUCT, true, false, offsetof(struct describe_acls_response, resources), offsetof(struct describe_acls_response, resources_count), 0xfull, 0x0ull, NULL, &layout_describe_acls_response_describe_acls_resource},
 };
-static const struct wire_struct layout_describe_acls_response = {"DescribeAclsResponse", sizeof(struct describe_acls_response), fields_describe_acls_response, 4};
+static const struct wire_struct layout_describe_acls_response = {"DescribeAclsResponse", sizeof(struct describe_acls_response), fields_describe_acls_response, 4, part_describe_acls_response, 1};
 const struct wire_message wire_message_describe_acls_response = {"DescribeAclsResponse", 0, 3, 0xcull, sizeof(struct describe_acls_response), any_describe_acls_response_init, any_describe_acls_response_read, any_describe_acls_response_write, &layout_describe_acls_response};
 

@@ -52,7 +52,7 @@ static const struct wire_field fields_describe_client_quotas_request_component_d
     {"MatchType", WIRE_I8, false, false, offsetof(struct describe_client_quotas_request_component_data, match_type), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Match", WIRE_STRING, false, false, offsetof(struct describe_client_quotas_request_component_data, match), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_client_quotas_request_component_data = {"ComponentData", sizeof(struct describe_client_quotas_request_component_data), fields_describe_client_quotas_request_component_data, 3};
+static const struct wire_struct layout_describe_client_quotas_request_component_data = {"ComponentData", sizeof(struct describe_client_quotas_request_component_data), fields_describe_client_quotas_request_component_data, 3, NULL, 0};
 
 void describe_client_quotas_request_init(struct describe_client_quotas_request *s)
 {
@@ -121,7 +121,7 @@ static const struct wire_field fields_describe_client_quotas_request[] = {
     {"Components", WIRE_STRUCT, true, false, offsetof(struct describe_client_quotas_request, components), offsetof(struct describe_client_quotas_request, components_count), 0x3ull, 0x0ull, NULL, &layout_describe_client_quotas_request_component_data},
     {"Strict", WIRE_BOOL, false, false, offsetof(struct describe_client_quotas_request, strict), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_client_quotas_request = {"DescribeClientQuotasRequest", sizeof(struct describe_client_quotas_request), fields_describe_client_quotas_request, 2};
+static const struct wire_struct layout_describe_client_quotas_request = {"DescribeClientQuotasRequest", sizeof(struct describe_client_quotas_request), fields_describe_client_quotas_request, 2, NULL, 0};
 const struct wire_message wire_message_describe_client_quotas_request = {"DescribeClientQuotasRequest", 0, 1, 0x2ull, sizeof(struct describe_client_quotas_request), any_describe_client_quotas_request_init, any_describe_client_quotas_request_read, any_describe_client_quotas_request_write, &layout_describe_client_quotas_request};
 
 void describe_client_quotas_response_entity_data_init(struct describe_client_quotas_response_entity_data *s)
@@ -162,11 +162,17 @@ void describe_client_quotas_response_entity_data_write(struct wire_writer *w, in
     }
 }
 
+static void part_describe_client_quotas_response_entity_data(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    describe_client_quotas_response_entity_data_write(w, version, p);
+}
+
 static const struct wire_field fields_describe_client_quotas_response_entity_data[] = {
     {"EntityType", WIRE_STRING, false, false, offsetof(struct describe_client_quotas_response_entity_data, entity_type), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"EntityName", WIRE_STRING, false, false, offsetof(struct describe_client_quotas_response_entity_data, entity_name), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_client_quotas_response_entity_data = {"EntityData", sizeof(struct describe_client_quotas_response_entity_data), fields_describe_client_quotas_response_entity_data, 2};
+static const struct wire_struct layout_describe_client_quotas_response_entity_data = {"EntityData", sizeof(struct describe_client_quotas_response_entity_data), fields_describe_client_quotas_response_entity_data, 2, part_describe_client_quotas_response_entity_data, 0};
 
 void describe_client_quotas_response_value_data_init(struct describe_client_quotas_response_value_data *s)
 {
@@ -205,11 +211,17 @@ void describe_client_quotas_response_value_data_write(struct wire_writer *w, int
     }
 }
 
+static void part_describe_client_quotas_response_value_data(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    describe_client_quotas_response_value_data_write(w, version, p);
+}
+
 static const struct wire_field fields_describe_client_quotas_response_value_data[] = {
     {"Key", WIRE_STRING, false, false, offsetof(struct describe_client_quotas_response_value_data, key), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Value", WIRE_F64, false, false, offsetof(struct describe_client_quotas_response_value_data, value), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_client_quotas_response_value_data = {"ValueData", sizeof(struct describe_client_quotas_response_value_data), fields_describe_client_quotas_response_value_data, 2};
+static const struct wire_struct layout_describe_client_quotas_response_value_data = {"ValueData", sizeof(struct describe_client_quotas_response_value_data), fields_describe_client_quotas_response_value_data, 2, part_describe_client_quotas_response_value_data, 0};
 
 void describe_client_quotas_response_entry_data_init(struct describe_client_quotas_response_entry_data *s)
 {
@@ -273,11 +285,38 @@ void describe_client_quotas_response_entry_data_write(struct wire_writer *w, int
     }
 }
 
+static void part_describe_client_quotas_response_entry_data(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct describe_client_quotas_response_entry_data *s = p;
+    const bool flexible = version >= 1;
+    switch (part) {
+    case 0: {
+        if (s->entity_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->entity_count);
+        return;
+    }
+    case 1: {
+        if (s->values_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->values_count);
+        return;
+    }
+    default: {
+        if (version >= 1) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_describe_client_quotas_response_entry_data[] = {
     {"Entity", WIRE_STRUCT, true, false, offsetof(struct describe_client_quotas_response_entry_data, entity), offsetof(struct describe_client_quotas_response_entry_data, entity_count), 0x3ull, 0x0ull, NULL, &layout_describe_client_quotas_response_entity_data},
     {"Values", WIRE_STRUCT, true, false, offsetof(struct describe_client_quotas_response_entry_data, values), offsetof(struct describe_client_quotas_response_entry_data, values_count), 0x3ull, 0x0ull, NULL, &layout_describe_client_quotas_response_value_data},
 };
-static const struct wire_struct layout_describe_client_quotas_response_entry_data = {"EntryData", sizeof(struct describe_client_quotas_response_entry_data), fields_describe_client_quotas_response_entry_data, 2};
+static const struct wire_struct layout_describe_client_quotas_response_entry_data = {"EntryData", sizeof(struct describe_client_quotas_response_entry_data), fields_describe_client_quotas_response_entry_data, 2, part_describe_client_quotas_response_entry_data, 2};
 
 void describe_client_quotas_response_init(struct describe_client_quotas_response *s)
 {
@@ -345,12 +384,34 @@ static void any_describe_client_quotas_response_write(struct wire_writer *w, int
     describe_client_quotas_response_write(w, version, s);
 }
 
+static void part_describe_client_quotas_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct describe_client_quotas_response *s = p;
+    const bool flexible = version >= 1;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->throttle_time_ms);
+        wire_write_i16(w, s->error_code);
+        wire_write_string(w, flexible, s->error_message);
+        wire_write_array_count(w, flexible, s->entries_count);
+        return;
+    }
+    default: {
+        if (version >= 1) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_describe_client_quotas_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct describe_client_quotas_response, throttle_time_ms), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct describe_client_quotas_response, error_code), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct describe_client_quotas_response, error_message), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Entries", WIRE_STRUCT, true, false, offsetof(struct describe_client_quotas_response, entries), offsetof(struct describe_client_quotas_response, entries_count), 0x3ull, 0x0ull, NULL, &layout_describe_client_quotas_response_entry_data},
 };
-static const struct wire_struct layout_describe_client_quotas_response = {"DescribeClientQuotasResponse", sizeof(struct describe_client_quotas_response), fields_describe_client_quotas_response, 4};
+static const struct wire_struct layout_describe_client_quotas_response = {"DescribeClientQuotasResponse", sizeof(struct describe_client_quotas_response), fields_describe_client_quotas_response, 4, part_describe_client_quotas_response, 1};
 const struct wire_message wire_message_describe_client_quotas_response = {"DescribeClientQuotasResponse", 0, 1, 0x2ull, sizeof(struct describe_client_quotas_response), any_describe_client_quotas_response_init, any_describe_client_quotas_response_read, any_describe_client_quotas_response_write, &layout_describe_client_quotas_response};
 

@@ -70,7 +70,7 @@ static const struct wire_field fields_describe_cluster_request[] = {
     {"EndpointType", WIRE_I8, false, false, offsetof(struct describe_cluster_request, endpoint_type), 0, 0x6ull, 0x0ull, NULL, NULL},
     {"IncludeFencedBrokers", WIRE_BOOL, false, false, offsetof(struct describe_cluster_request, include_fenced_brokers), 0, 0x4ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_cluster_request = {"DescribeClusterRequest", sizeof(struct describe_cluster_request), fields_describe_cluster_request, 3};
+static const struct wire_struct layout_describe_cluster_request = {"DescribeClusterRequest", sizeof(struct describe_cluster_request), fields_describe_cluster_request, 3, NULL, 0};
 const struct wire_message wire_message_describe_cluster_request = {"DescribeClusterRequest", 0, 2, 0x7ull, sizeof(struct describe_cluster_request), any_describe_cluster_request_init, any_describe_cluster_request_read, any_describe_cluster_request_write, &layout_describe_cluster_request};
 
 void describe_cluster_response_describe_cluster_broker_init(struct describe_cluster_response_describe_cluster_broker *s)
@@ -116,6 +116,12 @@ void describe_cluster_response_describe_cluster_broker_write(struct wire_writer 
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_describe_cluster_response_describe_cluster_broker(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    describe_cluster_response_describe_cluster_broker_write(w, version, p);
+}
+
 static const struct wire_field fields_describe_cluster_response_describe_cluster_broker[] = {
     {"BrokerId", WIRE_I32, false, false, offsetof(struct describe_cluster_response_describe_cluster_broker, broker_id), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Host", WIRE_STRING, false, false, offsetof(struct describe_cluster_response_describe_cluster_broker, host), 0, 0x7ull, 0x0ull, NULL, NULL},
@@ -123,7 +129,7 @@ static const struct wire_field fields_describe_cluster_response_describe_cluster
     {"Rack", WIRE_STRING, false, false, offsetof(struct describe_cluster_response_describe_cluster_broker, rack), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"IsFenced", WIRE_BOOL, false, false, offsetof(struct describe_cluster_response_describe_cluster_broker, is_fenced), 0, 0x4ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_cluster_response_describe_cluster_broker = {"DescribeClusterBroker", sizeof(struct describe_cluster_response_describe_cluster_broker), fields_describe_cluster_response_describe_cluster_broker, 5};
+static const struct wire_struct layout_describe_cluster_response_describe_cluster_broker = {"DescribeClusterBroker", sizeof(struct describe_cluster_response_describe_cluster_broker), fields_describe_cluster_response_describe_cluster_broker, 5, part_describe_cluster_response_describe_cluster_broker, 0};
 
 void describe_cluster_response_init(struct describe_cluster_response *s)
 {
@@ -206,6 +212,37 @@ static void any_describe_cluster_response_write(struct wire_writer *w, int16_t v
     describe_cluster_response_write(w, version, s);
 }
 
+static void part_describe_cluster_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct describe_cluster_response *s = p;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->throttle_time_ms);
+        wire_write_i16(w, s->error_code);
+        wire_write_string(w, true, s->error_message);
+        if (version >= 1) {
+            wire_write_i8(w, s->endpoint_type);
+        }
+        if ((version <= 0) && !(s->endpoint_type == 1))
+            wire_writer_fail(w);
+        if (slice_is_null(s->cluster_id))
+            wire_writer_fail(w);
+        wire_write_string(w, true, s->cluster_id);
+        wire_write_i32(w, s->controller_id);
+        if (s->brokers_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->brokers_count);
+        return;
+    }
+    default: {
+        wire_write_i32(w, s->cluster_authorized_operations);
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_describe_cluster_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct describe_cluster_response, throttle_time_ms), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct describe_cluster_response, error_code), 0, 0x7ull, 0x0ull, NULL, NULL},
@@ -216,6 +253,6 @@ static const struct wire_field fields_describe_cluster_response[] = {
     {"Brokers", WIRE_STRUCT, true, false, offsetof(struct describe_cluster_response, brokers), offsetof(struct describe_cluster_response, brokers_count), 0x7ull, 0x0ull, NULL, &layout_describe_cluster_response_describe_cluster_broker},
     {"ClusterAuthorizedOperations", WIRE_I32, false, false, offsetof(struct describe_cluster_response, cluster_authorized_operations), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_cluster_response = {"DescribeClusterResponse", sizeof(struct describe_cluster_response), fields_describe_cluster_response, 8};
+static const struct wire_struct layout_describe_cluster_response = {"DescribeClusterResponse", sizeof(struct describe_cluster_response), fields_describe_cluster_response, 8, part_describe_cluster_response, 1};
 const struct wire_message wire_message_describe_cluster_response = {"DescribeClusterResponse", 0, 2, 0x7ull, sizeof(struct describe_cluster_response), any_describe_cluster_response_init, any_describe_cluster_response_read, any_describe_cluster_response_write, &layout_describe_cluster_response};
 

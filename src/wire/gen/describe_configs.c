@@ -63,7 +63,7 @@ static const struct wire_field fields_describe_configs_request_describe_configs_
     {"ResourceName", WIRE_STRING, false, false, offsetof(struct describe_configs_request_describe_configs_resource, resource_name), 0, 0x1full, 0x0ull, NULL, NULL},
     {"ConfigurationKeys", WIRE_STRING, true, false, offsetof(struct describe_configs_request_describe_configs_resource, configuration_keys), offsetof(struct describe_configs_request_describe_configs_resource, configuration_keys_count), 0x1full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_configs_request_describe_configs_resource = {"DescribeConfigsResource", sizeof(struct describe_configs_request_describe_configs_resource), fields_describe_configs_request_describe_configs_resource, 3};
+static const struct wire_struct layout_describe_configs_request_describe_configs_resource = {"DescribeConfigsResource", sizeof(struct describe_configs_request_describe_configs_resource), fields_describe_configs_request_describe_configs_resource, 3, NULL, 0};
 
 void describe_configs_request_init(struct describe_configs_request *s)
 {
@@ -147,7 +147,7 @@ static const struct wire_field fields_describe_configs_request[] = {
     {"IncludeSynonyms", WIRE_BOOL, false, false, offsetof(struct describe_configs_request, include_synonyms), 0, 0x1eull, 0x0ull, NULL, NULL},
     {"IncludeDocumentation", WIRE_BOOL, false, false, offsetof(struct describe_configs_request, include_documentation), 0, 0x18ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_configs_request = {"DescribeConfigsRequest", sizeof(struct describe_configs_request), fields_describe_configs_request, 3};
+static const struct wire_struct layout_describe_configs_request = {"DescribeConfigsRequest", sizeof(struct describe_configs_request), fields_describe_configs_request, 3, NULL, 0};
 const struct wire_message wire_message_describe_configs_request = {"DescribeConfigsRequest", 0, 4, 0x10ull, sizeof(struct describe_configs_request), any_describe_configs_request_init, any_describe_configs_request_read, any_describe_configs_request_write, &layout_describe_configs_request};
 
 void describe_configs_response_describe_configs_synonym_init(struct describe_configs_response_describe_configs_synonym *s)
@@ -204,12 +204,18 @@ void describe_configs_response_describe_configs_synonym_write(struct wire_writer
     }
 }
 
+static void part_describe_configs_response_describe_configs_synonym(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    describe_configs_response_describe_configs_synonym_write(w, version, p);
+}
+
 static const struct wire_field fields_describe_configs_response_describe_configs_synonym[] = {
     {"Name", WIRE_STRING, false, false, offsetof(struct describe_configs_response_describe_configs_synonym, name), 0, 0x1eull, 0x0ull, NULL, NULL},
     {"Value", WIRE_STRING, false, false, offsetof(struct describe_configs_response_describe_configs_synonym, value), 0, 0x1eull, 0x0ull, NULL, NULL},
     {"Source", WIRE_I8, false, false, offsetof(struct describe_configs_response_describe_configs_synonym, source), 0, 0x1eull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_configs_response_describe_configs_synonym = {"DescribeConfigsSynonym", sizeof(struct describe_configs_response_describe_configs_synonym), fields_describe_configs_response_describe_configs_synonym, 3};
+static const struct wire_struct layout_describe_configs_response_describe_configs_synonym = {"DescribeConfigsSynonym", sizeof(struct describe_configs_response_describe_configs_synonym), fields_describe_configs_response_describe_configs_synonym, 3, part_describe_configs_response_describe_configs_synonym, 0};
 
 void describe_configs_response_describe_configs_resource_result_init(struct describe_configs_response_describe_configs_resource_result *s)
 {
@@ -303,6 +309,51 @@ void describe_configs_response_describe_configs_resource_result_write(struct wir
     }
 }
 
+static void part_describe_configs_response_describe_configs_resource_result(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct describe_configs_response_describe_configs_resource_result *s = p;
+    const bool flexible = version >= 4;
+    switch (part) {
+    case 0: {
+        if (slice_is_null(s->name))
+            wire_writer_fail(w);
+        wire_write_string(w, flexible, s->name);
+        wire_write_string(w, flexible, s->value);
+        wire_write_bool(w, s->read_only);
+        if (version <= 0) {
+            wire_write_bool(w, s->is_default);
+        }
+        if ((version >= 1) && !(!s->is_default))
+            wire_writer_fail(w);
+        if (version >= 1) {
+            wire_write_i8(w, s->config_source);
+        }
+        wire_write_bool(w, s->is_sensitive);
+        if (version >= 1) {
+            if (s->synonyms_count < 0)
+                wire_writer_fail(w);
+            wire_write_array_count(w, flexible, s->synonyms_count);
+        }
+        return;
+    }
+    default: {
+        if (version >= 3) {
+            wire_write_i8(w, s->config_type);
+        }
+        if (version >= 3) {
+            if (slice_is_null(s->documentation) && !(version >= 3))
+                wire_writer_fail(w);
+            wire_write_string(w, flexible, s->documentation);
+        }
+        if (version >= 4) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_describe_configs_response_describe_configs_resource_result[] = {
     {"Name", WIRE_STRING, false, false, offsetof(struct describe_configs_response_describe_configs_resource_result, name), 0, 0x1full, 0x0ull, NULL, NULL},
     {"Value", WIRE_STRING, false, false, offsetof(struct describe_configs_response_describe_configs_resource_result, value), 0, 0x1full, 0x0ull, NULL, NULL},
@@ -314,7 +365,7 @@ static const struct wire_field fields_describe_configs_response_describe_configs
     {"ConfigType", WIRE_I8, false, false, offsetof(struct describe_configs_response_describe_configs_resource_result, config_type), 0, 0x18ull, 0x0ull, NULL, NULL},
     {"Documentation", WIRE_STRING, false, false, offsetof(struct describe_configs_response_describe_configs_resource_result, documentation), 0, 0x18ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_configs_response_describe_configs_resource_result = {"DescribeConfigsResourceResult", sizeof(struct describe_configs_response_describe_configs_resource_result), fields_describe_configs_response_describe_configs_resource_result, 9};
+static const struct wire_struct layout_describe_configs_response_describe_configs_resource_result = {"DescribeConfigsResourceResult", sizeof(struct describe_configs_response_describe_configs_resource_result), fields_describe_configs_response_describe_configs_resource_result, 9, part_describe_configs_response_describe_configs_resource_result, 1};
 
 void describe_configs_response_describe_configs_result_init(struct describe_configs_response_describe_configs_result *s)
 {
@@ -374,6 +425,33 @@ void describe_configs_response_describe_configs_result_write(struct wire_writer 
     }
 }
 
+static void part_describe_configs_response_describe_configs_result(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct describe_configs_response_describe_configs_result *s = p;
+    const bool flexible = version >= 4;
+    switch (part) {
+    case 0: {
+        wire_write_i16(w, s->error_code);
+        wire_write_string(w, flexible, s->error_message);
+        wire_write_i8(w, s->resource_type);
+        if (slice_is_null(s->resource_name))
+            wire_writer_fail(w);
+        wire_write_string(w, flexible, s->resource_name);
+        if (s->configs_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->configs_count);
+        return;
+    }
+    default: {
+        if (version >= 4) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_describe_configs_response_describe_configs_result[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct describe_configs_response_describe_configs_result, error_code), 0, 0x1full, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct describe_configs_response_describe_configs_result, error_message), 0, 0x1full, 0x0ull, NULL, NULL},
@@ -381,7 +459,7 @@ static const struct wire_field fields_describe_configs_response_describe_configs
     {"ResourceName", WIRE_STRING, false, false, offsetof(struct describe_configs_response_describe_configs_result, resource_name), 0, 0x1full, 0x0ull, NULL, NULL},
     {"Configs", WIRE_STRUCT, true, false, offsetof(struct describe_configs_response_describe_configs_result, configs), offsetof(struct describe_configs_response_describe_configs_result, configs_count), 0x1full, 0x0ull, NULL, &layout_describe_configs_response_describe_configs_resource_result},
 };
-static const struct wire_struct layout_describe_configs_response_describe_configs_result = {"DescribeConfigsResult", sizeof(struct describe_configs_response_describe_configs_result), fields_describe_configs_response_describe_configs_result, 5};
+static const struct wire_struct layout_describe_configs_response_describe_configs_result = {"DescribeConfigsResult", sizeof(struct describe_configs_response_describe_configs_result), fields_describe_configs_response_describe_configs_result, 5, part_describe_configs_response_describe_configs_result, 1};
 
 void describe_configs_response_init(struct describe_configs_response *s)
 {
@@ -446,10 +524,32 @@ static void any_describe_configs_response_write(struct wire_writer *w, int16_t v
     describe_configs_response_write(w, version, s);
 }
 
+static void part_describe_configs_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct describe_configs_response *s = p;
+    const bool flexible = version >= 4;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->throttle_time_ms);
+        if (s->results_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->results_count);
+        return;
+    }
+    default: {
+        if (version >= 4) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_describe_configs_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct describe_configs_response, throttle_time_ms), 0, 0x1full, 0x0ull, NULL, NULL},
     {"Results", WIRE_STRUCT, true, false, offsetof(struct describe_configs_response, results), offsetof(struct describe_configs_response, results_count), 0x1full, 0x0ull, NULL, &layout_describe_configs_response_describe_configs_result},
 };
-static const struct wire_struct layout_describe_configs_response = {"DescribeConfigsResponse", sizeof(struct describe_configs_response), fields_describe_configs_response, 2};
+static const struct wire_struct layout_describe_configs_response = {"DescribeConfigsResponse", sizeof(struct describe_configs_response), fields_describe_configs_response, 2, part_describe_configs_response, 1};
 const struct wire_message wire_message_describe_configs_response = {"DescribeConfigsResponse", 0, 4, 0x10ull, sizeof(struct describe_configs_response), any_describe_configs_response_init, any_describe_configs_response_read, any_describe_configs_response_write, &layout_describe_configs_response};
 

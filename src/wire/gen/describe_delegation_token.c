@@ -51,7 +51,7 @@ static const struct wire_field fields_describe_delegation_token_request_describe
     {"PrincipalType", WIRE_STRING, false, false, offsetof(struct describe_delegation_token_request_describe_delegation_token_owner, principal_type), 0, 0xfull, 0x0ull, NULL, NULL},
     {"PrincipalName", WIRE_STRING, false, false, offsetof(struct describe_delegation_token_request_describe_delegation_token_owner, principal_name), 0, 0xfull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_delegation_token_request_describe_delegation_token_owner = {"DescribeDelegationTokenOwner", sizeof(struct describe_delegation_token_request_describe_delegation_token_owner), fields_describe_delegation_token_request_describe_delegation_token_owner, 2};
+static const struct wire_struct layout_describe_delegation_token_request_describe_delegation_token_owner = {"DescribeDelegationTokenOwner", sizeof(struct describe_delegation_token_request_describe_delegation_token_owner), fields_describe_delegation_token_request_describe_delegation_token_owner, 2, NULL, 0};
 
 void describe_delegation_token_request_init(struct describe_delegation_token_request *s)
 {
@@ -115,7 +115,7 @@ static void any_describe_delegation_token_request_write(struct wire_writer *w, i
 static const struct wire_field fields_describe_delegation_token_request[] = {
     {"Owners", WIRE_STRUCT, true, false, offsetof(struct describe_delegation_token_request, owners), offsetof(struct describe_delegation_token_request, owners_count), 0xfull, 0x0ull, NULL, &layout_describe_delegation_token_request_describe_delegation_token_owner},
 };
-static const struct wire_struct layout_describe_delegation_token_request = {"DescribeDelegationTokenRequest", sizeof(struct describe_delegation_token_request), fields_describe_delegation_token_request, 1};
+static const struct wire_struct layout_describe_delegation_token_request = {"DescribeDelegationTokenRequest", sizeof(struct describe_delegation_token_request), fields_describe_delegation_token_request, 1, NULL, 0};
 const struct wire_message wire_message_describe_delegation_token_request = {"DescribeDelegationTokenRequest", 0, 3, 0xcull, sizeof(struct describe_delegation_token_request), any_describe_delegation_token_request_init, any_describe_delegation_token_request_read, any_describe_delegation_token_request_write, &layout_describe_delegation_token_request};
 
 void describe_delegation_token_response_described_delegation_token_renewer_init(struct describe_delegation_token_response_described_delegation_token_renewer *s)
@@ -158,11 +158,17 @@ void describe_delegation_token_response_described_delegation_token_renewer_write
     }
 }
 
+static void part_describe_delegation_token_response_described_delegation_token_renewer(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    describe_delegation_token_response_described_delegation_token_renewer_write(w, version, p);
+}
+
 static const struct wire_field fields_describe_delegation_token_response_described_delegation_token_renewer[] = {
     {"PrincipalType", WIRE_STRING, false, false, offsetof(struct describe_delegation_token_response_described_delegation_token_renewer, principal_type), 0, 0xfull, 0x0ull, NULL, NULL},
     {"PrincipalName", WIRE_STRING, false, false, offsetof(struct describe_delegation_token_response_described_delegation_token_renewer, principal_name), 0, 0xfull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_delegation_token_response_described_delegation_token_renewer = {"DescribedDelegationTokenRenewer", sizeof(struct describe_delegation_token_response_described_delegation_token_renewer), fields_describe_delegation_token_response_described_delegation_token_renewer, 2};
+static const struct wire_struct layout_describe_delegation_token_response_described_delegation_token_renewer = {"DescribedDelegationTokenRenewer", sizeof(struct describe_delegation_token_response_described_delegation_token_renewer), fields_describe_delegation_token_response_described_delegation_token_renewer, 2, part_describe_delegation_token_response_described_delegation_token_renewer, 0};
 
 void describe_delegation_token_response_described_delegation_token_init(struct describe_delegation_token_response_described_delegation_token *s)
 {
@@ -258,6 +264,56 @@ void describe_delegation_token_response_described_delegation_token_write(struct 
     }
 }
 
+static void part_describe_delegation_token_response_described_delegation_token(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct describe_delegation_token_response_described_delegation_token *s = p;
+    const bool flexible = version >= 2;
+    switch (part) {
+    case 0: {
+        if (slice_is_null(s->principal_type))
+            wire_writer_fail(w);
+        wire_write_string(w, flexible, s->principal_type);
+        if (slice_is_null(s->principal_name))
+            wire_writer_fail(w);
+        wire_write_string(w, flexible, s->principal_name);
+        if (version >= 3) {
+            if (slice_is_null(s->token_requester_principal_type))
+                wire_writer_fail(w);
+            wire_write_string(w, flexible, s->token_requester_principal_type);
+        }
+        if ((version <= 2) && !(s->token_requester_principal_type.data && s->token_requester_principal_type.size == 0))
+            wire_writer_fail(w);
+        if (version >= 3) {
+            if (slice_is_null(s->token_requester_principal_name))
+                wire_writer_fail(w);
+            wire_write_string(w, flexible, s->token_requester_principal_name);
+        }
+        if ((version <= 2) && !(s->token_requester_principal_name.data && s->token_requester_principal_name.size == 0))
+            wire_writer_fail(w);
+        wire_write_i64(w, s->issue_timestamp);
+        wire_write_i64(w, s->expiry_timestamp);
+        wire_write_i64(w, s->max_timestamp);
+        if (slice_is_null(s->token_id))
+            wire_writer_fail(w);
+        wire_write_string(w, flexible, s->token_id);
+        if (slice_is_null(s->hmac))
+            wire_writer_fail(w);
+        wire_write_bytes(w, flexible, s->hmac);
+        if (s->renewers_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->renewers_count);
+        return;
+    }
+    default: {
+        if (version >= 2) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_describe_delegation_token_response_described_delegation_token[] = {
     {"PrincipalType", WIRE_STRING, false, false, offsetof(struct describe_delegation_token_response_described_delegation_token, principal_type), 0, 0xfull, 0x0ull, NULL, NULL},
     {"PrincipalName", WIRE_STRING, false, false, offsetof(struct describe_delegation_token_response_described_delegation_token, principal_name), 0, 0xfull, 0x0ull, NULL, NULL},
@@ -270,7 +326,7 @@ static const struct wire_field fields_describe_delegation_token_response_describ
     {"Hmac", WIRE_BYTES, false, false, offsetof(struct describe_delegation_token_response_described_delegation_token, hmac), 0, 0xfull, 0x0ull, NULL, NULL},
     {"Renewers", WIRE_STRUCT, true, false, offsetof(struct describe_delegation_token_response_described_delegation_token, renewers), offsetof(struct describe_delegation_token_response_described_delegation_token, renewers_count), 0xfull, 0x0ull, NULL, &layout_describe_delegation_token_response_described_delegation_token_renewer},
 };
-static const struct wire_struct layout_describe_delegation_token_response_described_delegation_token = {"DescribedDelegationToken", sizeof(struct describe_delegation_token_response_described_delegation_token), fields_describe_delegation_token_response_described_delegation_token, 10};
+static const struct wire_struct layout_describe_delegation_token_response_described_delegation_token = {"DescribedDelegationToken", sizeof(struct describe_delegation_token_response_described_delegation_token), fields_describe_delegation_token_response_described_delegation_token, 10, part_describe_delegation_token_response_described_delegation_token, 1};
 
 void describe_delegation_token_response_init(struct describe_delegation_token_response *s)
 {
@@ -337,11 +393,34 @@ static void any_describe_delegation_token_response_write(struct wire_writer *w, 
     describe_delegation_token_response_write(w, version, s);
 }
 
+static void part_describe_delegation_token_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct describe_delegation_token_response *s = p;
+    const bool flexible = version >= 2;
+    switch (part) {
+    case 0: {
+        wire_write_i16(w, s->error_code);
+        if (s->tokens_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->tokens_count);
+        return;
+    }
+    default: {
+        wire_write_i32(w, s->throttle_time_ms);
+        if (version >= 2) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_describe_delegation_token_response[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct describe_delegation_token_response, error_code), 0, 0xfull, 0x0ull, NULL, NULL},
     {"Tokens", WIRE_STRUCT, true, false, offsetof(struct describe_delegation_token_response, tokens), offsetof(struct describe_delegation_token_response, tokens_count), 0xfull, 0x0ull, NULL, &layout_describe_delegation_token_response_described_delegation_token},
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct describe_delegation_token_response, throttle_time_ms), 0, 0xfull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_delegation_token_response = {"DescribeDelegationTokenResponse", sizeof(struct describe_delegation_token_response), fields_describe_delegation_token_response, 3};
+static const struct wire_struct layout_describe_delegation_token_response = {"DescribeDelegationTokenResponse", sizeof(struct describe_delegation_token_response), fields_describe_delegation_token_response, 3, part_describe_delegation_token_response, 1};
 const struct wire_message wire_message_describe_delegation_token_response = {"DescribeDelegationTokenResponse", 0, 3, 0xcull, sizeof(struct describe_delegation_token_response), any_describe_delegation_token_response_init, any_describe_delegation_token_response_read, any_describe_delegation_token_response_write, &layout_describe_delegation_token_response};
 

@@ -82,7 +82,7 @@ static const struct wire_field fields_describe_groups_request[] = {
     {"Groups", WIRE_STRING, true, false, offsetof(struct describe_groups_request, groups), offsetof(struct describe_groups_request, groups_count), 0x7full, 0x0ull, NULL, NULL},
     {"IncludeAuthorizedOperations", WIRE_BOOL, false, false, offsetof(struct describe_groups_request, include_authorized_operations), 0, 0x78ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_groups_request = {"DescribeGroupsRequest", sizeof(struct describe_groups_request), fields_describe_groups_request, 2};
+static const struct wire_struct layout_describe_groups_request = {"DescribeGroupsRequest", sizeof(struct describe_groups_request), fields_describe_groups_request, 2, NULL, 0};
 const struct wire_message wire_message_describe_groups_request = {"DescribeGroupsRequest", 0, 6, 0x60ull, sizeof(struct describe_groups_request), any_describe_groups_request_init, any_describe_groups_request_read, any_describe_groups_request_write, &layout_describe_groups_request};
 
 void describe_groups_response_described_group_member_init(struct describe_groups_response_described_group_member *s)
@@ -148,6 +148,12 @@ void describe_groups_response_described_group_member_write(struct wire_writer *w
     }
 }
 
+static void part_describe_groups_response_described_group_member(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    describe_groups_response_described_group_member_write(w, version, p);
+}
+
 static const struct wire_field fields_describe_groups_response_described_group_member[] = {
     {"MemberId", WIRE_STRING, false, false, offsetof(struct describe_groups_response_described_group_member, member_id), 0, 0x7full, 0x0ull, NULL, NULL},
     {"GroupInstanceId", WIRE_STRING, false, false, offsetof(struct describe_groups_response_described_group_member, group_instance_id), 0, 0x70ull, 0x0ull, NULL, NULL},
@@ -156,7 +162,7 @@ static const struct wire_field fields_describe_groups_response_described_group_m
     {"MemberMetadata", WIRE_BYTES, false, false, offsetof(struct describe_groups_response_described_group_member, member_metadata), 0, 0x7full, 0x0ull, NULL, NULL},
     {"MemberAssignment", WIRE_BYTES, false, false, offsetof(struct describe_groups_response_described_group_member, member_assignment), 0, 0x7full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_groups_response_described_group_member = {"DescribedGroupMember", sizeof(struct describe_groups_response_described_group_member), fields_describe_groups_response_described_group_member, 6};
+static const struct wire_struct layout_describe_groups_response_described_group_member = {"DescribedGroupMember", sizeof(struct describe_groups_response_described_group_member), fields_describe_groups_response_described_group_member, 6, part_describe_groups_response_described_group_member, 0};
 
 void describe_groups_response_described_group_init(struct describe_groups_response_described_group *s)
 {
@@ -245,6 +251,52 @@ void describe_groups_response_described_group_write(struct wire_writer *w, int16
     }
 }
 
+static void part_describe_groups_response_described_group(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct describe_groups_response_described_group *s = p;
+    const bool flexible = version >= 5;
+    switch (part) {
+    case 0: {
+        wire_write_i16(w, s->error_code);
+        if (version >= 6) {
+            if (slice_is_null(s->error_message) && !(version >= 6))
+                wire_writer_fail(w);
+            wire_write_string(w, flexible, s->error_message);
+        }
+        if ((version <= 5) && !(slice_is_null(s->error_message)))
+            wire_writer_fail(w);
+        if (slice_is_null(s->group_id))
+            wire_writer_fail(w);
+        wire_write_string(w, flexible, s->group_id);
+        if (slice_is_null(s->group_state))
+            wire_writer_fail(w);
+        wire_write_string(w, flexible, s->group_state);
+        if (slice_is_null(s->protocol_type))
+            wire_writer_fail(w);
+        wire_write_string(w, flexible, s->protocol_type);
+        if (slice_is_null(s->protocol_data))
+            wire_writer_fail(w);
+        wire_write_string(w, flexible, s->protocol_data);
+        if (s->members_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->members_count);
+        return;
+    }
+    default: {
+        if (version >= 3) {
+            wire_write_i32(w, s->authorized_operations);
+        }
+        if ((version <= 2) && !(s->authorized_operations == INT32_MIN))
+            wire_writer_fail(w);
+        if (version >= 5) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_describe_groups_response_described_group[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct describe_groups_response_described_group, error_code), 0, 0x7full, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct describe_groups_response_described_group, error_message), 0, 0x40ull, 0x0ull, NULL, NULL},
@@ -255,7 +307,7 @@ static const struct wire_field fields_describe_groups_response_described_group[]
     {"Members", WIRE_STRUCT, true, false, offsetof(struct describe_groups_response_described_group, members), offsetof(struct describe_groups_response_described_group, members_count), 0x7full, 0x0ull, NULL, &layout_describe_groups_response_described_group_member},
     {"AuthorizedOperations", WIRE_I32, false, false, offsetof(struct describe_groups_response_described_group, authorized_operations), 0, 0x78ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_groups_response_described_group = {"DescribedGroup", sizeof(struct describe_groups_response_described_group), fields_describe_groups_response_described_group, 8};
+static const struct wire_struct layout_describe_groups_response_described_group = {"DescribedGroup", sizeof(struct describe_groups_response_described_group), fields_describe_groups_response_described_group, 8, part_describe_groups_response_described_group, 1};
 
 void describe_groups_response_init(struct describe_groups_response *s)
 {
@@ -324,10 +376,34 @@ static void any_describe_groups_response_write(struct wire_writer *w, int16_t ve
     describe_groups_response_write(w, version, s);
 }
 
+static void part_describe_groups_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct describe_groups_response *s = p;
+    const bool flexible = version >= 5;
+    switch (part) {
+    case 0: {
+        if (version >= 1) {
+            wire_write_i32(w, s->throttle_time_ms);
+        }
+        if (s->groups_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->groups_count);
+        return;
+    }
+    default: {
+        if (version >= 5) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_describe_groups_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct describe_groups_response, throttle_time_ms), 0, 0x7eull, 0x0ull, NULL, NULL},
     {"Groups", WIRE_STRUCT, true, false, offsetof(struct describe_groups_response, groups), offsetof(struct describe_groups_response, groups_count), 0x7full, 0x0ull, NULL, &layout_describe_groups_response_described_group},
 };
-static const struct wire_struct layout_describe_groups_response = {"DescribeGroupsResponse", sizeof(struct describe_groups_response), fields_describe_groups_response, 2};
+static const struct wire_struct layout_describe_groups_response = {"DescribeGroupsResponse", sizeof(struct describe_groups_response), fields_describe_groups_response, 2, part_describe_groups_response, 1};
 const struct wire_message wire_message_describe_groups_response = {"DescribeGroupsResponse", 0, 6, 0x60ull, sizeof(struct describe_groups_response), any_describe_groups_response_init, any_describe_groups_response_read, any_describe_groups_response_write, &layout_describe_groups_response};
 

@@ -62,7 +62,7 @@ static const struct wire_field fields_describe_log_dirs_request_describable_log_
     {"Topic", WIRE_STRING, false, false, offsetof(struct describe_log_dirs_request_describable_log_dir_topic, topic), 0, 0x3full, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct describe_log_dirs_request_describable_log_dir_topic, partitions), offsetof(struct describe_log_dirs_request_describable_log_dir_topic, partitions_count), 0x3full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_log_dirs_request_describable_log_dir_topic = {"DescribableLogDirTopic", sizeof(struct describe_log_dirs_request_describable_log_dir_topic), fields_describe_log_dirs_request_describable_log_dir_topic, 2};
+static const struct wire_struct layout_describe_log_dirs_request_describable_log_dir_topic = {"DescribableLogDirTopic", sizeof(struct describe_log_dirs_request_describable_log_dir_topic), fields_describe_log_dirs_request_describable_log_dir_topic, 2, NULL, 0};
 
 void describe_log_dirs_request_init(struct describe_log_dirs_request *s)
 {
@@ -126,7 +126,7 @@ static void any_describe_log_dirs_request_write(struct wire_writer *w, int16_t v
 static const struct wire_field fields_describe_log_dirs_request[] = {
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct describe_log_dirs_request, topics), offsetof(struct describe_log_dirs_request, topics_count), 0x3full, 0x0ull, NULL, &layout_describe_log_dirs_request_describable_log_dir_topic},
 };
-static const struct wire_struct layout_describe_log_dirs_request = {"DescribeLogDirsRequest", sizeof(struct describe_log_dirs_request), fields_describe_log_dirs_request, 1};
+static const struct wire_struct layout_describe_log_dirs_request = {"DescribeLogDirsRequest", sizeof(struct describe_log_dirs_request), fields_describe_log_dirs_request, 1, NULL, 0};
 const struct wire_message wire_message_describe_log_dirs_request = {"DescribeLogDirsRequest", 0, 5, 0x3cull, sizeof(struct describe_log_dirs_request), any_describe_log_dirs_request_init, any_describe_log_dirs_request_read, any_describe_log_dirs_request_write, &layout_describe_log_dirs_request};
 
 void describe_log_dirs_response_describe_log_dirs_partition_init(struct describe_log_dirs_response_describe_log_dirs_partition *s)
@@ -165,13 +165,19 @@ void describe_log_dirs_response_describe_log_dirs_partition_write(struct wire_wr
     }
 }
 
+static void part_describe_log_dirs_response_describe_log_dirs_partition(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    describe_log_dirs_response_describe_log_dirs_partition_write(w, version, p);
+}
+
 static const struct wire_field fields_describe_log_dirs_response_describe_log_dirs_partition[] = {
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct describe_log_dirs_response_describe_log_dirs_partition, partition_index), 0, 0x3full, 0x0ull, NULL, NULL},
     {"PartitionSize", WIRE_I64, false, false, offsetof(struct describe_log_dirs_response_describe_log_dirs_partition, partition_size), 0, 0x3full, 0x0ull, NULL, NULL},
     {"OffsetLag", WIRE_I64, false, false, offsetof(struct describe_log_dirs_response_describe_log_dirs_partition, offset_lag), 0, 0x3full, 0x0ull, NULL, NULL},
     {"IsFutureKey", WIRE_BOOL, false, false, offsetof(struct describe_log_dirs_response_describe_log_dirs_partition, is_future_key), 0, 0x3full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_log_dirs_response_describe_log_dirs_partition = {"DescribeLogDirsPartition", sizeof(struct describe_log_dirs_response_describe_log_dirs_partition), fields_describe_log_dirs_response_describe_log_dirs_partition, 4};
+static const struct wire_struct layout_describe_log_dirs_response_describe_log_dirs_partition = {"DescribeLogDirsPartition", sizeof(struct describe_log_dirs_response_describe_log_dirs_partition), fields_describe_log_dirs_response_describe_log_dirs_partition, 4, part_describe_log_dirs_response_describe_log_dirs_partition, 0};
 
 void describe_log_dirs_response_describe_log_dirs_topic_init(struct describe_log_dirs_response_describe_log_dirs_topic *s)
 {
@@ -224,11 +230,35 @@ void describe_log_dirs_response_describe_log_dirs_topic_write(struct wire_writer
     }
 }
 
+static void part_describe_log_dirs_response_describe_log_dirs_topic(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct describe_log_dirs_response_describe_log_dirs_topic *s = p;
+    const bool flexible = version >= 2;
+    switch (part) {
+    case 0: {
+        if (slice_is_null(s->name))
+            wire_writer_fail(w);
+        wire_write_string(w, flexible, s->name);
+        if (s->partitions_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->partitions_count);
+        return;
+    }
+    default: {
+        if (version >= 2) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_describe_log_dirs_response_describe_log_dirs_topic[] = {
     {"Name", WIRE_STRING, false, false, offsetof(struct describe_log_dirs_response_describe_log_dirs_topic, name), 0, 0x3full, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct describe_log_dirs_response_describe_log_dirs_topic, partitions), offsetof(struct describe_log_dirs_response_describe_log_dirs_topic, partitions_count), 0x3full, 0x0ull, NULL, &layout_describe_log_dirs_response_describe_log_dirs_partition},
 };
-static const struct wire_struct layout_describe_log_dirs_response_describe_log_dirs_topic = {"DescribeLogDirsTopic", sizeof(struct describe_log_dirs_response_describe_log_dirs_topic), fields_describe_log_dirs_response_describe_log_dirs_topic, 2};
+static const struct wire_struct layout_describe_log_dirs_response_describe_log_dirs_topic = {"DescribeLogDirsTopic", sizeof(struct describe_log_dirs_response_describe_log_dirs_topic), fields_describe_log_dirs_response_describe_log_dirs_topic, 2, part_describe_log_dirs_response_describe_log_dirs_topic, 1};
 
 void describe_log_dirs_response_describe_log_dirs_result_init(struct describe_log_dirs_response_describe_log_dirs_result *s)
 {
@@ -303,6 +333,40 @@ void describe_log_dirs_response_describe_log_dirs_result_write(struct wire_write
     }
 }
 
+static void part_describe_log_dirs_response_describe_log_dirs_result(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct describe_log_dirs_response_describe_log_dirs_result *s = p;
+    const bool flexible = version >= 2;
+    switch (part) {
+    case 0: {
+        wire_write_i16(w, s->error_code);
+        if (slice_is_null(s->log_dir))
+            wire_writer_fail(w);
+        wire_write_string(w, flexible, s->log_dir);
+        if (s->topics_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->topics_count);
+        return;
+    }
+    default: {
+        if (version >= 4) {
+            wire_write_i64(w, s->total_bytes);
+        }
+        if (version >= 4) {
+            wire_write_i64(w, s->usable_bytes);
+        }
+        if (version >= 5) {
+            wire_write_bool(w, s->is_cordoned);
+        }
+        if (version >= 2) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_describe_log_dirs_response_describe_log_dirs_result[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct describe_log_dirs_response_describe_log_dirs_result, error_code), 0, 0x3full, 0x0ull, NULL, NULL},
     {"LogDir", WIRE_STRING, false, false, offsetof(struct describe_log_dirs_response_describe_log_dirs_result, log_dir), 0, 0x3full, 0x0ull, NULL, NULL},
@@ -311,7 +375,7 @@ static const struct wire_field fields_describe_log_dirs_response_describe_log_di
     {"UsableBytes", WIRE_I64, false, false, offsetof(struct describe_log_dirs_response_describe_log_dirs_result, usable_bytes), 0, 0x30ull, 0x0ull, NULL, NULL},
     {"IsCordoned", WIRE_BOOL, false, false, offsetof(struct describe_log_dirs_response_describe_log_dirs_result, is_cordoned), 0, 0x20ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_log_dirs_response_describe_log_dirs_result = {"DescribeLogDirsResult", sizeof(struct describe_log_dirs_response_describe_log_dirs_result), fields_describe_log_dirs_response_describe_log_dirs_result, 6};
+static const struct wire_struct layout_describe_log_dirs_response_describe_log_dirs_result = {"DescribeLogDirsResult", sizeof(struct describe_log_dirs_response_describe_log_dirs_result), fields_describe_log_dirs_response_describe_log_dirs_result, 6, part_describe_log_dirs_response_describe_log_dirs_result, 1};
 
 void describe_log_dirs_response_init(struct describe_log_dirs_response *s)
 {
@@ -382,11 +446,36 @@ static void any_describe_log_dirs_response_write(struct wire_writer *w, int16_t 
     describe_log_dirs_response_write(w, version, s);
 }
 
+static void part_describe_log_dirs_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct describe_log_dirs_response *s = p;
+    const bool flexible = version >= 2;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->throttle_time_ms);
+        if (version >= 3) {
+            wire_write_i16(w, s->error_code);
+        }
+        if (s->results_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->results_count);
+        return;
+    }
+    default: {
+        if (version >= 2) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_describe_log_dirs_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct describe_log_dirs_response, throttle_time_ms), 0, 0x3full, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct describe_log_dirs_response, error_code), 0, 0x38ull, 0x0ull, NULL, NULL},
     {"Results", WIRE_STRUCT, true, false, offsetof(struct describe_log_dirs_response, results), offsetof(struct describe_log_dirs_response, results_count), 0x3full, 0x0ull, NULL, &layout_describe_log_dirs_response_describe_log_dirs_result},
 };
-static const struct wire_struct layout_describe_log_dirs_response = {"DescribeLogDirsResponse", sizeof(struct describe_log_dirs_response), fields_describe_log_dirs_response, 3};
+static const struct wire_struct layout_describe_log_dirs_response = {"DescribeLogDirsResponse", sizeof(struct describe_log_dirs_response), fields_describe_log_dirs_response, 3, part_describe_log_dirs_response, 1};
 const struct wire_message wire_message_describe_log_dirs_response = {"DescribeLogDirsResponse", 0, 5, 0x3cull, sizeof(struct describe_log_dirs_response), any_describe_log_dirs_response_init, any_describe_log_dirs_response_read, any_describe_log_dirs_response_write, &layout_describe_log_dirs_response};
 

@@ -57,7 +57,7 @@ static const struct wire_field fields_describe_producers_request_topic_request[]
     {"Name", WIRE_STRING, false, false, offsetof(struct describe_producers_request_topic_request, name), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"PartitionIndexes", WIRE_I32, true, false, offsetof(struct describe_producers_request_topic_request, partition_indexes), offsetof(struct describe_producers_request_topic_request, partition_indexes_count), 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_producers_request_topic_request = {"TopicRequest", sizeof(struct describe_producers_request_topic_request), fields_describe_producers_request_topic_request, 2};
+static const struct wire_struct layout_describe_producers_request_topic_request = {"TopicRequest", sizeof(struct describe_producers_request_topic_request), fields_describe_producers_request_topic_request, 2, NULL, 0};
 
 void describe_producers_request_init(struct describe_producers_request *s)
 {
@@ -117,7 +117,7 @@ static void any_describe_producers_request_write(struct wire_writer *w, int16_t 
 static const struct wire_field fields_describe_producers_request[] = {
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct describe_producers_request, topics), offsetof(struct describe_producers_request, topics_count), 0x1ull, 0x0ull, NULL, &layout_describe_producers_request_topic_request},
 };
-static const struct wire_struct layout_describe_producers_request = {"DescribeProducersRequest", sizeof(struct describe_producers_request), fields_describe_producers_request, 1};
+static const struct wire_struct layout_describe_producers_request = {"DescribeProducersRequest", sizeof(struct describe_producers_request), fields_describe_producers_request, 1, NULL, 0};
 const struct wire_message wire_message_describe_producers_request = {"DescribeProducersRequest", 0, 0, 0x1ull, sizeof(struct describe_producers_request), any_describe_producers_request_init, any_describe_producers_request_read, any_describe_producers_request_write, &layout_describe_producers_request};
 
 void describe_producers_response_producer_state_init(struct describe_producers_response_producer_state *s)
@@ -160,6 +160,12 @@ void describe_producers_response_producer_state_write(struct wire_writer *w, int
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_describe_producers_response_producer_state(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    describe_producers_response_producer_state_write(w, version, p);
+}
+
 static const struct wire_field fields_describe_producers_response_producer_state[] = {
     {"ProducerId", WIRE_I64, false, false, offsetof(struct describe_producers_response_producer_state, producer_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ProducerEpoch", WIRE_I32, false, false, offsetof(struct describe_producers_response_producer_state, producer_epoch), 0, 0x1ull, 0x0ull, NULL, NULL},
@@ -168,7 +174,7 @@ static const struct wire_field fields_describe_producers_response_producer_state
     {"CoordinatorEpoch", WIRE_I32, false, false, offsetof(struct describe_producers_response_producer_state, coordinator_epoch), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"CurrentTxnStartOffset", WIRE_I64, false, false, offsetof(struct describe_producers_response_producer_state, current_txn_start_offset), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_producers_response_producer_state = {"ProducerState", sizeof(struct describe_producers_response_producer_state), fields_describe_producers_response_producer_state, 6};
+static const struct wire_struct layout_describe_producers_response_producer_state = {"ProducerState", sizeof(struct describe_producers_response_producer_state), fields_describe_producers_response_producer_state, 6, part_describe_producers_response_producer_state, 0};
 
 void describe_producers_response_partition_response_init(struct describe_producers_response_partition_response *s)
 {
@@ -216,13 +222,35 @@ void describe_producers_response_partition_response_write(struct wire_writer *w,
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_describe_producers_response_partition_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct describe_producers_response_partition_response *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->partition_index);
+        wire_write_i16(w, s->error_code);
+        wire_write_string(w, true, s->error_message);
+        if (s->active_producers_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->active_producers_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_describe_producers_response_partition_response[] = {
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct describe_producers_response_partition_response, partition_index), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct describe_producers_response_partition_response, error_code), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct describe_producers_response_partition_response, error_message), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ActiveProducers", WIRE_STRUCT, true, false, offsetof(struct describe_producers_response_partition_response, active_producers), offsetof(struct describe_producers_response_partition_response, active_producers_count), 0x1ull, 0x0ull, NULL, &layout_describe_producers_response_producer_state},
 };
-static const struct wire_struct layout_describe_producers_response_partition_response = {"PartitionResponse", sizeof(struct describe_producers_response_partition_response), fields_describe_producers_response_partition_response, 4};
+static const struct wire_struct layout_describe_producers_response_partition_response = {"PartitionResponse", sizeof(struct describe_producers_response_partition_response), fields_describe_producers_response_partition_response, 4, part_describe_producers_response_partition_response, 1};
 
 void describe_producers_response_topic_response_init(struct describe_producers_response_topic_response *s)
 {
@@ -269,11 +297,33 @@ void describe_producers_response_topic_response_write(struct wire_writer *w, int
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_describe_producers_response_topic_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct describe_producers_response_topic_response *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        if (slice_is_null(s->name))
+            wire_writer_fail(w);
+        wire_write_string(w, true, s->name);
+        if (s->partitions_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->partitions_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_describe_producers_response_topic_response[] = {
     {"Name", WIRE_STRING, false, false, offsetof(struct describe_producers_response_topic_response, name), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct describe_producers_response_topic_response, partitions), offsetof(struct describe_producers_response_topic_response, partitions_count), 0x1ull, 0x0ull, NULL, &layout_describe_producers_response_partition_response},
 };
-static const struct wire_struct layout_describe_producers_response_topic_response = {"TopicResponse", sizeof(struct describe_producers_response_topic_response), fields_describe_producers_response_topic_response, 2};
+static const struct wire_struct layout_describe_producers_response_topic_response = {"TopicResponse", sizeof(struct describe_producers_response_topic_response), fields_describe_producers_response_topic_response, 2, part_describe_producers_response_topic_response, 1};
 
 void describe_producers_response_init(struct describe_producers_response *s)
 {
@@ -332,10 +382,30 @@ static void any_describe_producers_response_write(struct wire_writer *w, int16_t
     describe_producers_response_write(w, version, s);
 }
 
+static void part_describe_producers_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct describe_producers_response *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->throttle_time_ms);
+        if (s->topics_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->topics_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_describe_producers_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct describe_producers_response, throttle_time_ms), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct describe_producers_response, topics), offsetof(struct describe_producers_response, topics_count), 0x1ull, 0x0ull, NULL, &layout_describe_producers_response_topic_response},
 };
-static const struct wire_struct layout_describe_producers_response = {"DescribeProducersResponse", sizeof(struct describe_producers_response), fields_describe_producers_response, 2};
+static const struct wire_struct layout_describe_producers_response = {"DescribeProducersResponse", sizeof(struct describe_producers_response), fields_describe_producers_response, 2, part_describe_producers_response, 1};
 const struct wire_message wire_message_describe_producers_response = {"DescribeProducersResponse", 0, 0, 0x1ull, sizeof(struct describe_producers_response), any_describe_producers_response_init, any_describe_producers_response_read, any_describe_producers_response_write, &layout_describe_producers_response};
 

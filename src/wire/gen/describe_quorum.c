@@ -37,7 +37,7 @@ void describe_quorum_request_partition_data_write(struct wire_writer *w, int16_t
 static const struct wire_field fields_describe_quorum_request_partition_data[] = {
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct describe_quorum_request_partition_data, partition_index), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_quorum_request_partition_data = {"PartitionData", sizeof(struct describe_quorum_request_partition_data), fields_describe_quorum_request_partition_data, 1};
+static const struct wire_struct layout_describe_quorum_request_partition_data = {"PartitionData", sizeof(struct describe_quorum_request_partition_data), fields_describe_quorum_request_partition_data, 1, NULL, 0};
 
 void describe_quorum_request_topic_data_init(struct describe_quorum_request_topic_data *s)
 {
@@ -88,7 +88,7 @@ static const struct wire_field fields_describe_quorum_request_topic_data[] = {
     {"TopicName", WIRE_STRING, false, false, offsetof(struct describe_quorum_request_topic_data, topic_name), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct describe_quorum_request_topic_data, partitions), offsetof(struct describe_quorum_request_topic_data, partitions_count), 0x7ull, 0x0ull, NULL, &layout_describe_quorum_request_partition_data},
 };
-static const struct wire_struct layout_describe_quorum_request_topic_data = {"TopicData", sizeof(struct describe_quorum_request_topic_data), fields_describe_quorum_request_topic_data, 2};
+static const struct wire_struct layout_describe_quorum_request_topic_data = {"TopicData", sizeof(struct describe_quorum_request_topic_data), fields_describe_quorum_request_topic_data, 2, NULL, 0};
 
 void describe_quorum_request_init(struct describe_quorum_request *s)
 {
@@ -148,7 +148,7 @@ static void any_describe_quorum_request_write(struct wire_writer *w, int16_t ver
 static const struct wire_field fields_describe_quorum_request[] = {
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct describe_quorum_request, topics), offsetof(struct describe_quorum_request, topics_count), 0x7ull, 0x0ull, NULL, &layout_describe_quorum_request_topic_data},
 };
-static const struct wire_struct layout_describe_quorum_request = {"DescribeQuorumRequest", sizeof(struct describe_quorum_request), fields_describe_quorum_request, 1};
+static const struct wire_struct layout_describe_quorum_request = {"DescribeQuorumRequest", sizeof(struct describe_quorum_request), fields_describe_quorum_request, 1, NULL, 0};
 const struct wire_message wire_message_describe_quorum_request = {"DescribeQuorumRequest", 0, 2, 0x7ull, sizeof(struct describe_quorum_request), any_describe_quorum_request_init, any_describe_quorum_request_read, any_describe_quorum_request_write, &layout_describe_quorum_request};
 
 void describe_quorum_response_replica_state_init(struct describe_quorum_response_replica_state *s)
@@ -201,6 +201,12 @@ void describe_quorum_response_replica_state_write(struct wire_writer *w, int16_t
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_describe_quorum_response_replica_state(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    describe_quorum_response_replica_state_write(w, version, p);
+}
+
 static const struct wire_field fields_describe_quorum_response_replica_state[] = {
     {"ReplicaId", WIRE_I32, false, false, offsetof(struct describe_quorum_response_replica_state, replica_id), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"ReplicaDirectoryId", WIRE_UUID, false, false, offsetof(struct describe_quorum_response_replica_state, replica_directory_id), 0, 0x4ull, 0x0ull, NULL, NULL},
@@ -208,7 +214,7 @@ static const struct wire_field fields_describe_quorum_response_replica_state[] =
     {"LastFetchTimestamp", WIRE_I64, false, false, offsetof(struct describe_quorum_response_replica_state, last_fetch_timestamp), 0, 0x6ull, 0x0ull, NULL, NULL},
     {"LastCaughtUpTimestamp", WIRE_I64, false, false, offsetof(struct describe_quorum_response_replica_state, last_caught_up_timestamp), 0, 0x6ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_quorum_response_replica_state = {"ReplicaState", sizeof(struct describe_quorum_response_replica_state), fields_describe_quorum_response_replica_state, 5};
+static const struct wire_struct layout_describe_quorum_response_replica_state = {"ReplicaState", sizeof(struct describe_quorum_response_replica_state), fields_describe_quorum_response_replica_state, 5, part_describe_quorum_response_replica_state, 0};
 
 void describe_quorum_response_partition_data_init(struct describe_quorum_response_partition_data *s)
 {
@@ -285,6 +291,40 @@ void describe_quorum_response_partition_data_write(struct wire_writer *w, int16_
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_describe_quorum_response_partition_data(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct describe_quorum_response_partition_data *s = p;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->partition_index);
+        wire_write_i16(w, s->error_code);
+        if (version >= 2) {
+            if (slice_is_null(s->error_message) && !(version >= 2))
+                wire_writer_fail(w);
+            wire_write_string(w, true, s->error_message);
+        }
+        wire_write_i32(w, s->leader_id);
+        wire_write_i32(w, s->leader_epoch);
+        wire_write_i64(w, s->high_watermark);
+        if (s->current_voters_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->current_voters_count);
+        return;
+    }
+    case 1: {
+        if (s->observers_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->observers_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_describe_quorum_response_partition_data[] = {
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct describe_quorum_response_partition_data, partition_index), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct describe_quorum_response_partition_data, error_code), 0, 0x7ull, 0x0ull, NULL, NULL},
@@ -295,7 +335,7 @@ static const struct wire_field fields_describe_quorum_response_partition_data[] 
     {"CurrentVoters", WIRE_STRUCT, true, false, offsetof(struct describe_quorum_response_partition_data, current_voters), offsetof(struct describe_quorum_response_partition_data, current_voters_count), 0x7ull, 0x0ull, NULL, &layout_describe_quorum_response_replica_state},
     {"Observers", WIRE_STRUCT, true, false, offsetof(struct describe_quorum_response_partition_data, observers), offsetof(struct describe_quorum_response_partition_data, observers_count), 0x7ull, 0x0ull, NULL, &layout_describe_quorum_response_replica_state},
 };
-static const struct wire_struct layout_describe_quorum_response_partition_data = {"PartitionData", sizeof(struct describe_quorum_response_partition_data), fields_describe_quorum_response_partition_data, 8};
+static const struct wire_struct layout_describe_quorum_response_partition_data = {"PartitionData", sizeof(struct describe_quorum_response_partition_data), fields_describe_quorum_response_partition_data, 8, part_describe_quorum_response_partition_data, 2};
 
 void describe_quorum_response_topic_data_init(struct describe_quorum_response_topic_data *s)
 {
@@ -342,11 +382,33 @@ void describe_quorum_response_topic_data_write(struct wire_writer *w, int16_t ve
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_describe_quorum_response_topic_data(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct describe_quorum_response_topic_data *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        if (slice_is_null(s->topic_name))
+            wire_writer_fail(w);
+        wire_write_string(w, true, s->topic_name);
+        if (s->partitions_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->partitions_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_describe_quorum_response_topic_data[] = {
     {"TopicName", WIRE_STRING, false, false, offsetof(struct describe_quorum_response_topic_data, topic_name), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct describe_quorum_response_topic_data, partitions), offsetof(struct describe_quorum_response_topic_data, partitions_count), 0x7ull, 0x0ull, NULL, &layout_describe_quorum_response_partition_data},
 };
-static const struct wire_struct layout_describe_quorum_response_topic_data = {"TopicData", sizeof(struct describe_quorum_response_topic_data), fields_describe_quorum_response_topic_data, 2};
+static const struct wire_struct layout_describe_quorum_response_topic_data = {"TopicData", sizeof(struct describe_quorum_response_topic_data), fields_describe_quorum_response_topic_data, 2, part_describe_quorum_response_topic_data, 1};
 
 void describe_quorum_response_listener_init(struct describe_quorum_response_listener *s)
 {
@@ -396,12 +458,18 @@ void describe_quorum_response_listener_write(struct wire_writer *w, int16_t vers
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_describe_quorum_response_listener(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    describe_quorum_response_listener_write(w, version, p);
+}
+
 static const struct wire_field fields_describe_quorum_response_listener[] = {
     {"Name", WIRE_STRING, false, false, offsetof(struct describe_quorum_response_listener, name), 0, 0x4ull, 0x0ull, NULL, NULL},
     {"Host", WIRE_STRING, false, false, offsetof(struct describe_quorum_response_listener, host), 0, 0x4ull, 0x0ull, NULL, NULL},
     {"Port", WIRE_U16, false, false, offsetof(struct describe_quorum_response_listener, port), 0, 0x4ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_quorum_response_listener = {"Listener", sizeof(struct describe_quorum_response_listener), fields_describe_quorum_response_listener, 3};
+static const struct wire_struct layout_describe_quorum_response_listener = {"Listener", sizeof(struct describe_quorum_response_listener), fields_describe_quorum_response_listener, 3, part_describe_quorum_response_listener, 0};
 
 void describe_quorum_response_node_init(struct describe_quorum_response_node *s)
 {
@@ -453,11 +521,34 @@ void describe_quorum_response_node_write(struct wire_writer *w, int16_t version,
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_describe_quorum_response_node(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct describe_quorum_response_node *s = p;
+    switch (part) {
+    case 0: {
+        if (version >= 2) {
+            wire_write_i32(w, s->node_id);
+        }
+        if (version >= 2) {
+            if (s->listeners_count < 0)
+                wire_writer_fail(w);
+            wire_write_array_count(w, true, s->listeners_count);
+        }
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_describe_quorum_response_node[] = {
     {"NodeId", WIRE_I32, false, false, offsetof(struct describe_quorum_response_node, node_id), 0, 0x4ull, 0x0ull, NULL, NULL},
     {"Listeners", WIRE_STRUCT, true, false, offsetof(struct describe_quorum_response_node, listeners), offsetof(struct describe_quorum_response_node, listeners_count), 0x4ull, 0x0ull, NULL, &layout_describe_quorum_response_listener},
 };
-static const struct wire_struct layout_describe_quorum_response_node = {"Node", sizeof(struct describe_quorum_response_node), fields_describe_quorum_response_node, 2};
+static const struct wire_struct layout_describe_quorum_response_node = {"Node", sizeof(struct describe_quorum_response_node), fields_describe_quorum_response_node, 2, part_describe_quorum_response_node, 1};
 
 void describe_quorum_response_init(struct describe_quorum_response *s)
 {
@@ -547,12 +638,46 @@ static void any_describe_quorum_response_write(struct wire_writer *w, int16_t ve
     describe_quorum_response_write(w, version, s);
 }
 
+static void part_describe_quorum_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct describe_quorum_response *s = p;
+    switch (part) {
+    case 0: {
+        wire_write_i16(w, s->error_code);
+        if (version >= 2) {
+            if (slice_is_null(s->error_message) && !(version >= 2))
+                wire_writer_fail(w);
+            wire_write_string(w, true, s->error_message);
+        }
+        if (s->topics_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->topics_count);
+        return;
+    }
+    case 1: {
+        if (version >= 2) {
+            if (s->nodes_count < 0)
+                wire_writer_fail(w);
+            wire_write_array_count(w, true, s->nodes_count);
+        }
+        return;
+    }
+    default: {
+        if ((version <= 1) && !(s->nodes_count == 0))
+            wire_writer_fail(w);
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_describe_quorum_response[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct describe_quorum_response, error_code), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct describe_quorum_response, error_message), 0, 0x4ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct describe_quorum_response, topics), offsetof(struct describe_quorum_response, topics_count), 0x7ull, 0x0ull, NULL, &layout_describe_quorum_response_topic_data},
     {"Nodes", WIRE_STRUCT, true, false, offsetof(struct describe_quorum_response, nodes), offsetof(struct describe_quorum_response, nodes_count), 0x4ull, 0x0ull, NULL, &layout_describe_quorum_response_node},
 };
-static const struct wire_struct layout_describe_quorum_response = {"DescribeQuorumResponse", sizeof(struct describe_quorum_response), fields_describe_quorum_response, 4};
+static const struct wire_struct layout_describe_quorum_response = {"DescribeQuorumResponse", sizeof(struct describe_quorum_response), fields_describe_quorum_response, 4, part_describe_quorum_response, 2};
 const struct wire_message wire_message_describe_quorum_response = {"DescribeQuorumResponse", 0, 2, 0x7ull, sizeof(struct describe_quorum_response), any_describe_quorum_response_init, any_describe_quorum_response_read, any_describe_quorum_response_write, &layout_describe_quorum_response};
 

@@ -57,7 +57,7 @@ static const struct wire_field fields_describe_share_group_offsets_request_descr
     {"TopicName", WIRE_STRING, false, false, offsetof(struct describe_share_group_offsets_request_describe_share_group_offsets_request_topic, topic_name), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct describe_share_group_offsets_request_describe_share_group_offsets_request_topic, partitions), offsetof(struct describe_share_group_offsets_request_describe_share_group_offsets_request_topic, partitions_count), 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_share_group_offsets_request_describe_share_group_offsets_request_topic = {"DescribeShareGroupOffsetsRequestTopic", sizeof(struct describe_share_group_offsets_request_describe_share_group_offsets_request_topic), fields_describe_share_group_offsets_request_describe_share_group_offsets_request_topic, 2};
+static const struct wire_struct layout_describe_share_group_offsets_request_describe_share_group_offsets_request_topic = {"DescribeShareGroupOffsetsRequestTopic", sizeof(struct describe_share_group_offsets_request_describe_share_group_offsets_request_topic), fields_describe_share_group_offsets_request_describe_share_group_offsets_request_topic, 2, NULL, 0};
 
 void describe_share_group_offsets_request_describe_share_group_offsets_request_group_init(struct describe_share_group_offsets_request_describe_share_group_offsets_request_group *s)
 {
@@ -106,7 +106,7 @@ static const struct wire_field fields_describe_share_group_offsets_request_descr
     {"GroupId", WIRE_STRING, false, false, offsetof(struct describe_share_group_offsets_request_describe_share_group_offsets_request_group, group_id), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct describe_share_group_offsets_request_describe_share_group_offsets_request_group, topics), offsetof(struct describe_share_group_offsets_request_describe_share_group_offsets_request_group, topics_count), 0x3ull, 0x0ull, NULL, &layout_describe_share_group_offsets_request_describe_share_group_offsets_request_topic},
 };
-static const struct wire_struct layout_describe_share_group_offsets_request_describe_share_group_offsets_request_group = {"DescribeShareGroupOffsetsRequestGroup", sizeof(struct describe_share_group_offsets_request_describe_share_group_offsets_request_group), fields_describe_share_group_offsets_request_describe_share_group_offsets_request_group, 2};
+static const struct wire_struct layout_describe_share_group_offsets_request_describe_share_group_offsets_request_group = {"DescribeShareGroupOffsetsRequestGroup", sizeof(struct describe_share_group_offsets_request_describe_share_group_offsets_request_group), fields_describe_share_group_offsets_request_describe_share_group_offsets_request_group, 2, NULL, 0};
 
 void describe_share_group_offsets_request_init(struct describe_share_group_offsets_request *s)
 {
@@ -166,7 +166,7 @@ static void any_describe_share_group_offsets_request_write(struct wire_writer *w
 static const struct wire_field fields_describe_share_group_offsets_request[] = {
     {"Groups", WIRE_STRUCT, true, false, offsetof(struct describe_share_group_offsets_request, groups), offsetof(struct describe_share_group_offsets_request, groups_count), 0x3ull, 0x0ull, NULL, &layout_describe_share_group_offsets_request_describe_share_group_offsets_request_group},
 };
-static const struct wire_struct layout_describe_share_group_offsets_request = {"DescribeShareGroupOffsetsRequest", sizeof(struct describe_share_group_offsets_request), fields_describe_share_group_offsets_request, 1};
+static const struct wire_struct layout_describe_share_group_offsets_request = {"DescribeShareGroupOffsetsRequest", sizeof(struct describe_share_group_offsets_request), fields_describe_share_group_offsets_request, 1, NULL, 0};
 const struct wire_message wire_message_describe_share_group_offsets_request = {"DescribeShareGroupOffsetsRequest", 0, 1, 0x3ull, sizeof(struct describe_share_group_offsets_request), any_describe_share_group_offsets_request_init, any_describe_share_group_offsets_request_read, any_describe_share_group_offsets_request_write, &layout_describe_share_group_offsets_request};
 
 void describe_share_group_offsets_response_describe_share_group_offsets_response_partition_init(struct describe_share_group_offsets_response_describe_share_group_offsets_response_partition *s)
@@ -210,6 +210,12 @@ void describe_share_group_offsets_response_describe_share_group_offsets_response
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_describe_share_group_offsets_response_describe_share_group_offsets_response_partition(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    describe_share_group_offsets_response_describe_share_group_offsets_response_partition_write(w, version, p);
+}
+
 static const struct wire_field fields_describe_share_group_offsets_response_describe_share_group_offsets_response_partition[] = {
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_partition, partition_index), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"StartOffset", WIRE_I64, false, false, offsetof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_partition, start_offset), 0, 0x3ull, 0x0ull, NULL, NULL},
@@ -218,7 +224,7 @@ static const struct wire_field fields_describe_share_group_offsets_response_desc
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_partition, error_code), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_partition, error_message), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_share_group_offsets_response_describe_share_group_offsets_response_partition = {"DescribeShareGroupOffsetsResponsePartition", sizeof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_partition), fields_describe_share_group_offsets_response_describe_share_group_offsets_response_partition, 6};
+static const struct wire_struct layout_describe_share_group_offsets_response_describe_share_group_offsets_response_partition = {"DescribeShareGroupOffsetsResponsePartition", sizeof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_partition), fields_describe_share_group_offsets_response_describe_share_group_offsets_response_partition, 6, part_describe_share_group_offsets_response_describe_share_group_offsets_response_partition, 0};
 
 void describe_share_group_offsets_response_describe_share_group_offsets_response_topic_init(struct describe_share_group_offsets_response_describe_share_group_offsets_response_topic *s)
 {
@@ -267,12 +273,35 @@ void describe_share_group_offsets_response_describe_share_group_offsets_response
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_describe_share_group_offsets_response_describe_share_group_offsets_response_topic(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct describe_share_group_offsets_response_describe_share_group_offsets_response_topic *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        if (slice_is_null(s->topic_name))
+            wire_writer_fail(w);
+        wire_write_string(w, true, s->topic_name);
+        wire_write_uuid(w, s->topic_id);
+        if (s->partitions_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->partitions_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_describe_share_group_offsets_response_describe_share_group_offsets_response_topic[] = {
     {"TopicName", WIRE_STRING, false, false, offsetof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_topic, topic_name), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"TopicId", WIRE_UUID, false, false, offsetof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_topic, topic_id), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_topic, partitions), offsetof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_topic, partitions_count), 0x3ull, 0x0ull, NULL, &layout_describe_share_group_offsets_response_describe_share_group_offsets_response_partition},
 };
-static const struct wire_struct layout_describe_share_group_offsets_response_describe_share_group_offsets_response_topic = {"DescribeShareGroupOffsetsResponseTopic", sizeof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_topic), fields_describe_share_group_offsets_response_describe_share_group_offsets_response_topic, 3};
+static const struct wire_struct layout_describe_share_group_offsets_response_describe_share_group_offsets_response_topic = {"DescribeShareGroupOffsetsResponseTopic", sizeof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_topic), fields_describe_share_group_offsets_response_describe_share_group_offsets_response_topic, 3, part_describe_share_group_offsets_response_describe_share_group_offsets_response_topic, 1};
 
 void describe_share_group_offsets_response_describe_share_group_offsets_response_group_init(struct describe_share_group_offsets_response_describe_share_group_offsets_response_group *s)
 {
@@ -323,13 +352,37 @@ void describe_share_group_offsets_response_describe_share_group_offsets_response
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_describe_share_group_offsets_response_describe_share_group_offsets_response_group(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct describe_share_group_offsets_response_describe_share_group_offsets_response_group *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        if (slice_is_null(s->group_id))
+            wire_writer_fail(w);
+        wire_write_string(w, true, s->group_id);
+        if (s->topics_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->topics_count);
+        return;
+    }
+    default: {
+        wire_write_i16(w, s->error_code);
+        wire_write_string(w, true, s->error_message);
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_describe_share_group_offsets_response_describe_share_group_offsets_response_group[] = {
     {"GroupId", WIRE_STRING, false, false, offsetof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_group, group_id), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_group, topics), offsetof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_group, topics_count), 0x3ull, 0x0ull, NULL, &layout_describe_share_group_offsets_response_describe_share_group_offsets_response_topic},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_group, error_code), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_group, error_message), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_share_group_offsets_response_describe_share_group_offsets_response_group = {"DescribeShareGroupOffsetsResponseGroup", sizeof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_group), fields_describe_share_group_offsets_response_describe_share_group_offsets_response_group, 4};
+static const struct wire_struct layout_describe_share_group_offsets_response_describe_share_group_offsets_response_group = {"DescribeShareGroupOffsetsResponseGroup", sizeof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_group), fields_describe_share_group_offsets_response_describe_share_group_offsets_response_group, 4, part_describe_share_group_offsets_response_describe_share_group_offsets_response_group, 1};
 
 void describe_share_group_offsets_response_init(struct describe_share_group_offsets_response *s)
 {
@@ -388,10 +441,30 @@ static void any_describe_share_group_offsets_response_write(struct wire_writer *
     describe_share_group_offsets_response_write(w, version, s);
 }
 
+static void part_describe_share_group_offsets_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct describe_share_group_offsets_response *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->throttle_time_ms);
+        if (s->groups_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->groups_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_describe_share_group_offsets_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct describe_share_group_offsets_response, throttle_time_ms), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Groups", WIRE_STRUCT, true, false, offsetof(struct describe_share_group_offsets_response, groups), offsetof(struct describe_share_group_offsets_response, groups_count), 0x3ull, 0x0ull, NULL, &layout_describe_share_group_offsets_response_describe_share_group_offsets_response_group},
 };
-static const struct wire_struct layout_describe_share_group_offsets_response = {"DescribeShareGroupOffsetsResponse", sizeof(struct describe_share_group_offsets_response), fields_describe_share_group_offsets_response, 2};
+static const struct wire_struct layout_describe_share_group_offsets_response = {"DescribeShareGroupOffsetsResponse", sizeof(struct describe_share_group_offsets_response), fields_describe_share_group_offsets_response, 2, part_describe_share_group_offsets_response, 1};
 const struct wire_message wire_message_describe_share_group_offsets_response = {"DescribeShareGroupOffsetsResponse", 0, 1, 0x3ull, sizeof(struct describe_share_group_offsets_response), any_describe_share_group_offsets_response_init, any_describe_share_group_offsets_response_read, any_describe_share_group_offsets_response_write, &layout_describe_share_group_offsets_response};
 

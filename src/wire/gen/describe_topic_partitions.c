@@ -40,7 +40,7 @@ void describe_topic_partitions_request_topic_request_write(struct wire_writer *w
 static const struct wire_field fields_describe_topic_partitions_request_topic_request[] = {
     {"Name", WIRE_STRING, false, false, offsetof(struct describe_topic_partitions_request_topic_request, name), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_topic_partitions_request_topic_request = {"TopicRequest", sizeof(struct describe_topic_partitions_request_topic_request), fields_describe_topic_partitions_request_topic_request, 1};
+static const struct wire_struct layout_describe_topic_partitions_request_topic_request = {"TopicRequest", sizeof(struct describe_topic_partitions_request_topic_request), fields_describe_topic_partitions_request_topic_request, 1, NULL, 0};
 
 void describe_topic_partitions_request_cursor_init(struct describe_topic_partitions_request_cursor *s)
 {
@@ -78,7 +78,7 @@ static const struct wire_field fields_describe_topic_partitions_request_cursor[]
     {"TopicName", WIRE_STRING, false, false, offsetof(struct describe_topic_partitions_request_cursor, topic_name), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct describe_topic_partitions_request_cursor, partition_index), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_topic_partitions_request_cursor = {"Cursor", sizeof(struct describe_topic_partitions_request_cursor), fields_describe_topic_partitions_request_cursor, 2};
+static const struct wire_struct layout_describe_topic_partitions_request_cursor = {"Cursor", sizeof(struct describe_topic_partitions_request_cursor), fields_describe_topic_partitions_request_cursor, 2, NULL, 0};
 
 void describe_topic_partitions_request_init(struct describe_topic_partitions_request *s)
 {
@@ -155,7 +155,7 @@ static const struct wire_field fields_describe_topic_partitions_request[] = {
     {"ResponsePartitionLimit", WIRE_I32, false, false, offsetof(struct describe_topic_partitions_request, response_partition_limit), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Cursor", WIRE_STRUCT, false, true, offsetof(struct describe_topic_partitions_request, cursor), 0, 0x1ull, 0x0ull, NULL, &layout_describe_topic_partitions_request_cursor},
 };
-static const struct wire_struct layout_describe_topic_partitions_request = {"DescribeTopicPartitionsRequest", sizeof(struct describe_topic_partitions_request), fields_describe_topic_partitions_request, 3};
+static const struct wire_struct layout_describe_topic_partitions_request = {"DescribeTopicPartitionsRequest", sizeof(struct describe_topic_partitions_request), fields_describe_topic_partitions_request, 3, NULL, 0};
 const struct wire_message wire_message_describe_topic_partitions_request = {"DescribeTopicPartitionsRequest", 0, 0, 0x1ull, sizeof(struct describe_topic_partitions_request), any_describe_topic_partitions_request_init, any_describe_topic_partitions_request_read, any_describe_topic_partitions_request_write, &layout_describe_topic_partitions_request};
 
 void describe_topic_partitions_response_describe_topic_partitions_response_partition_init(struct describe_topic_partitions_response_describe_topic_partitions_response_partition *s)
@@ -270,6 +270,12 @@ void describe_topic_partitions_response_describe_topic_partitions_response_parti
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_describe_topic_partitions_response_describe_topic_partitions_response_partition(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    describe_topic_partitions_response_describe_topic_partitions_response_partition_write(w, version, p);
+}
+
 static const struct wire_field fields_describe_topic_partitions_response_describe_topic_partitions_response_partition[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct describe_topic_partitions_response_describe_topic_partitions_response_partition, error_code), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct describe_topic_partitions_response_describe_topic_partitions_response_partition, partition_index), 0, 0x1ull, 0x0ull, NULL, NULL},
@@ -281,7 +287,7 @@ static const struct wire_field fields_describe_topic_partitions_response_describ
     {"LastKnownElr", WIRE_I32, true, false, offsetof(struct describe_topic_partitions_response_describe_topic_partitions_response_partition, last_known_elr), offsetof(struct describe_topic_partitions_response_describe_topic_partitions_response_partition, last_known_elr_count), 0x1ull, 0x0ull, NULL, NULL},
     {"OfflineReplicas", WIRE_I32, true, false, offsetof(struct describe_topic_partitions_response_describe_topic_partitions_response_partition, offline_replicas), offsetof(struct describe_topic_partitions_response_describe_topic_partitions_response_partition, offline_replicas_count), 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_topic_partitions_response_describe_topic_partitions_response_partition = {"DescribeTopicPartitionsResponsePartition", sizeof(struct describe_topic_partitions_response_describe_topic_partitions_response_partition), fields_describe_topic_partitions_response_describe_topic_partitions_response_partition, 9};
+static const struct wire_struct layout_describe_topic_partitions_response_describe_topic_partitions_response_partition = {"DescribeTopicPartitionsResponsePartition", sizeof(struct describe_topic_partitions_response_describe_topic_partitions_response_partition), fields_describe_topic_partitions_response_describe_topic_partitions_response_partition, 9, part_describe_topic_partitions_response_describe_topic_partitions_response_partition, 0};
 
 void describe_topic_partitions_response_describe_topic_partitions_response_topic_init(struct describe_topic_partitions_response_describe_topic_partitions_response_topic *s)
 {
@@ -335,6 +341,30 @@ void describe_topic_partitions_response_describe_topic_partitions_response_topic
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_describe_topic_partitions_response_describe_topic_partitions_response_topic(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct describe_topic_partitions_response_describe_topic_partitions_response_topic *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        wire_write_i16(w, s->error_code);
+        wire_write_string(w, true, s->name);
+        wire_write_uuid(w, s->topic_id);
+        wire_write_bool(w, s->is_internal);
+        if (s->partitions_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->partitions_count);
+        return;
+    }
+    default: {
+        wire_write_i32(w, s->topic_authorized_operations);
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_describe_topic_partitions_response_describe_topic_partitions_response_topic[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct describe_topic_partitions_response_describe_topic_partitions_response_topic, error_code), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Name", WIRE_STRING, false, false, offsetof(struct describe_topic_partitions_response_describe_topic_partitions_response_topic, name), 0, 0x1ull, 0x0ull, NULL, NULL},
@@ -343,7 +373,7 @@ static const struct wire_field fields_describe_topic_partitions_response_describ
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct describe_topic_partitions_response_describe_topic_partitions_response_topic, partitions), offsetof(struct describe_topic_partitions_response_describe_topic_partitions_response_topic, partitions_count), 0x1ull, 0x0ull, NULL, &layout_describe_topic_partitions_response_describe_topic_partitions_response_partition},
     {"TopicAuthorizedOperations", WIRE_I32, false, false, offsetof(struct describe_topic_partitions_response_describe_topic_partitions_response_topic, topic_authorized_operations), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_topic_partitions_response_describe_topic_partitions_response_topic = {"DescribeTopicPartitionsResponseTopic", sizeof(struct describe_topic_partitions_response_describe_topic_partitions_response_topic), fields_describe_topic_partitions_response_describe_topic_partitions_response_topic, 6};
+static const struct wire_struct layout_describe_topic_partitions_response_describe_topic_partitions_response_topic = {"DescribeTopicPartitionsResponseTopic", sizeof(struct describe_topic_partitions_response_describe_topic_partitions_response_topic), fields_describe_topic_partitions_response_describe_topic_partitions_response_topic, 6, part_describe_topic_partitions_response_describe_topic_partitions_response_topic, 1};
 
 void describe_topic_partitions_response_cursor_init(struct describe_topic_partitions_response_cursor *s)
 {
@@ -377,11 +407,17 @@ void describe_topic_partitions_response_cursor_write(struct wire_writer *w, int1
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_describe_topic_partitions_response_cursor(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    describe_topic_partitions_response_cursor_write(w, version, p);
+}
+
 static const struct wire_field fields_describe_topic_partitions_response_cursor[] = {
     {"TopicName", WIRE_STRING, false, false, offsetof(struct describe_topic_partitions_response_cursor, topic_name), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct describe_topic_partitions_response_cursor, partition_index), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_topic_partitions_response_cursor = {"Cursor", sizeof(struct describe_topic_partitions_response_cursor), fields_describe_topic_partitions_response_cursor, 2};
+static const struct wire_struct layout_describe_topic_partitions_response_cursor = {"Cursor", sizeof(struct describe_topic_partitions_response_cursor), fields_describe_topic_partitions_response_cursor, 2, part_describe_topic_partitions_response_cursor, 0};
 
 void describe_topic_partitions_response_init(struct describe_topic_partitions_response *s)
 {
@@ -452,11 +488,33 @@ static void any_describe_topic_partitions_response_write(struct wire_writer *w, 
     describe_topic_partitions_response_write(w, version, s);
 }
 
+static void part_describe_topic_partitions_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct describe_topic_partitions_response *s = p;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->throttle_time_ms);
+        if (s->topics_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->topics_count);
+        return;
+    }
+    default: {
+        wire_write_i8(w, s->next_cursor ? 1 : -1);
+        if (s->next_cursor)
+            describe_topic_partitions_response_cursor_write(w, version, s->next_cursor);
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_describe_topic_partitions_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct describe_topic_partitions_response, throttle_time_ms), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct describe_topic_partitions_response, topics), offsetof(struct describe_topic_partitions_response, topics_count), 0x1ull, 0x0ull, NULL, &layout_describe_topic_partitions_response_describe_topic_partitions_response_topic},
     {"NextCursor", WIRE_STRUCT, false, true, offsetof(struct describe_topic_partitions_response, next_cursor), 0, 0x1ull, 0x0ull, NULL, &layout_describe_topic_partitions_response_cursor},
 };
-static const struct wire_struct layout_describe_topic_partitions_response = {"DescribeTopicPartitionsResponse", sizeof(struct describe_topic_partitions_response), fields_describe_topic_partitions_response, 3};
+static const struct wire_struct layout_describe_topic_partitions_response = {"DescribeTopicPartitionsResponse", sizeof(struct describe_topic_partitions_response), fields_describe_topic_partitions_response, 3, part_describe_topic_partitions_response, 1};
 const struct wire_message wire_message_describe_topic_partitions_response = {"DescribeTopicPartitionsResponse", 0, 0, 0x1ull, sizeof(struct describe_topic_partitions_response), any_describe_topic_partitions_response_init, any_describe_topic_partitions_response_read, any_describe_topic_partitions_response_write, &layout_describe_topic_partitions_response};
 

@@ -68,7 +68,7 @@ static void any_describe_transactions_request_write(struct wire_writer *w, int16
 static const struct wire_field fields_describe_transactions_request[] = {
     {"TransactionalIds", WIRE_STRING, true, false, offsetof(struct describe_transactions_request, transactional_ids), offsetof(struct describe_transactions_request, transactional_ids_count), 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_transactions_request = {"DescribeTransactionsRequest", sizeof(struct describe_transactions_request), fields_describe_transactions_request, 1};
+static const struct wire_struct layout_describe_transactions_request = {"DescribeTransactionsRequest", sizeof(struct describe_transactions_request), fields_describe_transactions_request, 1, NULL, 0};
 const struct wire_message wire_message_describe_transactions_request = {"DescribeTransactionsRequest", 0, 0, 0x1ull, sizeof(struct describe_transactions_request), any_describe_transactions_request_init, any_describe_transactions_request_read, any_describe_transactions_request_write, &layout_describe_transactions_request};
 
 void describe_transactions_response_topic_data_init(struct describe_transactions_response_topic_data *s)
@@ -117,11 +117,17 @@ void describe_transactions_response_topic_data_write(struct wire_writer *w, int1
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_describe_transactions_response_topic_data(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    describe_transactions_response_topic_data_write(w, version, p);
+}
+
 static const struct wire_field fields_describe_transactions_response_topic_data[] = {
     {"Topic", WIRE_STRING, false, false, offsetof(struct describe_transactions_response_topic_data, topic), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct describe_transactions_response_topic_data, partitions), offsetof(struct describe_transactions_response_topic_data, partitions_count), 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_transactions_response_topic_data = {"TopicData", sizeof(struct describe_transactions_response_topic_data), fields_describe_transactions_response_topic_data, 2};
+static const struct wire_struct layout_describe_transactions_response_topic_data = {"TopicData", sizeof(struct describe_transactions_response_topic_data), fields_describe_transactions_response_topic_data, 2, part_describe_transactions_response_topic_data, 0};
 
 void describe_transactions_response_transaction_state_init(struct describe_transactions_response_transaction_state *s)
 {
@@ -183,6 +189,36 @@ void describe_transactions_response_transaction_state_write(struct wire_writer *
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_describe_transactions_response_transaction_state(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct describe_transactions_response_transaction_state *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        wire_write_i16(w, s->error_code);
+        if (slice_is_null(s->transactional_id))
+            wire_writer_fail(w);
+        wire_write_string(w, true, s->transactional_id);
+        if (slice_is_null(s->transaction_state))
+            wire_writer_fail(w);
+        wire_write_string(w, true, s->transaction_state);
+        wire_write_i32(w, s->transaction_timeout_ms);
+        wire_write_i64(w, s->transaction_start_time_ms);
+        wire_write_i64(w, s->producer_id);
+        wire_write_i16(w, s->producer_epoch);
+        if (s->topics_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->topics_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_describe_transactions_response_transaction_state[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct describe_transactions_response_transaction_state, error_code), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"TransactionalId", WIRE_STRING, false, false, offsetof(struct describe_transactions_response_transaction_state, transactional_id), 0, 0x1ull, 0x0ull, NULL, NULL},
@@ -193,7 +229,7 @@ static const struct wire_field fields_describe_transactions_response_transaction
     {"ProducerEpoch", WIRE_I16, false, false, offsetof(struct describe_transactions_response_transaction_state, producer_epoch), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct describe_transactions_response_transaction_state, topics), offsetof(struct describe_transactions_response_transaction_state, topics_count), 0x1ull, 0x0ull, NULL, &layout_describe_transactions_response_topic_data},
 };
-static const struct wire_struct layout_describe_transactions_response_transaction_state = {"TransactionState", sizeof(struct describe_transactions_response_transaction_state), fields_describe_transactions_response_transaction_state, 8};
+static const struct wire_struct layout_describe_transactions_response_transaction_state = {"TransactionState", sizeof(struct describe_transactions_response_transaction_state), fields_describe_transactions_response_transaction_state, 8, part_describe_transactions_response_transaction_state, 1};
 
 void describe_transactions_response_init(struct describe_transactions_response *s)
 {
@@ -252,10 +288,30 @@ static void any_describe_transactions_response_write(struct wire_writer *w, int1
     describe_transactions_response_write(w, version, s);
 }
 
+static void part_describe_transactions_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct describe_transactions_response *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->throttle_time_ms);
+        if (s->transaction_states_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->transaction_states_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_describe_transactions_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct describe_transactions_response, throttle_time_ms), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"TransactionStates", WIRE_STRUCT, true, false, offsetof(struct describe_transactions_response, transaction_states), offsetof(struct describe_transactions_response, transaction_states_count), 0x1ull, 0x0ull, NULL, &layout_describe_transactions_response_transaction_state},
 };
-static const struct wire_struct layout_describe_transactions_response = {"DescribeTransactionsResponse", sizeof(struct describe_transactions_response), fields_describe_transactions_response, 2};
+static const struct wire_struct layout_describe_transactions_response = {"DescribeTransactionsResponse", sizeof(struct describe_transactions_response), fields_describe_transactions_response, 2, part_describe_transactions_response, 1};
 const struct wire_message wire_message_describe_transactions_response = {"DescribeTransactionsResponse", 0, 0, 0x1ull, sizeof(struct describe_transactions_response), any_describe_transactions_response_init, any_describe_transactions_response_read, any_describe_transactions_response_write, &layout_describe_transactions_response};
 

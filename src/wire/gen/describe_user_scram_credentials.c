@@ -40,7 +40,7 @@ void describe_user_scram_credentials_request_user_name_write(struct wire_writer 
 static const struct wire_field fields_describe_user_scram_credentials_request_user_name[] = {
     {"Name", WIRE_STRING, false, false, offsetof(struct describe_user_scram_credentials_request_user_name, name), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_user_scram_credentials_request_user_name = {"UserName", sizeof(struct describe_user_scram_credentials_request_user_name), fields_describe_user_scram_credentials_request_user_name, 1};
+static const struct wire_struct layout_describe_user_scram_credentials_request_user_name = {"UserName", sizeof(struct describe_user_scram_credentials_request_user_name), fields_describe_user_scram_credentials_request_user_name, 1, NULL, 0};
 
 void describe_user_scram_credentials_request_init(struct describe_user_scram_credentials_request *s)
 {
@@ -98,7 +98,7 @@ static void any_describe_user_scram_credentials_request_write(struct wire_writer
 static const struct wire_field fields_describe_user_scram_credentials_request[] = {
     {"Users", WIRE_STRUCT, true, false, offsetof(struct describe_user_scram_credentials_request, users), offsetof(struct describe_user_scram_credentials_request, users_count), 0x1ull, 0x0ull, NULL, &layout_describe_user_scram_credentials_request_user_name},
 };
-static const struct wire_struct layout_describe_user_scram_credentials_request = {"DescribeUserScramCredentialsRequest", sizeof(struct describe_user_scram_credentials_request), fields_describe_user_scram_credentials_request, 1};
+static const struct wire_struct layout_describe_user_scram_credentials_request = {"DescribeUserScramCredentialsRequest", sizeof(struct describe_user_scram_credentials_request), fields_describe_user_scram_credentials_request, 1, NULL, 0};
 const struct wire_message wire_message_describe_user_scram_credentials_request = {"DescribeUserScramCredentialsRequest", 0, 0, 0x1ull, sizeof(struct describe_user_scram_credentials_request), any_describe_user_scram_credentials_request_init, any_describe_user_scram_credentials_request_read, any_describe_user_scram_credentials_request_write, &layout_describe_user_scram_credentials_request};
 
 void describe_user_scram_credentials_response_credential_info_init(struct describe_user_scram_credentials_response_credential_info *s)
@@ -130,11 +130,17 @@ void describe_user_scram_credentials_response_credential_info_write(struct wire_
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_describe_user_scram_credentials_response_credential_info(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    describe_user_scram_credentials_response_credential_info_write(w, version, p);
+}
+
 static const struct wire_field fields_describe_user_scram_credentials_response_credential_info[] = {
     {"Mechanism", WIRE_I8, false, false, offsetof(struct describe_user_scram_credentials_response_credential_info, mechanism), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Iterations", WIRE_I32, false, false, offsetof(struct describe_user_scram_credentials_response_credential_info, iterations), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_user_scram_credentials_response_credential_info = {"CredentialInfo", sizeof(struct describe_user_scram_credentials_response_credential_info), fields_describe_user_scram_credentials_response_credential_info, 2};
+static const struct wire_struct layout_describe_user_scram_credentials_response_credential_info = {"CredentialInfo", sizeof(struct describe_user_scram_credentials_response_credential_info), fields_describe_user_scram_credentials_response_credential_info, 2, part_describe_user_scram_credentials_response_credential_info, 0};
 
 void describe_user_scram_credentials_response_describe_user_scram_credentials_result_init(struct describe_user_scram_credentials_response_describe_user_scram_credentials_result *s)
 {
@@ -186,13 +192,37 @@ void describe_user_scram_credentials_response_describe_user_scram_credentials_re
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_describe_user_scram_credentials_response_describe_user_scram_credentials_result(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct describe_user_scram_credentials_response_describe_user_scram_credentials_result *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        if (slice_is_null(s->user))
+            wire_writer_fail(w);
+        wire_write_string(w, true, s->user);
+        wire_write_i16(w, s->error_code);
+        wire_write_string(w, true, s->error_message);
+        if (s->credential_infos_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->credential_infos_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_describe_user_scram_credentials_response_describe_user_scram_credentials_result[] = {
     {"User", WIRE_STRING, false, false, offsetof(struct describe_user_scram_credentials_response_describe_user_scram_credentials_result, user), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct describe_user_scram_credentials_response_describe_user_scram_credentials_result, error_code), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct describe_user_scram_credentials_response_describe_user_scram_credentials_result, error_message), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"CredentialInfos", WIRE_STRUCT, true, false, offsetof(struct describe_user_scram_credentials_response_describe_user_scram_credentials_result, credential_infos), offsetof(struct describe_user_scram_credentials_response_describe_user_scram_credentials_result, credential_infos_count), 0x1ull, 0x0ull, NULL, &layout_describe_user_scram_credentials_response_credential_info},
 };
-static const struct wire_struct layout_describe_user_scram_credentials_response_describe_user_scram_credentials_result = {"DescribeUserScramCredentialsResult", sizeof(struct describe_user_scram_credentials_response_describe_user_scram_credentials_result), fields_describe_user_scram_credentials_response_describe_user_scram_credentials_result, 4};
+static const struct wire_struct layout_describe_user_scram_credentials_response_describe_user_scram_credentials_result = {"DescribeUserScramCredentialsResult", sizeof(struct describe_user_scram_credentials_response_describe_user_scram_credentials_result), fields_describe_user_scram_credentials_response_describe_user_scram_credentials_result, 4, part_describe_user_scram_credentials_response_describe_user_scram_credentials_result, 1};
 
 void describe_user_scram_credentials_response_init(struct describe_user_scram_credentials_response *s)
 {
@@ -256,12 +286,34 @@ static void any_describe_user_scram_credentials_response_write(struct wire_write
     describe_user_scram_credentials_response_write(w, version, s);
 }
 
+static void part_describe_user_scram_credentials_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct describe_user_scram_credentials_response *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->throttle_time_ms);
+        wire_write_i16(w, s->error_code);
+        wire_write_string(w, true, s->error_message);
+        if (s->results_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->results_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_describe_user_scram_credentials_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct describe_user_scram_credentials_response, throttle_time_ms), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct describe_user_scram_credentials_response, error_code), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct describe_user_scram_credentials_response, error_message), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Results", WIRE_STRUCT, true, false, offsetof(struct describe_user_scram_credentials_response, results), offsetof(struct describe_user_scram_credentials_response, results_count), 0x1ull, 0x0ull, NULL, &layout_describe_user_scram_credentials_response_describe_user_scram_credentials_result},
 };
-static const struct wire_struct layout_describe_user_scram_credentials_response = {"DescribeUserScramCredentialsResponse", sizeof(struct describe_user_scram_credentials_response), fields_describe_user_scram_credentials_response, 4};
+static const struct wire_struct layout_describe_user_scram_credentials_response = {"DescribeUserScramCredentialsResponse", sizeof(struct describe_user_scram_credentials_response), fields_describe_user_scram_credentials_response, 4, part_describe_user_scram_credentials_response, 1};
 const struct wire_message wire_message_describe_user_scram_credentials_response = {"DescribeUserScramCredentialsResponse", 0, 0, 0x1ull, sizeof(struct describe_user_scram_credentials_response), any_describe_user_scram_credentials_response_init, any_describe_user_scram_credentials_response_read, any_describe_user_scram_credentials_response_write, &layout_describe_user_scram_credentials_response};
 

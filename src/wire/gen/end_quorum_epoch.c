@@ -51,7 +51,7 @@ static const struct wire_field fields_end_quorum_epoch_request_replica_info[] = 
     {"CandidateId", WIRE_I32, false, false, offsetof(struct end_quorum_epoch_request_replica_info, candidate_id), 0, 0x2ull, 0x0ull, NULL, NULL},
     {"CandidateDirectoryId", WIRE_UUID, false, false, offsetof(struct end_quorum_epoch_request_replica_info, candidate_directory_id), 0, 0x2ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_end_quorum_epoch_request_replica_info = {"ReplicaInfo", sizeof(struct end_quorum_epoch_request_replica_info), fields_end_quorum_epoch_request_replica_info, 2};
+static const struct wire_struct layout_end_quorum_epoch_request_replica_info = {"ReplicaInfo", sizeof(struct end_quorum_epoch_request_replica_info), fields_end_quorum_epoch_request_replica_info, 2, NULL, 0};
 
 void end_quorum_epoch_request_partition_data_init(struct end_quorum_epoch_request_partition_data *s)
 {
@@ -136,7 +136,7 @@ static const struct wire_field fields_end_quorum_epoch_request_partition_data[] 
     {"PreferredSuccessors", WIRE_I32, true, false, offsetof(struct end_quorum_epoch_request_partition_data, preferred_successors), offsetof(struct end_quorum_epoch_request_partition_data, preferred_successors_count), 0x1ull, 0x0ull, NULL, NULL},
     {"PreferredCandidates", WIRE_STRUCT, true, false, offsetof(struct end_quorum_epoch_request_partition_data, preferred_candidates), offsetof(struct end_quorum_epoch_request_partition_data, preferred_candidates_count), 0x2ull, 0x0ull, NULL, &layout_end_quorum_epoch_request_replica_info},
 };
-static const struct wire_struct layout_end_quorum_epoch_request_partition_data = {"PartitionData", sizeof(struct end_quorum_epoch_request_partition_data), fields_end_quorum_epoch_request_partition_data, 5};
+static const struct wire_struct layout_end_quorum_epoch_request_partition_data = {"PartitionData", sizeof(struct end_quorum_epoch_request_partition_data), fields_end_quorum_epoch_request_partition_data, 5, NULL, 0};
 
 void end_quorum_epoch_request_topic_data_init(struct end_quorum_epoch_request_topic_data *s)
 {
@@ -193,7 +193,7 @@ static const struct wire_field fields_end_quorum_epoch_request_topic_data[] = {
     {"TopicName", WIRE_STRING, false, false, offsetof(struct end_quorum_epoch_request_topic_data, topic_name), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct end_quorum_epoch_request_topic_data, partitions), offsetof(struct end_quorum_epoch_request_topic_data, partitions_count), 0x3ull, 0x0ull, NULL, &layout_end_quorum_epoch_request_partition_data},
 };
-static const struct wire_struct layout_end_quorum_epoch_request_topic_data = {"TopicData", sizeof(struct end_quorum_epoch_request_topic_data), fields_end_quorum_epoch_request_topic_data, 2};
+static const struct wire_struct layout_end_quorum_epoch_request_topic_data = {"TopicData", sizeof(struct end_quorum_epoch_request_topic_data), fields_end_quorum_epoch_request_topic_data, 2, NULL, 0};
 
 void end_quorum_epoch_request_leader_endpoint_init(struct end_quorum_epoch_request_leader_endpoint *s)
 {
@@ -254,7 +254,7 @@ static const struct wire_field fields_end_quorum_epoch_request_leader_endpoint[]
     {"Host", WIRE_STRING, false, false, offsetof(struct end_quorum_epoch_request_leader_endpoint, host), 0, 0x2ull, 0x0ull, NULL, NULL},
     {"Port", WIRE_U16, false, false, offsetof(struct end_quorum_epoch_request_leader_endpoint, port), 0, 0x2ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_end_quorum_epoch_request_leader_endpoint = {"LeaderEndpoint", sizeof(struct end_quorum_epoch_request_leader_endpoint), fields_end_quorum_epoch_request_leader_endpoint, 3};
+static const struct wire_struct layout_end_quorum_epoch_request_leader_endpoint = {"LeaderEndpoint", sizeof(struct end_quorum_epoch_request_leader_endpoint), fields_end_quorum_epoch_request_leader_endpoint, 3, NULL, 0};
 
 void end_quorum_epoch_request_init(struct end_quorum_epoch_request *s)
 {
@@ -344,7 +344,7 @@ static const struct wire_field fields_end_quorum_epoch_request[] = {
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct end_quorum_epoch_request, topics), offsetof(struct end_quorum_epoch_request, topics_count), 0x3ull, 0x0ull, NULL, &layout_end_quorum_epoch_request_topic_data},
     {"LeaderEndpoints", WIRE_STRUCT, true, false, offsetof(struct end_quorum_epoch_request, leader_endpoints), offsetof(struct end_quorum_epoch_request, leader_endpoints_count), 0x2ull, 0x0ull, NULL, &layout_end_quorum_epoch_request_leader_endpoint},
 };
-static const struct wire_struct layout_end_quorum_epoch_request = {"EndQuorumEpochRequest", sizeof(struct end_quorum_epoch_request), fields_end_quorum_epoch_request, 3};
+static const struct wire_struct layout_end_quorum_epoch_request = {"EndQuorumEpochRequest", sizeof(struct end_quorum_epoch_request), fields_end_quorum_epoch_request, 3, NULL, 0};
 const struct wire_message wire_message_end_quorum_epoch_request = {"EndQuorumEpochRequest", 0, 1, 0x2ull, sizeof(struct end_quorum_epoch_request), any_end_quorum_epoch_request_init, any_end_quorum_epoch_request_read, any_end_quorum_epoch_request_write, &layout_end_quorum_epoch_request};
 
 void end_quorum_epoch_response_partition_data_init(struct end_quorum_epoch_response_partition_data *s)
@@ -383,13 +383,19 @@ void end_quorum_epoch_response_partition_data_write(struct wire_writer *w, int16
     }
 }
 
+static void part_end_quorum_epoch_response_partition_data(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    end_quorum_epoch_response_partition_data_write(w, version, p);
+}
+
 static const struct wire_field fields_end_quorum_epoch_response_partition_data[] = {
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct end_quorum_epoch_response_partition_data, partition_index), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct end_quorum_epoch_response_partition_data, error_code), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"LeaderId", WIRE_I32, false, false, offsetof(struct end_quorum_epoch_response_partition_data, leader_id), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"LeaderEpoch", WIRE_I32, false, false, offsetof(struct end_quorum_epoch_response_partition_data, leader_epoch), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_end_quorum_epoch_response_partition_data = {"PartitionData", sizeof(struct end_quorum_epoch_response_partition_data), fields_end_quorum_epoch_response_partition_data, 4};
+static const struct wire_struct layout_end_quorum_epoch_response_partition_data = {"PartitionData", sizeof(struct end_quorum_epoch_response_partition_data), fields_end_quorum_epoch_response_partition_data, 4, part_end_quorum_epoch_response_partition_data, 0};
 
 void end_quorum_epoch_response_topic_data_init(struct end_quorum_epoch_response_topic_data *s)
 {
@@ -442,11 +448,35 @@ void end_quorum_epoch_response_topic_data_write(struct wire_writer *w, int16_t v
     }
 }
 
+static void part_end_quorum_epoch_response_topic_data(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct end_quorum_epoch_response_topic_data *s = p;
+    const bool flexible = version >= 1;
+    switch (part) {
+    case 0: {
+        if (slice_is_null(s->topic_name))
+            wire_writer_fail(w);
+        wire_write_string(w, flexible, s->topic_name);
+        if (s->partitions_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->partitions_count);
+        return;
+    }
+    default: {
+        if (version >= 1) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_end_quorum_epoch_response_topic_data[] = {
     {"TopicName", WIRE_STRING, false, false, offsetof(struct end_quorum_epoch_response_topic_data, topic_name), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct end_quorum_epoch_response_topic_data, partitions), offsetof(struct end_quorum_epoch_response_topic_data, partitions_count), 0x3ull, 0x0ull, NULL, &layout_end_quorum_epoch_response_partition_data},
 };
-static const struct wire_struct layout_end_quorum_epoch_response_topic_data = {"TopicData", sizeof(struct end_quorum_epoch_response_topic_data), fields_end_quorum_epoch_response_topic_data, 2};
+static const struct wire_struct layout_end_quorum_epoch_response_topic_data = {"TopicData", sizeof(struct end_quorum_epoch_response_topic_data), fields_end_quorum_epoch_response_topic_data, 2, part_end_quorum_epoch_response_topic_data, 1};
 
 void end_quorum_epoch_response_node_endpoint_init(struct end_quorum_epoch_response_node_endpoint *s)
 {
@@ -499,12 +529,18 @@ void end_quorum_epoch_response_node_endpoint_write(struct wire_writer *w, int16_
     }
 }
 
+static void part_end_quorum_epoch_response_node_endpoint(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    end_quorum_epoch_response_node_endpoint_write(w, version, p);
+}
+
 static const struct wire_field fields_end_quorum_epoch_response_node_endpoint[] = {
     {"NodeId", WIRE_I32, false, false, offsetof(struct end_quorum_epoch_response_node_endpoint, node_id), 0, 0x2ull, 0x0ull, NULL, NULL},
     {"Host", WIRE_STRING, false, false, offsetof(struct end_quorum_epoch_response_node_endpoint, host), 0, 0x2ull, 0x0ull, NULL, NULL},
     {"Port", WIRE_U16, false, false, offsetof(struct end_quorum_epoch_response_node_endpoint, port), 0, 0x2ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_end_quorum_epoch_response_node_endpoint = {"NodeEndpoint", sizeof(struct end_quorum_epoch_response_node_endpoint), fields_end_quorum_epoch_response_node_endpoint, 3};
+static const struct wire_struct layout_end_quorum_epoch_response_node_endpoint = {"NodeEndpoint", sizeof(struct end_quorum_epoch_response_node_endpoint), fields_end_quorum_epoch_response_node_endpoint, 3, part_end_quorum_epoch_response_node_endpoint, 0};
 
 void end_quorum_epoch_response_init(struct end_quorum_epoch_response *s)
 {
@@ -606,6 +642,48 @@ static void any_end_quorum_epoch_response_write(struct wire_writer *w, int16_t v
     end_quorum_epoch_response_write(w, version, s);
 }
 
+static void part_end_quorum_epoch_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct end_quorum_epoch_response *s = p;
+    const bool flexible = version >= 1;
+    switch (part) {
+    case 0: {
+        wire_write_i16(w, s->error_code);
+        if (s->topics_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->topics_count);
+        return;
+    }
+    default: {
+        if ((version <= 0) && !(s->node_endpoints_count == 0))
+            wire_writer_fail(w);
+        if (version >= 1) {
+            bool has_node_endpoints = (version >= 1) && !(s->node_endpoints_count == 0);
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count + has_node_endpoints));
+            if (has_node_endpoints) {
+                struct wire_writer counter, *out = w;
+                wire_writer_init_counting(&counter);
+                for (int pass = 0; pass < 2; pass++) {
+                    struct wire_writer *w = pass == 0 ? &counter : out;
+                    if (pass == 1) {
+                        wire_write_uvarint(w, 0);
+                        wire_write_uvarint(w, (uint32_t)counter.size);
+                    }
+                    if (s->node_endpoints_count < 0)
+                        wire_writer_fail(w);
+                    wire_write_array_count(w, true, s->node_endpoints_count);
+                    for (int32_t i = 0; i < s->node_endpoints_count; i++) {
+                        end_quorum_epoch_response_node_endpoint_write(w, version, &s->node_endpoints[i]);
+                    }
+                }
+            }
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static bool unsent_end_quorum_epoch_response_node_endpoints(const void *p)
 {
     const struct end_quorum_epoch_response *s = p;
@@ -617,6 +695,6 @@ static const struct wire_field fields_end_quorum_epoch_response[] = {
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct end_quorum_epoch_response, topics), offsetof(struct end_quorum_epoch_response, topics_count), 0x3ull, 0x0ull, NULL, &layout_end_quorum_epoch_response_topic_data},
     {"NodeEndpoints", WIRE_STRUCT, true, false, offsetof(struct end_quorum_epoch_response, node_endpoints), offsetof(struct end_quorum_epoch_response, node_endpoints_count), 0x2ull, 0x2ull, unsent_end_quorum_epoch_response_node_endpoints, &layout_end_quorum_epoch_response_node_endpoint},
 };
-static const struct wire_struct layout_end_quorum_epoch_response = {"EndQuorumEpochResponse", sizeof(struct end_quorum_epoch_response), fields_end_quorum_epoch_response, 3};
+static const struct wire_struct layout_end_quorum_epoch_response = {"EndQuorumEpochResponse", sizeof(struct end_quorum_epoch_response), fields_end_quorum_epoch_response, 3, part_end_quorum_epoch_response, 1};
 const struct wire_message wire_message_end_quorum_epoch_response = {"EndQuorumEpochResponse", 0, 1, 0x2ull, sizeof(struct end_quorum_epoch_response), any_end_quorum_epoch_response_init, any_end_quorum_epoch_response_read, any_end_quorum_epoch_response_write, &layout_end_quorum_epoch_response};
 

@@ -60,7 +60,7 @@ static const struct wire_field fields_fetch_request_replica_state[] = {
     {"ReplicaId", WIRE_I32, false, false, offsetof(struct fetch_request_replica_state, replica_id), 0, 0x78000ull, 0x0ull, NULL, NULL},
     {"ReplicaEpoch", WIRE_I64, false, false, offsetof(struct fetch_request_replica_state, replica_epoch), 0, 0x78000ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_fetch_request_replica_state = {"ReplicaState", sizeof(struct fetch_request_replica_state), fields_fetch_request_replica_state, 2};
+static const struct wire_struct layout_fetch_request_replica_state = {"ReplicaState", sizeof(struct fetch_request_replica_state), fields_fetch_request_replica_state, 2, NULL, 0};
 
 void fetch_request_fetch_partition_init(struct fetch_request_fetch_partition *s)
 {
@@ -182,7 +182,7 @@ static const struct wire_field fields_fetch_request_fetch_partition[] = {
     {"ReplicaDirectoryId", WIRE_UUID, false, false, offsetof(struct fetch_request_fetch_partition, replica_directory_id), 0, 0x60000ull, 0x60000ull, unsent_fetch_request_fetch_partition_replica_directory_id, NULL},
     {"HighWatermark", WIRE_I64, false, false, offsetof(struct fetch_request_fetch_partition, high_watermark), 0, 0x40000ull, 0x40000ull, unsent_fetch_request_fetch_partition_high_watermark, NULL},
 };
-static const struct wire_struct layout_fetch_request_fetch_partition = {"FetchPartition", sizeof(struct fetch_request_fetch_partition), fields_fetch_request_fetch_partition, 8};
+static const struct wire_struct layout_fetch_request_fetch_partition = {"FetchPartition", sizeof(struct fetch_request_fetch_partition), fields_fetch_request_fetch_partition, 8, NULL, 0};
 
 void fetch_request_fetch_topic_init(struct fetch_request_fetch_topic *s)
 {
@@ -250,7 +250,7 @@ static const struct wire_field fields_fetch_request_fetch_topic[] = {
     {"TopicId", WIRE_UUID, false, false, offsetof(struct fetch_request_fetch_topic, topic_id), 0, 0x7e000ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct fetch_request_fetch_topic, partitions), offsetof(struct fetch_request_fetch_topic, partitions_count), 0x7ffffull, 0x0ull, NULL, &layout_fetch_request_fetch_partition},
 };
-static const struct wire_struct layout_fetch_request_fetch_topic = {"FetchTopic", sizeof(struct fetch_request_fetch_topic), fields_fetch_request_fetch_topic, 3};
+static const struct wire_struct layout_fetch_request_fetch_topic = {"FetchTopic", sizeof(struct fetch_request_fetch_topic), fields_fetch_request_fetch_topic, 3, NULL, 0};
 
 void fetch_request_forgotten_topic_init(struct fetch_request_forgotten_topic *s)
 {
@@ -322,7 +322,7 @@ static const struct wire_field fields_fetch_request_forgotten_topic[] = {
     {"TopicId", WIRE_UUID, false, false, offsetof(struct fetch_request_forgotten_topic, topic_id), 0, 0x7e000ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct fetch_request_forgotten_topic, partitions), offsetof(struct fetch_request_forgotten_topic, partitions_count), 0x7ff80ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_fetch_request_forgotten_topic = {"ForgottenTopic", sizeof(struct fetch_request_forgotten_topic), fields_fetch_request_forgotten_topic, 3};
+static const struct wire_struct layout_fetch_request_forgotten_topic = {"ForgottenTopic", sizeof(struct fetch_request_forgotten_topic), fields_fetch_request_forgotten_topic, 3, NULL, 0};
 
 void fetch_request_init(struct fetch_request *s)
 {
@@ -526,7 +526,7 @@ static const struct wire_field fields_fetch_request[] = {
     {"ForgottenTopicsData", WIRE_STRUCT, true, false, offsetof(struct fetch_request, forgotten_topics_data), offsetof(struct fetch_request, forgotten_topics_data_count), 0x7ff80ull, 0x0ull, NULL, &layout_fetch_request_forgotten_topic},
     {"RackId", WIRE_STRING, false, false, offsetof(struct fetch_request, rack_id), 0, 0x7f800ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_fetch_request = {"FetchRequest", sizeof(struct fetch_request), fields_fetch_request, 12};
+static const struct wire_struct layout_fetch_request = {"FetchRequest", sizeof(struct fetch_request), fields_fetch_request, 12, NULL, 0};
 const struct wire_message wire_message_fetch_request = {"FetchRequest", 0, 18, 0x7f000ull, sizeof(struct fetch_request), any_fetch_request_init, any_fetch_request_read, any_fetch_request_write, &layout_fetch_request};
 
 static bool fetch_response_epoch_end_offset__is_default(const struct fetch_response_epoch_end_offset *s)
@@ -578,11 +578,17 @@ void fetch_response_epoch_end_offset_write(struct wire_writer *w, int16_t versio
     }
 }
 
+static void part_fetch_response_epoch_end_offset(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    fetch_response_epoch_end_offset_write(w, version, p);
+}
+
 static const struct wire_field fields_fetch_response_epoch_end_offset[] = {
     {"Epoch", WIRE_I32, false, false, offsetof(struct fetch_response_epoch_end_offset, epoch), 0, 0x7f000ull, 0x0ull, NULL, NULL},
     {"EndOffset", WIRE_I64, false, false, offsetof(struct fetch_response_epoch_end_offset, end_offset), 0, 0x7f000ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_fetch_response_epoch_end_offset = {"EpochEndOffset", sizeof(struct fetch_response_epoch_end_offset), fields_fetch_response_epoch_end_offset, 2};
+static const struct wire_struct layout_fetch_response_epoch_end_offset = {"EpochEndOffset", sizeof(struct fetch_response_epoch_end_offset), fields_fetch_response_epoch_end_offset, 2, part_fetch_response_epoch_end_offset, 0};
 
 static bool fetch_response_leader_id_and_epoch__is_default(const struct fetch_response_leader_id_and_epoch *s)
 {
@@ -633,11 +639,17 @@ void fetch_response_leader_id_and_epoch_write(struct wire_writer *w, int16_t ver
     }
 }
 
+static void part_fetch_response_leader_id_and_epoch(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    fetch_response_leader_id_and_epoch_write(w, version, p);
+}
+
 static const struct wire_field fields_fetch_response_leader_id_and_epoch[] = {
     {"LeaderId", WIRE_I32, false, false, offsetof(struct fetch_response_leader_id_and_epoch, leader_id), 0, 0x7f000ull, 0x0ull, NULL, NULL},
     {"LeaderEpoch", WIRE_I32, false, false, offsetof(struct fetch_response_leader_id_and_epoch, leader_epoch), 0, 0x7f000ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_fetch_response_leader_id_and_epoch = {"LeaderIdAndEpoch", sizeof(struct fetch_response_leader_id_and_epoch), fields_fetch_response_leader_id_and_epoch, 2};
+static const struct wire_struct layout_fetch_response_leader_id_and_epoch = {"LeaderIdAndEpoch", sizeof(struct fetch_response_leader_id_and_epoch), fields_fetch_response_leader_id_and_epoch, 2, part_fetch_response_leader_id_and_epoch, 0};
 
 static bool fetch_response_snapshot_id__is_default(const struct fetch_response_snapshot_id *s)
 {
@@ -688,11 +700,17 @@ void fetch_response_snapshot_id_write(struct wire_writer *w, int16_t version, co
     }
 }
 
+static void part_fetch_response_snapshot_id(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    fetch_response_snapshot_id_write(w, version, p);
+}
+
 static const struct wire_field fields_fetch_response_snapshot_id[] = {
     {"EndOffset", WIRE_I64, false, false, offsetof(struct fetch_response_snapshot_id, end_offset), 0, 0x7f000ull, 0x0ull, NULL, NULL},
     {"Epoch", WIRE_I32, false, false, offsetof(struct fetch_response_snapshot_id, epoch), 0, 0x7f000ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_fetch_response_snapshot_id = {"SnapshotId", sizeof(struct fetch_response_snapshot_id), fields_fetch_response_snapshot_id, 2};
+static const struct wire_struct layout_fetch_response_snapshot_id = {"SnapshotId", sizeof(struct fetch_response_snapshot_id), fields_fetch_response_snapshot_id, 2, part_fetch_response_snapshot_id, 0};
 
 void fetch_response_aborted_transaction_init(struct fetch_response_aborted_transaction *s)
 {
@@ -734,11 +752,17 @@ void fetch_response_aborted_transaction_write(struct wire_writer *w, int16_t ver
     }
 }
 
+static void part_fetch_response_aborted_transaction(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    fetch_response_aborted_transaction_write(w, version, p);
+}
+
 static const struct wire_field fields_fetch_response_aborted_transaction[] = {
     {"ProducerId", WIRE_I64, false, false, offsetof(struct fetch_response_aborted_transaction, producer_id), 0, 0x7fff0ull, 0x0ull, NULL, NULL},
     {"FirstOffset", WIRE_I64, false, false, offsetof(struct fetch_response_aborted_transaction, first_offset), 0, 0x7fff0ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_fetch_response_aborted_transaction = {"AbortedTransaction", sizeof(struct fetch_response_aborted_transaction), fields_fetch_response_aborted_transaction, 2};
+static const struct wire_struct layout_fetch_response_aborted_transaction = {"AbortedTransaction", sizeof(struct fetch_response_aborted_transaction), fields_fetch_response_aborted_transaction, 2, part_fetch_response_aborted_transaction, 0};
 
 void fetch_response_partition_data_init(struct fetch_response_partition_data *s)
 {
@@ -889,6 +913,89 @@ void fetch_response_partition_data_write(struct wire_writer *w, int16_t version,
     }
 }
 
+static void part_fetch_response_partition_data(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct fetch_response_partition_data *s = p;
+    const bool flexible = version >= 12;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->partition_index);
+        wire_write_i16(w, s->error_code);
+        wire_write_i64(w, s->high_watermark);
+        if (version >= 4) {
+            wire_write_i64(w, s->last_stable_offset);
+        }
+        if (version >= 5) {
+            wire_write_i64(w, s->log_start_offset);
+        }
+        if ((version <= 11) && !(fetch_response_epoch_end_offset__is_default(&s->diverging_epoch)))
+            wire_writer_fail(w);
+        if ((version <= 11) && !(fetch_response_leader_id_and_epoch__is_default(&s->current_leader)))
+            wire_writer_fail(w);
+        if ((version <= 11) && !(fetch_response_snapshot_id__is_default(&s->snapshot_id)))
+            wire_writer_fail(w);
+        if (version >= 4) {
+            if (s->aborted_transactions_count < 0 && !(version >= 4))
+                wire_writer_fail(w);
+            wire_write_array_count(w, flexible, s->aborted_transactions_count);
+        }
+        return;
+    }
+    default: {
+        if (version >= 11) {
+            wire_write_i32(w, s->preferred_read_replica);
+        }
+        if ((version <= 10) && !(s->preferred_read_replica == -1))
+            wire_writer_fail(w);
+        wire_write_bytes(w, flexible, s->records);
+        if (version >= 12) {
+            bool has_diverging_epoch = (version >= 12) && !(fetch_response_epoch_end_offset__is_default(&s->diverging_epoch));
+            bool has_current_leader = (version >= 12) && !(fetch_response_leader_id_and_epoch__is_default(&s->current_leader));
+            bool has_snapshot_id = (version >= 12) && !(fetch_response_snapshot_id__is_default(&s->snapshot_id));
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count + has_diverging_epoch + has_current_leader + has_snapshot_id));
+            if (has_diverging_epoch) {
+                struct wire_writer counter, *out = w;
+                wire_writer_init_counting(&counter);
+                for (int pass = 0; pass < 2; pass++) {
+                    struct wire_writer *w = pass == 0 ? &counter : out;
+                    if (pass == 1) {
+                        wire_write_uvarint(w, 0);
+                        wire_write_uvarint(w, (uint32_t)counter.size);
+                    }
+                    fetch_response_epoch_end_offset_write(w, version, &s->diverging_epoch);
+                }
+            }
+            if (has_current_leader) {
+                struct wire_writer counter, *out = w;
+                wire_writer_init_counting(&counter);
+                for (int pass = 0; pass < 2; pass++) {
+                    struct wire_writer *w = pass == 0 ? &counter : out;
+                    if (pass == 1) {
+                        wire_write_uvarint(w, 1);
+                        wire_write_uvarint(w, (uint32_t)counter.size);
+                    }
+                    fetch_response_leader_id_and_epoch_write(w, version, &s->current_leader);
+                }
+            }
+            if (has_snapshot_id) {
+                struct wire_writer counter, *out = w;
+                wire_writer_init_counting(&counter);
+                for (int pass = 0; pass < 2; pass++) {
+                    struct wire_writer *w = pass == 0 ? &counter : out;
+                    if (pass == 1) {
+                        wire_write_uvarint(w, 2);
+                        wire_write_uvarint(w, (uint32_t)counter.size);
+                    }
+                    fetch_response_snapshot_id_write(w, version, &s->snapshot_id);
+                }
+            }
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static bool unsent_fetch_response_partition_data_diverging_epoch(const void *p)
 {
     const struct fetch_response_partition_data *s = p;
@@ -920,7 +1027,7 @@ static const struct wire_field fields_fetch_response_partition_data[] = {
     {"PreferredReadReplica", WIRE_I32, false, false, offsetof(struct fetch_response_partition_data, preferred_read_replica), 0, 0x7f800ull, 0x0ull, NULL, NULL},
     {"Records", WIRE_BYTES, false, false, offsetof(struct fetch_response_partition_data, records), 0, 0x7ffffull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_fetch_response_partition_data = {"PartitionData", sizeof(struct fetch_response_partition_data), fields_fetch_response_partition_data, 11};
+static const struct wire_struct layout_fetch_response_partition_data = {"PartitionData", sizeof(struct fetch_response_partition_data), fields_fetch_response_partition_data, 11, part_fetch_response_partition_data, 1};
 
 void fetch_response_fetchable_topic_response_init(struct fetch_response_fetchable_topic_response *s)
 {
@@ -983,12 +1090,41 @@ void fetch_response_fetchable_topic_response_write(struct wire_writer *w, int16_
     }
 }
 
+static void part_fetch_response_fetchable_topic_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct fetch_response_fetchable_topic_response *s = p;
+    const bool flexible = version >= 12;
+    switch (part) {
+    case 0: {
+        if (version <= 12) {
+            if (slice_is_null(s->topic))
+                wire_writer_fail(w);
+            wire_write_string(w, flexible, s->topic);
+        }
+        if (version >= 13) {
+            wire_write_uuid(w, s->topic_id);
+        }
+        if (s->partitions_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->partitions_count);
+        return;
+    }
+    default: {
+        if (version >= 12) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_fetch_response_fetchable_topic_response[] = {
     {"Topic", WIRE_STRING, false, false, offsetof(struct fetch_response_fetchable_topic_response, topic), 0, 0x1fffull, 0x0ull, NULL, NULL},
     {"TopicId", WIRE_UUID, false, false, offsetof(struct fetch_response_fetchable_topic_response, topic_id), 0, 0x7e000ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct fetch_response_fetchable_topic_response, partitions), offsetof(struct fetch_response_fetchable_topic_response, partitions_count), 0x7ffffull, 0x0ull, NULL, &layout_fetch_response_partition_data},
 };
-static const struct wire_struct layout_fetch_response_fetchable_topic_response = {"FetchableTopicResponse", sizeof(struct fetch_response_fetchable_topic_response), fields_fetch_response_fetchable_topic_response, 3};
+static const struct wire_struct layout_fetch_response_fetchable_topic_response = {"FetchableTopicResponse", sizeof(struct fetch_response_fetchable_topic_response), fields_fetch_response_fetchable_topic_response, 3, part_fetch_response_fetchable_topic_response, 1};
 
 void fetch_response_node_endpoint_init(struct fetch_response_node_endpoint *s)
 {
@@ -1049,13 +1185,19 @@ void fetch_response_node_endpoint_write(struct wire_writer *w, int16_t version, 
     }
 }
 
+static void part_fetch_response_node_endpoint(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    fetch_response_node_endpoint_write(w, version, p);
+}
+
 static const struct wire_field fields_fetch_response_node_endpoint[] = {
     {"NodeId", WIRE_I32, false, false, offsetof(struct fetch_response_node_endpoint, node_id), 0, 0x70000ull, 0x0ull, NULL, NULL},
     {"Host", WIRE_STRING, false, false, offsetof(struct fetch_response_node_endpoint, host), 0, 0x70000ull, 0x0ull, NULL, NULL},
     {"Port", WIRE_I32, false, false, offsetof(struct fetch_response_node_endpoint, port), 0, 0x70000ull, 0x0ull, NULL, NULL},
     {"Rack", WIRE_STRING, false, false, offsetof(struct fetch_response_node_endpoint, rack), 0, 0x70000ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_fetch_response_node_endpoint = {"NodeEndpoint", sizeof(struct fetch_response_node_endpoint), fields_fetch_response_node_endpoint, 4};
+static const struct wire_struct layout_fetch_response_node_endpoint = {"NodeEndpoint", sizeof(struct fetch_response_node_endpoint), fields_fetch_response_node_endpoint, 4, part_fetch_response_node_endpoint, 0};
 
 void fetch_response_init(struct fetch_response *s)
 {
@@ -1175,6 +1317,58 @@ static void any_fetch_response_write(struct wire_writer *w, int16_t version, con
     fetch_response_write(w, version, s);
 }
 
+static void part_fetch_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct fetch_response *s = p;
+    const bool flexible = version >= 12;
+    switch (part) {
+    case 0: {
+        if (version >= 1) {
+            wire_write_i32(w, s->throttle_time_ms);
+        }
+        if (version >= 7) {
+            wire_write_i16(w, s->error_code);
+        }
+        if (version >= 7) {
+            wire_write_i32(w, s->session_id);
+        }
+        if ((version <= 6) && !(s->session_id == 0))
+            wire_writer_fail(w);
+        if (s->responses_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->responses_count);
+        return;
+    }
+    default: {
+        if ((version <= 15) && !(s->node_endpoints_count == 0))
+            wire_writer_fail(w);
+        if (version >= 12) {
+            bool has_node_endpoints = (version >= 16) && !(s->node_endpoints_count == 0);
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count + has_node_endpoints));
+            if (has_node_endpoints) {
+                struct wire_writer counter, *out = w;
+                wire_writer_init_counting(&counter);
+                for (int pass = 0; pass < 2; pass++) {
+                    struct wire_writer *w = pass == 0 ? &counter : out;
+                    if (pass == 1) {
+                        wire_write_uvarint(w, 0);
+                        wire_write_uvarint(w, (uint32_t)counter.size);
+                    }
+                    if (s->node_endpoints_count < 0)
+                        wire_writer_fail(w);
+                    wire_write_array_count(w, true, s->node_endpoints_count);
+                    for (int32_t i = 0; i < s->node_endpoints_count; i++) {
+                        fetch_response_node_endpoint_write(w, version, &s->node_endpoints[i]);
+                    }
+                }
+            }
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static bool unsent_fetch_response_node_endpoints(const void *p)
 {
     const struct fetch_response *s = p;
@@ -1188,6 +1382,6 @@ static const struct wire_field fields_fetch_response[] = {
     {"Responses", WIRE_STRUCT, true, false, offsetof(struct fetch_response, responses), offsetof(struct fetch_response, responses_count), 0x7ffffull, 0x0ull, NULL, &layout_fetch_response_fetchable_topic_response},
     {"NodeEndpoints", WIRE_STRUCT, true, false, offsetof(struct fetch_response, node_endpoints), offsetof(struct fetch_response, node_endpoints_count), 0x70000ull, 0x70000ull, unsent_fetch_response_node_endpoints, &layout_fetch_response_node_endpoint},
 };
-static const struct wire_struct layout_fetch_response = {"FetchResponse", sizeof(struct fetch_response), fields_fetch_response, 5};
+static const struct wire_struct layout_fetch_response = {"FetchResponse", sizeof(struct fetch_response), fields_fetch_response, 5, part_fetch_response, 1};
 const struct wire_message wire_message_fetch_response = {"FetchResponse", 0, 18, 0x7f000ull, sizeof(struct fetch_response), any_fetch_response_init, any_fetch_response_read, any_fetch_response_write, &layout_fetch_response};
 

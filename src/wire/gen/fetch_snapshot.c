@@ -40,7 +40,7 @@ static const struct wire_field fields_fetch_snapshot_request_snapshot_id[] = {
     {"EndOffset", WIRE_I64, false, false, offsetof(struct fetch_snapshot_request_snapshot_id, end_offset), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Epoch", WIRE_I32, false, false, offsetof(struct fetch_snapshot_request_snapshot_id, epoch), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_fetch_snapshot_request_snapshot_id = {"SnapshotId", sizeof(struct fetch_snapshot_request_snapshot_id), fields_fetch_snapshot_request_snapshot_id, 2};
+static const struct wire_struct layout_fetch_snapshot_request_snapshot_id = {"SnapshotId", sizeof(struct fetch_snapshot_request_snapshot_id), fields_fetch_snapshot_request_snapshot_id, 2, NULL, 0};
 
 void fetch_snapshot_request_partition_snapshot_init(struct fetch_snapshot_request_partition_snapshot *s)
 {
@@ -109,7 +109,7 @@ static const struct wire_field fields_fetch_snapshot_request_partition_snapshot[
     {"Position", WIRE_I64, false, false, offsetof(struct fetch_snapshot_request_partition_snapshot, position), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"ReplicaDirectoryId", WIRE_UUID, false, false, offsetof(struct fetch_snapshot_request_partition_snapshot, replica_directory_id), 0, 0x2ull, 0x2ull, unsent_fetch_snapshot_request_partition_snapshot_replica_directory_id, NULL},
 };
-static const struct wire_struct layout_fetch_snapshot_request_partition_snapshot = {"PartitionSnapshot", sizeof(struct fetch_snapshot_request_partition_snapshot), fields_fetch_snapshot_request_partition_snapshot, 5};
+static const struct wire_struct layout_fetch_snapshot_request_partition_snapshot = {"PartitionSnapshot", sizeof(struct fetch_snapshot_request_partition_snapshot), fields_fetch_snapshot_request_partition_snapshot, 5, NULL, 0};
 
 void fetch_snapshot_request_topic_snapshot_init(struct fetch_snapshot_request_topic_snapshot *s)
 {
@@ -160,7 +160,7 @@ static const struct wire_field fields_fetch_snapshot_request_topic_snapshot[] = 
     {"Name", WIRE_STRING, false, false, offsetof(struct fetch_snapshot_request_topic_snapshot, name), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct fetch_snapshot_request_topic_snapshot, partitions), offsetof(struct fetch_snapshot_request_topic_snapshot, partitions_count), 0x3ull, 0x0ull, NULL, &layout_fetch_snapshot_request_partition_snapshot},
 };
-static const struct wire_struct layout_fetch_snapshot_request_topic_snapshot = {"TopicSnapshot", sizeof(struct fetch_snapshot_request_topic_snapshot), fields_fetch_snapshot_request_topic_snapshot, 2};
+static const struct wire_struct layout_fetch_snapshot_request_topic_snapshot = {"TopicSnapshot", sizeof(struct fetch_snapshot_request_topic_snapshot), fields_fetch_snapshot_request_topic_snapshot, 2, NULL, 0};
 
 void fetch_snapshot_request_init(struct fetch_snapshot_request *s)
 {
@@ -256,7 +256,7 @@ static const struct wire_field fields_fetch_snapshot_request[] = {
     {"MaxBytes", WIRE_I32, false, false, offsetof(struct fetch_snapshot_request, max_bytes), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct fetch_snapshot_request, topics), offsetof(struct fetch_snapshot_request, topics_count), 0x3ull, 0x0ull, NULL, &layout_fetch_snapshot_request_topic_snapshot},
 };
-static const struct wire_struct layout_fetch_snapshot_request = {"FetchSnapshotRequest", sizeof(struct fetch_snapshot_request), fields_fetch_snapshot_request, 4};
+static const struct wire_struct layout_fetch_snapshot_request = {"FetchSnapshotRequest", sizeof(struct fetch_snapshot_request), fields_fetch_snapshot_request, 4, NULL, 0};
 const struct wire_message wire_message_fetch_snapshot_request = {"FetchSnapshotRequest", 0, 1, 0x3ull, sizeof(struct fetch_snapshot_request), any_fetch_snapshot_request_init, any_fetch_snapshot_request_read, any_fetch_snapshot_request_write, &layout_fetch_snapshot_request};
 
 void fetch_snapshot_response_snapshot_id_init(struct fetch_snapshot_response_snapshot_id *s)
@@ -288,11 +288,17 @@ void fetch_snapshot_response_snapshot_id_write(struct wire_writer *w, int16_t ve
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_fetch_snapshot_response_snapshot_id(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    fetch_snapshot_response_snapshot_id_write(w, version, p);
+}
+
 static const struct wire_field fields_fetch_snapshot_response_snapshot_id[] = {
     {"EndOffset", WIRE_I64, false, false, offsetof(struct fetch_snapshot_response_snapshot_id, end_offset), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Epoch", WIRE_I32, false, false, offsetof(struct fetch_snapshot_response_snapshot_id, epoch), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_fetch_snapshot_response_snapshot_id = {"SnapshotId", sizeof(struct fetch_snapshot_response_snapshot_id), fields_fetch_snapshot_response_snapshot_id, 2};
+static const struct wire_struct layout_fetch_snapshot_response_snapshot_id = {"SnapshotId", sizeof(struct fetch_snapshot_response_snapshot_id), fields_fetch_snapshot_response_snapshot_id, 2, part_fetch_snapshot_response_snapshot_id, 0};
 
 static bool fetch_snapshot_response_leader_id_and_epoch__is_default(const struct fetch_snapshot_response_leader_id_and_epoch *s)
 {
@@ -330,11 +336,17 @@ void fetch_snapshot_response_leader_id_and_epoch_write(struct wire_writer *w, in
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_fetch_snapshot_response_leader_id_and_epoch(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    fetch_snapshot_response_leader_id_and_epoch_write(w, version, p);
+}
+
 static const struct wire_field fields_fetch_snapshot_response_leader_id_and_epoch[] = {
     {"LeaderId", WIRE_I32, false, false, offsetof(struct fetch_snapshot_response_leader_id_and_epoch, leader_id), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"LeaderEpoch", WIRE_I32, false, false, offsetof(struct fetch_snapshot_response_leader_id_and_epoch, leader_epoch), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_fetch_snapshot_response_leader_id_and_epoch = {"LeaderIdAndEpoch", sizeof(struct fetch_snapshot_response_leader_id_and_epoch), fields_fetch_snapshot_response_leader_id_and_epoch, 2};
+static const struct wire_struct layout_fetch_snapshot_response_leader_id_and_epoch = {"LeaderIdAndEpoch", sizeof(struct fetch_snapshot_response_leader_id_and_epoch), fields_fetch_snapshot_response_leader_id_and_epoch, 2, part_fetch_snapshot_response_leader_id_and_epoch, 0};
 
 void fetch_snapshot_response_partition_snapshot_init(struct fetch_snapshot_response_partition_snapshot *s)
 {
@@ -397,6 +409,12 @@ void fetch_snapshot_response_partition_snapshot_write(struct wire_writer *w, int
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_fetch_snapshot_response_partition_snapshot(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    fetch_snapshot_response_partition_snapshot_write(w, version, p);
+}
+
 static bool unsent_fetch_snapshot_response_partition_snapshot_current_leader(const void *p)
 {
     const struct fetch_snapshot_response_partition_snapshot *s = p;
@@ -412,7 +430,7 @@ static const struct wire_field fields_fetch_snapshot_response_partition_snapshot
     {"Position", WIRE_I64, false, false, offsetof(struct fetch_snapshot_response_partition_snapshot, position), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"UnalignedRecords", WIRE_BYTES, false, false, offsetof(struct fetch_snapshot_response_partition_snapshot, unaligned_records), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_fetch_snapshot_response_partition_snapshot = {"PartitionSnapshot", sizeof(struct fetch_snapshot_response_partition_snapshot), fields_fetch_snapshot_response_partition_snapshot, 7};
+static const struct wire_struct layout_fetch_snapshot_response_partition_snapshot = {"PartitionSnapshot", sizeof(struct fetch_snapshot_response_partition_snapshot), fields_fetch_snapshot_response_partition_snapshot, 7, part_fetch_snapshot_response_partition_snapshot, 0};
 
 void fetch_snapshot_response_topic_snapshot_init(struct fetch_snapshot_response_topic_snapshot *s)
 {
@@ -459,11 +477,33 @@ void fetch_snapshot_response_topic_snapshot_write(struct wire_writer *w, int16_t
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_fetch_snapshot_response_topic_snapshot(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct fetch_snapshot_response_topic_snapshot *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        if (slice_is_null(s->name))
+            wire_writer_fail(w);
+        wire_write_string(w, true, s->name);
+        if (s->partitions_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->partitions_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_fetch_snapshot_response_topic_snapshot[] = {
     {"Name", WIRE_STRING, false, false, offsetof(struct fetch_snapshot_response_topic_snapshot, name), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct fetch_snapshot_response_topic_snapshot, partitions), offsetof(struct fetch_snapshot_response_topic_snapshot, partitions_count), 0x3ull, 0x0ull, NULL, &layout_fetch_snapshot_response_partition_snapshot},
 };
-static const struct wire_struct layout_fetch_snapshot_response_topic_snapshot = {"TopicSnapshot", sizeof(struct fetch_snapshot_response_topic_snapshot), fields_fetch_snapshot_response_topic_snapshot, 2};
+static const struct wire_struct layout_fetch_snapshot_response_topic_snapshot = {"TopicSnapshot", sizeof(struct fetch_snapshot_response_topic_snapshot), fields_fetch_snapshot_response_topic_snapshot, 2, part_fetch_snapshot_response_topic_snapshot, 1};
 
 void fetch_snapshot_response_node_endpoint_init(struct fetch_snapshot_response_node_endpoint *s)
 {
@@ -510,12 +550,18 @@ void fetch_snapshot_response_node_endpoint_write(struct wire_writer *w, int16_t 
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_fetch_snapshot_response_node_endpoint(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    fetch_snapshot_response_node_endpoint_write(w, version, p);
+}
+
 static const struct wire_field fields_fetch_snapshot_response_node_endpoint[] = {
     {"NodeId", WIRE_I32, false, false, offsetof(struct fetch_snapshot_response_node_endpoint, node_id), 0, 0x2ull, 0x0ull, NULL, NULL},
     {"Host", WIRE_STRING, false, false, offsetof(struct fetch_snapshot_response_node_endpoint, host), 0, 0x2ull, 0x0ull, NULL, NULL},
     {"Port", WIRE_U16, false, false, offsetof(struct fetch_snapshot_response_node_endpoint, port), 0, 0x2ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_fetch_snapshot_response_node_endpoint = {"NodeEndpoint", sizeof(struct fetch_snapshot_response_node_endpoint), fields_fetch_snapshot_response_node_endpoint, 3};
+static const struct wire_struct layout_fetch_snapshot_response_node_endpoint = {"NodeEndpoint", sizeof(struct fetch_snapshot_response_node_endpoint), fields_fetch_snapshot_response_node_endpoint, 3, part_fetch_snapshot_response_node_endpoint, 0};
 
 void fetch_snapshot_response_init(struct fetch_snapshot_response *s)
 {
@@ -613,6 +659,46 @@ static void any_fetch_snapshot_response_write(struct wire_writer *w, int16_t ver
     fetch_snapshot_response_write(w, version, s);
 }
 
+static void part_fetch_snapshot_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct fetch_snapshot_response *s = p;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->throttle_time_ms);
+        wire_write_i16(w, s->error_code);
+        if (s->topics_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->topics_count);
+        return;
+    }
+    default: {
+        if ((version <= 0) && !(s->node_endpoints_count == 0))
+            wire_writer_fail(w);
+        bool has_node_endpoints = (version >= 1) && !(s->node_endpoints_count == 0);
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count + has_node_endpoints));
+        if (has_node_endpoints) {
+            struct wire_writer counter, *out = w;
+            wire_writer_init_counting(&counter);
+            for (int pass = 0; pass < 2; pass++) {
+                struct wire_writer *w = pass == 0 ? &counter : out;
+                if (pass == 1) {
+                    wire_write_uvarint(w, 0);
+                    wire_write_uvarint(w, (uint32_t)counter.size);
+                }
+                if (s->node_endpoints_count < 0)
+                    wire_writer_fail(w);
+                wire_write_array_count(w, true, s->node_endpoints_count);
+                for (int32_t i = 0; i < s->node_endpoints_count; i++) {
+                    fetch_snapshot_response_node_endpoint_write(w, version, &s->node_endpoints[i]);
+                }
+            }
+        }
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static bool unsent_fetch_snapshot_response_node_endpoints(const void *p)
 {
     const struct fetch_snapshot_response *s = p;
@@ -625,6 +711,6 @@ static const struct wire_field fields_fetch_snapshot_response[] = {
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct fetch_snapshot_response, topics), offsetof(struct fetch_snapshot_response, topics_count), 0x3ull, 0x0ull, NULL, &layout_fetch_snapshot_response_topic_snapshot},
     {"NodeEndpoints", WIRE_STRUCT, true, false, offsetof(struct fetch_snapshot_response, node_endpoints), offsetof(struct fetch_snapshot_response, node_endpoints_count), 0x2ull, 0x2ull, unsent_fetch_snapshot_response_node_endpoints, &layout_fetch_snapshot_response_node_endpoint},
 };
-static const struct wire_struct layout_fetch_snapshot_response = {"FetchSnapshotResponse", sizeof(struct fetch_snapshot_response), fields_fetch_snapshot_response, 4};
+static const struct wire_struct layout_fetch_snapshot_response = {"FetchSnapshotResponse", sizeof(struct fetch_snapshot_response), fields_fetch_snapshot_response, 4, part_fetch_snapshot_response, 1};
 const struct wire_message wire_message_fetch_snapshot_response = {"FetchSnapshotResponse", 0, 1, 0x3ull, sizeof(struct fetch_snapshot_response), any_fetch_snapshot_response_init, any_fetch_snapshot_response_read, any_fetch_snapshot_response_write, &layout_fetch_snapshot_response};
 

@@ -100,7 +100,7 @@ static const struct wire_field fields_find_coordinator_request[] = {
     {"KeyType", WIRE_I8, false, false, offsetof(struct find_coordinator_request, key_type), 0, 0x7eull, 0x0ull, NULL, NULL},
     {"CoordinatorKeys", WIRE_STRING, true, false, offsetof(struct find_coordinator_request, coordinator_keys), offsetof(struct find_coordinator_request, coordinator_keys_count), 0x70ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_find_coordinator_request = {"FindCoordinatorRequest", sizeof(struct find_coordinator_request), fields_find_coordinator_request, 3};
+static const struct wire_struct layout_find_coordinator_request = {"FindCoordinatorRequest", sizeof(struct find_coordinator_request), fields_find_coordinator_request, 3, NULL, 0};
 const struct wire_message wire_message_find_coordinator_request = {"FindCoordinatorRequest", 0, 6, 0x78ull, sizeof(struct find_coordinator_request), any_find_coordinator_request_init, any_find_coordinator_request_read, any_find_coordinator_request_write, &layout_find_coordinator_request};
 
 void find_coordinator_response_coordinator_init(struct find_coordinator_response_coordinator *s)
@@ -178,6 +178,12 @@ void find_coordinator_response_coordinator_write(struct wire_writer *w, int16_t 
     }
 }
 
+static void part_find_coordinator_response_coordinator(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    find_coordinator_response_coordinator_write(w, version, p);
+}
+
 static const struct wire_field fields_find_coordinator_response_coordinator[] = {
     {"Key", WIRE_STRING, false, false, offsetof(struct find_coordinator_response_coordinator, key), 0, 0x70ull, 0x0ull, NULL, NULL},
     {"NodeId", WIRE_I32, false, false, offsetof(struct find_coordinator_response_coordinator, node_id), 0, 0x70ull, 0x0ull, NULL, NULL},
@@ -186,7 +192,7 @@ static const struct wire_field fields_find_coordinator_response_coordinator[] = 
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct find_coordinator_response_coordinator, error_code), 0, 0x70ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct find_coordinator_response_coordinator, error_message), 0, 0x70ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_find_coordinator_response_coordinator = {"Coordinator", sizeof(struct find_coordinator_response_coordinator), fields_find_coordinator_response_coordinator, 6};
+static const struct wire_struct layout_find_coordinator_response_coordinator = {"Coordinator", sizeof(struct find_coordinator_response_coordinator), fields_find_coordinator_response_coordinator, 6, part_find_coordinator_response_coordinator, 0};
 
 void find_coordinator_response_init(struct find_coordinator_response *s)
 {
@@ -305,6 +311,61 @@ static void any_find_coordinator_response_write(struct wire_writer *w, int16_t v
     find_coordinator_response_write(w, version, s);
 }
 
+static void part_find_coordinator_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct find_coordinator_response *s = p;
+    const bool flexible = version >= 3;
+    switch (part) {
+    case 0: {
+        if (version >= 1) {
+            wire_write_i32(w, s->throttle_time_ms);
+        }
+        if (version <= 3) {
+            wire_write_i16(w, s->error_code);
+        }
+        if ((version >= 4) && !(s->error_code == 0))
+            wire_writer_fail(w);
+        if (version >= 1 && version <= 3) {
+            if (slice_is_null(s->error_message) && !(version >= 1 && version <= 3))
+                wire_writer_fail(w);
+            wire_write_string(w, flexible, s->error_message);
+        }
+        if (version <= 3) {
+            wire_write_i32(w, s->node_id);
+        }
+        if ((version >= 4) && !(s->node_id == 0))
+            wire_writer_fail(w);
+        if (version <= 3) {
+            if (slice_is_null(s->host))
+                wire_writer_fail(w);
+            wire_write_string(w, flexible, s->host);
+        }
+        if ((version >= 4) && !(s->host.data && s->host.size == 0))
+            wire_writer_fail(w);
+        if (version <= 3) {
+            wire_write_i32(w, s->port);
+        }
+        if ((version >= 4) && !(s->port == 0))
+            wire_writer_fail(w);
+        if (version >= 4) {
+            if (s->coordinators_count < 0)
+                wire_writer_fail(w);
+            wire_write_array_count(w, flexible, s->coordinators_count);
+        }
+        return;
+    }
+    default: {
+        if ((version <= 3) && !(s->coordinators_count == 0))
+            wire_writer_fail(w);
+        if (version >= 3) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_find_coordinator_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct find_coordinator_response, throttle_time_ms), 0, 0x7eull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct find_coordinator_response, error_code), 0, 0xfull, 0x0ull, NULL, NULL},
@@ -314,6 +375,6 @@ static const struct wire_field fields_find_coordinator_response[] = {
     {"Port", WIRE_I32, false, false, offsetof(struct find_coordinator_response, port), 0, 0xfull, 0x0ull, NULL, NULL},
     {"Coordinators", WIRE_STRUCT, true, false, offsetof(struct find_coordinator_response, coordinators), offsetof(struct find_coordinator_response, coordinators_count), 0x70ull, 0x0ull, NULL, &layout_find_coordinator_response_coordinator},
 };
-static const struct wire_struct layout_find_coordinator_response = {"FindCoordinatorResponse", sizeof(struct find_coordinator_response), fields_find_coordinator_response, 7};
+static const struct wire_struct layout_find_coordinator_response = {"FindCoordinatorResponse", sizeof(struct find_coordinator_response), fields_find_coordinator_response, 7, part_find_coordinator_response, 1};
 const struct wire_message wire_message_find_coordinator_response = {"FindCoordinatorResponse", 0, 6, 0x78ull, sizeof(struct find_coordinator_response), any_find_coordinator_response_init, any_find_coordinator_response_read, any_find_coordinator_response_write, &layout_find_coordinator_response};
 

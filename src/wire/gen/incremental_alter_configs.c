@@ -52,7 +52,7 @@ static const struct wire_field fields_incremental_alter_configs_request_alterabl
     {"ConfigOperation", WIRE_I8, false, false, offsetof(struct incremental_alter_configs_request_alterable_config, config_operation), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Value", WIRE_STRING, false, false, offsetof(struct incremental_alter_configs_request_alterable_config, value), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_incremental_alter_configs_request_alterable_config = {"AlterableConfig", sizeof(struct incremental_alter_configs_request_alterable_config), fields_incremental_alter_configs_request_alterable_config, 3};
+static const struct wire_struct layout_incremental_alter_configs_request_alterable_config = {"AlterableConfig", sizeof(struct incremental_alter_configs_request_alterable_config), fields_incremental_alter_configs_request_alterable_config, 3, NULL, 0};
 
 void incremental_alter_configs_request_alter_configs_resource_init(struct incremental_alter_configs_request_alter_configs_resource *s)
 {
@@ -112,7 +112,7 @@ static const struct wire_field fields_incremental_alter_configs_request_alter_co
     {"ResourceName", WIRE_STRING, false, false, offsetof(struct incremental_alter_configs_request_alter_configs_resource, resource_name), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Configs", WIRE_STRUCT, true, false, offsetof(struct incremental_alter_configs_request_alter_configs_resource, configs), offsetof(struct incremental_alter_configs_request_alter_configs_resource, configs_count), 0x3ull, 0x0ull, NULL, &layout_incremental_alter_configs_request_alterable_config},
 };
-static const struct wire_struct layout_incremental_alter_configs_request_alter_configs_resource = {"AlterConfigsResource", sizeof(struct incremental_alter_configs_request_alter_configs_resource), fields_incremental_alter_configs_request_alter_configs_resource, 3};
+static const struct wire_struct layout_incremental_alter_configs_request_alter_configs_resource = {"AlterConfigsResource", sizeof(struct incremental_alter_configs_request_alter_configs_resource), fields_incremental_alter_configs_request_alter_configs_resource, 3, NULL, 0};
 
 void incremental_alter_configs_request_init(struct incremental_alter_configs_request *s)
 {
@@ -181,7 +181,7 @@ static const struct wire_field fields_incremental_alter_configs_request[] = {
     {"Resources", WIRE_STRUCT, true, false, offsetof(struct incremental_alter_configs_request, resources), offsetof(struct incremental_alter_configs_request, resources_count), 0x3ull, 0x0ull, NULL, &layout_incremental_alter_configs_request_alter_configs_resource},
     {"ValidateOnly", WIRE_BOOL, false, false, offsetof(struct incremental_alter_configs_request, validate_only), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_incremental_alter_configs_request = {"IncrementalAlterConfigsRequest", sizeof(struct incremental_alter_configs_request), fields_incremental_alter_configs_request, 2};
+static const struct wire_struct layout_incremental_alter_configs_request = {"IncrementalAlterConfigsRequest", sizeof(struct incremental_alter_configs_request), fields_incremental_alter_configs_request, 2, NULL, 0};
 const struct wire_message wire_message_incremental_alter_configs_request = {"IncrementalAlterConfigsRequest", 0, 1, 0x2ull, sizeof(struct incremental_alter_configs_request), any_incremental_alter_configs_request_init, any_incremental_alter_configs_request_read, any_incremental_alter_configs_request_write, &layout_incremental_alter_configs_request};
 
 void incremental_alter_configs_response_alter_configs_resource_response_init(struct incremental_alter_configs_response_alter_configs_resource_response *s)
@@ -226,13 +226,19 @@ void incremental_alter_configs_response_alter_configs_resource_response_write(st
     }
 }
 
+static void part_incremental_alter_configs_response_alter_configs_resource_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    incremental_alter_configs_response_alter_configs_resource_response_write(w, version, p);
+}
+
 static const struct wire_field fields_incremental_alter_configs_response_alter_configs_resource_response[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct incremental_alter_configs_response_alter_configs_resource_response, error_code), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct incremental_alter_configs_response_alter_configs_resource_response, error_message), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"ResourceType", WIRE_I8, false, false, offsetof(struct incremental_alter_configs_response_alter_configs_resource_response, resource_type), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"ResourceName", WIRE_STRING, false, false, offsetof(struct incremental_alter_configs_response_alter_configs_resource_response, resource_name), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_incremental_alter_configs_response_alter_configs_resource_response = {"AlterConfigsResourceResponse", sizeof(struct incremental_alter_configs_response_alter_configs_resource_response), fields_incremental_alter_configs_response_alter_configs_resource_response, 4};
+static const struct wire_struct layout_incremental_alter_configs_response_alter_configs_resource_response = {"AlterConfigsResourceResponse", sizeof(struct incremental_alter_configs_response_alter_configs_resource_response), fields_incremental_alter_configs_response_alter_configs_resource_response, 4, part_incremental_alter_configs_response_alter_configs_resource_response, 0};
 
 void incremental_alter_configs_response_init(struct incremental_alter_configs_response *s)
 {
@@ -297,10 +303,32 @@ static void any_incremental_alter_configs_response_write(struct wire_writer *w, 
     incremental_alter_configs_response_write(w, version, s);
 }
 
+static void part_incremental_alter_configs_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct incremental_alter_configs_response *s = p;
+    const bool flexible = version >= 1;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->throttle_time_ms);
+        if (s->responses_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->responses_count);
+        return;
+    }
+    default: {
+        if (version >= 1) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_incremental_alter_configs_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct incremental_alter_configs_response, throttle_time_ms), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Responses", WIRE_STRUCT, true, false, offsetof(struct incremental_alter_configs_response, responses), offsetof(struct incremental_alter_configs_response, responses_count), 0x3ull, 0x0ull, NULL, &layout_incremental_alter_configs_response_alter_configs_resource_response},
 };
-static const struct wire_struct layout_incremental_alter_configs_response = {"IncrementalAlterConfigsResponse", sizeof(struct incremental_alter_configs_response), fields_incremental_alter_configs_response, 2};
+static const struct wire_struct layout_incremental_alter_configs_response = {"IncrementalAlterConfigsResponse", sizeof(struct incremental_alter_configs_response), fields_incremental_alter_configs_response, 2, part_incremental_alter_configs_response, 1};
 const struct wire_message wire_message_incremental_alter_configs_response = {"IncrementalAlterConfigsResponse", 0, 1, 0x2ull, sizeof(struct incremental_alter_configs_response), any_incremental_alter_configs_response_init, any_incremental_alter_configs_response_read, any_incremental_alter_configs_response_write, &layout_incremental_alter_configs_response};
 

@@ -51,7 +51,7 @@ static const struct wire_field fields_join_group_request_join_group_request_prot
     {"Name", WIRE_STRING, false, false, offsetof(struct join_group_request_join_group_request_protocol, name), 0, 0x3ffull, 0x0ull, NULL, NULL},
     {"Metadata", WIRE_BYTES, false, false, offsetof(struct join_group_request_join_group_request_protocol, metadata), 0, 0x3ffull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_join_group_request_join_group_request_protocol = {"JoinGroupRequestProtocol", sizeof(struct join_group_request_join_group_request_protocol), fields_join_group_request_join_group_request_protocol, 2};
+static const struct wire_struct layout_join_group_request_join_group_request_protocol = {"JoinGroupRequestProtocol", sizeof(struct join_group_request_join_group_request_protocol), fields_join_group_request_join_group_request_protocol, 2, NULL, 0};
 
 void join_group_request_init(struct join_group_request *s)
 {
@@ -166,7 +166,7 @@ static const struct wire_field fields_join_group_request[] = {
     {"Protocols", WIRE_STRUCT, true, false, offsetof(struct join_group_request, protocols), offsetof(struct join_group_request, protocols_count), 0x3ffull, 0x0ull, NULL, &layout_join_group_request_join_group_request_protocol},
     {"Reason", WIRE_STRING, false, false, offsetof(struct join_group_request, reason), 0, 0x300ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_join_group_request = {"JoinGroupRequest", sizeof(struct join_group_request), fields_join_group_request, 8};
+static const struct wire_struct layout_join_group_request = {"JoinGroupRequest", sizeof(struct join_group_request), fields_join_group_request, 8, NULL, 0};
 const struct wire_message wire_message_join_group_request = {"JoinGroupRequest", 0, 9, 0x3c0ull, sizeof(struct join_group_request), any_join_group_request_init, any_join_group_request_read, any_join_group_request_write, &layout_join_group_request};
 
 void join_group_response_join_group_response_member_init(struct join_group_response_join_group_response_member *s)
@@ -217,12 +217,18 @@ void join_group_response_join_group_response_member_write(struct wire_writer *w,
     }
 }
 
+static void part_join_group_response_join_group_response_member(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    join_group_response_join_group_response_member_write(w, version, p);
+}
+
 static const struct wire_field fields_join_group_response_join_group_response_member[] = {
     {"MemberId", WIRE_STRING, false, false, offsetof(struct join_group_response_join_group_response_member, member_id), 0, 0x3ffull, 0x0ull, NULL, NULL},
     {"GroupInstanceId", WIRE_STRING, false, false, offsetof(struct join_group_response_join_group_response_member, group_instance_id), 0, 0x3e0ull, 0x0ull, NULL, NULL},
     {"Metadata", WIRE_BYTES, false, false, offsetof(struct join_group_response_join_group_response_member, metadata), 0, 0x3ffull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_join_group_response_join_group_response_member = {"JoinGroupResponseMember", sizeof(struct join_group_response_join_group_response_member), fields_join_group_response_join_group_response_member, 3};
+static const struct wire_struct layout_join_group_response_join_group_response_member = {"JoinGroupResponseMember", sizeof(struct join_group_response_join_group_response_member), fields_join_group_response_join_group_response_member, 3, part_join_group_response_join_group_response_member, 0};
 
 void join_group_response_init(struct join_group_response *s)
 {
@@ -327,6 +333,51 @@ static void any_join_group_response_write(struct wire_writer *w, int16_t version
     join_group_response_write(w, version, s);
 }
 
+static void part_join_group_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct join_group_response *s = p;
+    const bool flexible = version >= 6;
+    switch (part) {
+    case 0: {
+        if (version >= 2) {
+            wire_write_i32(w, s->throttle_time_ms);
+        }
+        wire_write_i16(w, s->error_code);
+        wire_write_i32(w, s->generation_id);
+        if (version >= 7) {
+            if (slice_is_null(s->protocol_type) && !(version >= 7))
+                wire_writer_fail(w);
+            wire_write_string(w, flexible, s->protocol_type);
+        }
+        if (slice_is_null(s->protocol_name) && !(version >= 7))
+            wire_writer_fail(w);
+        wire_write_string(w, flexible, s->protocol_name);
+        if (slice_is_null(s->leader))
+            wire_writer_fail(w);
+        wire_write_string(w, flexible, s->leader);
+        if (version >= 9) {
+            wire_write_bool(w, s->skip_assignment);
+        }
+        if ((version <= 8) && !(!s->skip_assignment))
+            wire_writer_fail(w);
+        if (slice_is_null(s->member_id))
+            wire_writer_fail(w);
+        wire_write_string(w, flexible, s->member_id);
+        if (s->members_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->members_count);
+        return;
+    }
+    default: {
+        if (version >= 6) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_join_group_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct join_group_response, throttle_time_ms), 0, 0x3fcull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct join_group_response, error_code), 0, 0x3ffull, 0x0ull, NULL, NULL},
@@ -338,6 +389,6 @@ static const struct wire_field fields_join_group_response[] = {
     {"MemberId", WIRE_STRING, false, false, offsetof(struct join_group_response, member_id), 0, 0x3ffull, 0x0ull, NULL, NULL},
     {"Members", WIRE_STRUCT, true, false, offsetof(struct join_group_response, members), offsetof(struct join_group_response, members_count), 0x3ffull, 0x0ull, NULL, &layout_join_group_response_join_group_response_member},
 };
-static const struct wire_struct layout_join_group_response = {"JoinGroupResponse", sizeof(struct join_group_response), fields_join_group_response, 9};
+static const struct wire_struct layout_join_group_response = {"JoinGroupResponse", sizeof(struct join_group_response), fields_join_group_response, 9, part_join_group_response, 1};
 const struct wire_message wire_message_join_group_response = {"JoinGroupResponse", 0, 9, 0x3c0ull, sizeof(struct join_group_response), any_join_group_response_init, any_join_group_response_read, any_join_group_response_write, &layout_join_group_response};
 

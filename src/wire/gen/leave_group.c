@@ -67,7 +67,7 @@ static const struct wire_field fields_leave_group_request_member_identity[] = {
     {"GroupInstanceId", WIRE_STRING, false, false, offsetof(struct leave_group_request_member_identity, group_instance_id), 0, 0x38ull, 0x0ull, NULL, NULL},
     {"Reason", WIRE_STRING, false, false, offsetof(struct leave_group_request_member_identity, reason), 0, 0x20ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_leave_group_request_member_identity = {"MemberIdentity", sizeof(struct leave_group_request_member_identity), fields_leave_group_request_member_identity, 3};
+static const struct wire_struct layout_leave_group_request_member_identity = {"MemberIdentity", sizeof(struct leave_group_request_member_identity), fields_leave_group_request_member_identity, 3, NULL, 0};
 
 void leave_group_request_init(struct leave_group_request *s)
 {
@@ -157,7 +157,7 @@ static const struct wire_field fields_leave_group_request[] = {
     {"MemberId", WIRE_STRING, false, false, offsetof(struct leave_group_request, member_id), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Members", WIRE_STRUCT, true, false, offsetof(struct leave_group_request, members), offsetof(struct leave_group_request, members_count), 0x38ull, 0x0ull, NULL, &layout_leave_group_request_member_identity},
 };
-static const struct wire_struct layout_leave_group_request = {"LeaveGroupRequest", sizeof(struct leave_group_request), fields_leave_group_request, 3};
+static const struct wire_struct layout_leave_group_request = {"LeaveGroupRequest", sizeof(struct leave_group_request), fields_leave_group_request, 3, NULL, 0};
 const struct wire_message wire_message_leave_group_request = {"LeaveGroupRequest", 0, 5, 0x30ull, sizeof(struct leave_group_request), any_leave_group_request_init, any_leave_group_request_read, any_leave_group_request_write, &layout_leave_group_request};
 
 void leave_group_response_member_response_init(struct leave_group_response_member_response *s)
@@ -214,12 +214,18 @@ void leave_group_response_member_response_write(struct wire_writer *w, int16_t v
     }
 }
 
+static void part_leave_group_response_member_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    leave_group_response_member_response_write(w, version, p);
+}
+
 static const struct wire_field fields_leave_group_response_member_response[] = {
     {"MemberId", WIRE_STRING, false, false, offsetof(struct leave_group_response_member_response, member_id), 0, 0x38ull, 0x0ull, NULL, NULL},
     {"GroupInstanceId", WIRE_STRING, false, false, offsetof(struct leave_group_response_member_response, group_instance_id), 0, 0x38ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct leave_group_response_member_response, error_code), 0, 0x38ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_leave_group_response_member_response = {"MemberResponse", sizeof(struct leave_group_response_member_response), fields_leave_group_response_member_response, 3};
+static const struct wire_struct layout_leave_group_response_member_response = {"MemberResponse", sizeof(struct leave_group_response_member_response), fields_leave_group_response_member_response, 3, part_leave_group_response_member_response, 0};
 
 void leave_group_response_init(struct leave_group_response *s)
 {
@@ -296,11 +302,40 @@ static void any_leave_group_response_write(struct wire_writer *w, int16_t versio
     leave_group_response_write(w, version, s);
 }
 
+static void part_leave_group_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct leave_group_response *s = p;
+    const bool flexible = version >= 4;
+    switch (part) {
+    case 0: {
+        if (version >= 1) {
+            wire_write_i32(w, s->throttle_time_ms);
+        }
+        wire_write_i16(w, s->error_code);
+        if (version >= 3) {
+            if (s->members_count < 0)
+                wire_writer_fail(w);
+            wire_write_array_count(w, flexible, s->members_count);
+        }
+        return;
+    }
+    default: {
+        if ((version <= 2) && !(s->members_count == 0))
+            wire_writer_fail(w);
+        if (version >= 4) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_leave_group_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct leave_group_response, throttle_time_ms), 0, 0x3eull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct leave_group_response, error_code), 0, 0x3full, 0x0ull, NULL, NULL},
     {"Members", WIRE_STRUCT, true, false, offsetof(struct leave_group_response, members), offsetof(struct leave_group_response, members_count), 0x38ull, 0x0ull, NULL, &layout_leave_group_response_member_response},
 };
-static const struct wire_struct layout_leave_group_response = {"LeaveGroupResponse", sizeof(struct leave_group_response), fields_leave_group_response, 3};
+static const struct wire_struct layout_leave_group_response = {"LeaveGroupResponse", sizeof(struct leave_group_response), fields_leave_group_response, 3, part_leave_group_response, 1};
 const struct wire_message wire_message_leave_group_response = {"LeaveGroupResponse", 0, 5, 0x30ull, sizeof(struct leave_group_response), any_leave_group_response_init, any_leave_group_response_read, any_leave_group_response_write, &layout_leave_group_response};
 

@@ -71,7 +71,7 @@ static void any_list_config_resources_request_write(struct wire_writer *w, int16
 static const struct wire_field fields_list_config_resources_request[] = {
     {"ResourceTypes", WIRE_I8, true, false, offsetof(struct list_config_resources_request, resource_types), offsetof(struct list_config_resources_request, resource_types_count), 0x2ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_list_config_resources_request = {"ListConfigResourcesRequest", sizeof(struct list_config_resources_request), fields_list_config_resources_request, 1};
+static const struct wire_struct layout_list_config_resources_request = {"ListConfigResourcesRequest", sizeof(struct list_config_resources_request), fields_list_config_resources_request, 1, NULL, 0};
 const struct wire_message wire_message_list_config_resources_request = {"ListConfigResourcesRequest", 0, 1, 0x3ull, sizeof(struct list_config_resources_request), any_list_config_resources_request_init, any_list_config_resources_request_read, any_list_config_resources_request_write, &layout_list_config_resources_request};
 
 void list_config_resources_response_config_resource_init(struct list_config_resources_response_config_resource *s)
@@ -110,11 +110,17 @@ void list_config_resources_response_config_resource_write(struct wire_writer *w,
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_list_config_resources_response_config_resource(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    list_config_resources_response_config_resource_write(w, version, p);
+}
+
 static const struct wire_field fields_list_config_resources_response_config_resource[] = {
     {"ResourceName", WIRE_STRING, false, false, offsetof(struct list_config_resources_response_config_resource, resource_name), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"ResourceType", WIRE_I8, false, false, offsetof(struct list_config_resources_response_config_resource, resource_type), 0, 0x2ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_list_config_resources_response_config_resource = {"ConfigResource", sizeof(struct list_config_resources_response_config_resource), fields_list_config_resources_response_config_resource, 2};
+static const struct wire_struct layout_list_config_resources_response_config_resource = {"ConfigResource", sizeof(struct list_config_resources_response_config_resource), fields_list_config_resources_response_config_resource, 2, part_list_config_resources_response_config_resource, 0};
 
 void list_config_resources_response_init(struct list_config_resources_response *s)
 {
@@ -175,11 +181,32 @@ static void any_list_config_resources_response_write(struct wire_writer *w, int1
     list_config_resources_response_write(w, version, s);
 }
 
+static void part_list_config_resources_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct list_config_resources_response *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->throttle_time_ms);
+        wire_write_i16(w, s->error_code);
+        if (s->config_resources_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->config_resources_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_list_config_resources_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct list_config_resources_response, throttle_time_ms), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct list_config_resources_response, error_code), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"ConfigResources", WIRE_STRUCT, true, false, offsetof(struct list_config_resources_response, config_resources), offsetof(struct list_config_resources_response, config_resources_count), 0x3ull, 0x0ull, NULL, &layout_list_config_resources_response_config_resource},
 };
-static const struct wire_struct layout_list_config_resources_response = {"ListConfigResourcesResponse", sizeof(struct list_config_resources_response), fields_list_config_resources_response, 3};
+static const struct wire_struct layout_list_config_resources_response = {"ListConfigResourcesResponse", sizeof(struct list_config_resources_response), fields_list_config_resources_response, 3, part_list_config_resources_response, 1};
 const struct wire_message wire_message_list_config_resources_response = {"ListConfigResourcesResponse", 0, 1, 0x3ull, sizeof(struct list_config_resources_response), any_list_config_resources_response_init, any_list_config_resources_response_read, any_list_config_resources_response_write, &layout_list_config_resources_response};
 

@@ -104,7 +104,7 @@ static const struct wire_field fields_list_groups_request[] = {
     {"StatesFilter", WIRE_STRING, true, false, offsetof(struct list_groups_request, states_filter), offsetof(struct list_groups_request, states_filter_count), 0x30ull, 0x0ull, NULL, NULL},
     {"TypesFilter", WIRE_STRING, true, false, offsetof(struct list_groups_request, types_filter), offsetof(struct list_groups_request, types_filter_count), 0x20ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_list_groups_request = {"ListGroupsRequest", sizeof(struct list_groups_request), fields_list_groups_request, 2};
+static const struct wire_struct layout_list_groups_request = {"ListGroupsRequest", sizeof(struct list_groups_request), fields_list_groups_request, 2, NULL, 0};
 const struct wire_message wire_message_list_groups_request = {"ListGroupsRequest", 0, 5, 0x38ull, sizeof(struct list_groups_request), any_list_groups_request_init, any_list_groups_request_read, any_list_groups_request_write, &layout_list_groups_request};
 
 void list_groups_response_listed_group_init(struct list_groups_response_listed_group *s)
@@ -165,13 +165,19 @@ void list_groups_response_listed_group_write(struct wire_writer *w, int16_t vers
     }
 }
 
+static void part_list_groups_response_listed_group(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    list_groups_response_listed_group_write(w, version, p);
+}
+
 static const struct wire_field fields_list_groups_response_listed_group[] = {
     {"GroupId", WIRE_STRING, false, false, offsetof(struct list_groups_response_listed_group, group_id), 0, 0x3full, 0x0ull, NULL, NULL},
     {"ProtocolType", WIRE_STRING, false, false, offsetof(struct list_groups_response_listed_group, protocol_type), 0, 0x3full, 0x0ull, NULL, NULL},
     {"GroupState", WIRE_STRING, false, false, offsetof(struct list_groups_response_listed_group, group_state), 0, 0x30ull, 0x0ull, NULL, NULL},
     {"GroupType", WIRE_STRING, false, false, offsetof(struct list_groups_response_listed_group, group_type), 0, 0x20ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_list_groups_response_listed_group = {"ListedGroup", sizeof(struct list_groups_response_listed_group), fields_list_groups_response_listed_group, 4};
+static const struct wire_struct layout_list_groups_response_listed_group = {"ListedGroup", sizeof(struct list_groups_response_listed_group), fields_list_groups_response_listed_group, 4, part_list_groups_response_listed_group, 0};
 
 void list_groups_response_init(struct list_groups_response *s)
 {
@@ -242,11 +248,36 @@ static void any_list_groups_response_write(struct wire_writer *w, int16_t versio
     list_groups_response_write(w, version, s);
 }
 
+static void part_list_groups_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct list_groups_response *s = p;
+    const bool flexible = version >= 3;
+    switch (part) {
+    case 0: {
+        if (version >= 1) {
+            wire_write_i32(w, s->throttle_time_ms);
+        }
+        wire_write_i16(w, s->error_code);
+        if (s->groups_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->groups_count);
+        return;
+    }
+    default: {
+        if (version >= 3) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_list_groups_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct list_groups_response, throttle_time_ms), 0, 0x3eull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct list_groups_response, error_code), 0, 0x3full, 0x0ull, NULL, NULL},
     {"Groups", WIRE_STRUCT, true, false, offsetof(struct list_groups_response, groups), offsetof(struct list_groups_response, groups_count), 0x3full, 0x0ull, NULL, &layout_list_groups_response_listed_group},
 };
-static const struct wire_struct layout_list_groups_response = {"ListGroupsResponse", sizeof(struct list_groups_response), fields_list_groups_response, 3};
+static const struct wire_struct layout_list_groups_response = {"ListGroupsResponse", sizeof(struct list_groups_response), fields_list_groups_response, 3, part_list_groups_response, 1};
 const struct wire_message wire_message_list_groups_response = {"ListGroupsResponse", 0, 5, 0x38ull, sizeof(struct list_groups_response), any_list_groups_response_init, any_list_groups_response_read, any_list_groups_response_write, &layout_list_groups_response};
 

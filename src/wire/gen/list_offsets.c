@@ -61,7 +61,7 @@ static const struct wire_field fields_list_offsets_request_list_offsets_partitio
     {"Timestamp", WIRE_I64, false, false, offsetof(struct list_offsets_request_list_offsets_partition, timestamp), 0, 0xfffull, 0x0ull, NULL, NULL},
     {"MaxNumOffsets", WIRE_I32, false, false, offsetof(struct list_offsets_request_list_offsets_partition, max_num_offsets), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_list_offsets_request_list_offsets_partition = {"ListOffsetsPartition", sizeof(struct list_offsets_request_list_offsets_partition), fields_list_offsets_request_list_offsets_partition, 4};
+static const struct wire_struct layout_list_offsets_request_list_offsets_partition = {"ListOffsetsPartition", sizeof(struct list_offsets_request_list_offsets_partition), fields_list_offsets_request_list_offsets_partition, 4, NULL, 0};
 
 void list_offsets_request_list_offsets_topic_init(struct list_offsets_request_list_offsets_topic *s)
 {
@@ -118,7 +118,7 @@ static const struct wire_field fields_list_offsets_request_list_offsets_topic[] 
     {"Name", WIRE_STRING, false, false, offsetof(struct list_offsets_request_list_offsets_topic, name), 0, 0xfffull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct list_offsets_request_list_offsets_topic, partitions), offsetof(struct list_offsets_request_list_offsets_topic, partitions_count), 0xfffull, 0x0ull, NULL, &layout_list_offsets_request_list_offsets_partition},
 };
-static const struct wire_struct layout_list_offsets_request_list_offsets_topic = {"ListOffsetsTopic", sizeof(struct list_offsets_request_list_offsets_topic), fields_list_offsets_request_list_offsets_topic, 2};
+static const struct wire_struct layout_list_offsets_request_list_offsets_topic = {"ListOffsetsTopic", sizeof(struct list_offsets_request_list_offsets_topic), fields_list_offsets_request_list_offsets_topic, 2, NULL, 0};
 
 void list_offsets_request_init(struct list_offsets_request *s)
 {
@@ -203,7 +203,7 @@ static const struct wire_field fields_list_offsets_request[] = {
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct list_offsets_request, topics), offsetof(struct list_offsets_request, topics_count), 0xfffull, 0x0ull, NULL, &layout_list_offsets_request_list_offsets_topic},
     {"TimeoutMs", WIRE_I32, false, false, offsetof(struct list_offsets_request, timeout_ms), 0, 0xc00ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_list_offsets_request = {"ListOffsetsRequest", sizeof(struct list_offsets_request), fields_list_offsets_request, 4};
+static const struct wire_struct layout_list_offsets_request = {"ListOffsetsRequest", sizeof(struct list_offsets_request), fields_list_offsets_request, 4, NULL, 0};
 const struct wire_message wire_message_list_offsets_request = {"ListOffsetsRequest", 0, 11, 0xfc0ull, sizeof(struct list_offsets_request), any_list_offsets_request_init, any_list_offsets_request_read, any_list_offsets_request_write, &layout_list_offsets_request};
 
 void list_offsets_response_list_offsets_partition_response_init(struct list_offsets_response_list_offsets_partition_response *s)
@@ -289,6 +289,12 @@ void list_offsets_response_list_offsets_partition_response_write(struct wire_wri
     }
 }
 
+static void part_list_offsets_response_list_offsets_partition_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    list_offsets_response_list_offsets_partition_response_write(w, version, p);
+}
+
 static const struct wire_field fields_list_offsets_response_list_offsets_partition_response[] = {
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct list_offsets_response_list_offsets_partition_response, partition_index), 0, 0xfffull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct list_offsets_response_list_offsets_partition_response, error_code), 0, 0xfffull, 0x0ull, NULL, NULL},
@@ -297,7 +303,7 @@ static const struct wire_field fields_list_offsets_response_list_offsets_partiti
     {"Offset", WIRE_I64, false, false, offsetof(struct list_offsets_response_list_offsets_partition_response, offset), 0, 0xffeull, 0x0ull, NULL, NULL},
     {"LeaderEpoch", WIRE_I32, false, false, offsetof(struct list_offsets_response_list_offsets_partition_response, leader_epoch), 0, 0xff0ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_list_offsets_response_list_offsets_partition_response = {"ListOffsetsPartitionResponse", sizeof(struct list_offsets_response_list_offsets_partition_response), fields_list_offsets_response_list_offsets_partition_response, 6};
+static const struct wire_struct layout_list_offsets_response_list_offsets_partition_response = {"ListOffsetsPartitionResponse", sizeof(struct list_offsets_response_list_offsets_partition_response), fields_list_offsets_response_list_offsets_partition_response, 6, part_list_offsets_response_list_offsets_partition_response, 0};
 
 void list_offsets_response_list_offsets_topic_response_init(struct list_offsets_response_list_offsets_topic_response *s)
 {
@@ -350,11 +356,35 @@ void list_offsets_response_list_offsets_topic_response_write(struct wire_writer 
     }
 }
 
+static void part_list_offsets_response_list_offsets_topic_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct list_offsets_response_list_offsets_topic_response *s = p;
+    const bool flexible = version >= 6;
+    switch (part) {
+    case 0: {
+        if (slice_is_null(s->name))
+            wire_writer_fail(w);
+        wire_write_string(w, flexible, s->name);
+        if (s->partitions_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->partitions_count);
+        return;
+    }
+    default: {
+        if (version >= 6) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_list_offsets_response_list_offsets_topic_response[] = {
     {"Name", WIRE_STRING, false, false, offsetof(struct list_offsets_response_list_offsets_topic_response, name), 0, 0xfffull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct list_offsets_response_list_offsets_topic_response, partitions), offsetof(struct list_offsets_response_list_offsets_topic_response, partitions_count), 0xfffull, 0x0ull, NULL, &layout_list_offsets_response_list_offsets_partition_response},
 };
-static const struct wire_struct layout_list_offsets_response_list_offsets_topic_response = {"ListOffsetsTopicResponse", sizeof(struct list_offsets_response_list_offsets_topic_response), fields_list_offsets_response_list_offsets_topic_response, 2};
+static const struct wire_struct layout_list_offsets_response_list_offsets_topic_response = {"ListOffsetsTopicResponse", sizeof(struct list_offsets_response_list_offsets_topic_response), fields_list_offsets_response_list_offsets_topic_response, 2, part_list_offsets_response_list_offsets_topic_response, 1};
 
 void list_offsets_response_init(struct list_offsets_response *s)
 {
@@ -423,10 +453,34 @@ static void any_list_offsets_response_write(struct wire_writer *w, int16_t versi
     list_offsets_response_write(w, version, s);
 }
 
+static void part_list_offsets_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct list_offsets_response *s = p;
+    const bool flexible = version >= 6;
+    switch (part) {
+    case 0: {
+        if (version >= 2) {
+            wire_write_i32(w, s->throttle_time_ms);
+        }
+        if (s->topics_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->topics_count);
+        return;
+    }
+    default: {
+        if (version >= 6) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_list_offsets_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct list_offsets_response, throttle_time_ms), 0, 0xffcull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct list_offsets_response, topics), offsetof(struct list_offsets_response, topics_count), 0xfffull, 0x0ull, NULL, &layout_list_offsets_response_list_offsets_topic_response},
 };
-static const struct wire_struct layout_list_offsets_response = {"ListOffsetsResponse", sizeof(struct list_offsets_response), fields_list_offsets_response, 2};
+static const struct wire_struct layout_list_offsets_response = {"ListOffsetsResponse", sizeof(struct list_offsets_response), fields_list_offsets_response, 2, part_list_offsets_response, 1};
 const struct wire_message wire_message_list_offsets_response = {"ListOffsetsResponse", 0, 11, 0xfc0ull, sizeof(struct list_offsets_response), any_list_offsets_response_init, any_list_offsets_response_read, any_list_offsets_response_write, &layout_list_offsets_response};
 

@@ -57,7 +57,7 @@ static const struct wire_field fields_list_partition_reassignments_request_list_
     {"Name", WIRE_STRING, false, false, offsetof(struct list_partition_reassignments_request_list_partition_reassignments_topics, name), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"PartitionIndexes", WIRE_I32, true, false, offsetof(struct list_partition_reassignments_request_list_partition_reassignments_topics, partition_indexes), offsetof(struct list_partition_reassignments_request_list_partition_reassignments_topics, partition_indexes_count), 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_list_partition_reassignments_request_list_partition_reassignments_topics = {"ListPartitionReassignmentsTopics", sizeof(struct list_partition_reassignments_request_list_partition_reassignments_topics), fields_list_partition_reassignments_request_list_partition_reassignments_topics, 2};
+static const struct wire_struct layout_list_partition_reassignments_request_list_partition_reassignments_topics = {"ListPartitionReassignmentsTopics", sizeof(struct list_partition_reassignments_request_list_partition_reassignments_topics), fields_list_partition_reassignments_request_list_partition_reassignments_topics, 2, NULL, 0};
 
 void list_partition_reassignments_request_init(struct list_partition_reassignments_request *s)
 {
@@ -120,7 +120,7 @@ static const struct wire_field fields_list_partition_reassignments_request[] = {
     {"TimeoutMs", WIRE_I32, false, false, offsetof(struct list_partition_reassignments_request, timeout_ms), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct list_partition_reassignments_request, topics), offsetof(struct list_partition_reassignments_request, topics_count), 0x1ull, 0x0ull, NULL, &layout_list_partition_reassignments_request_list_partition_reassignments_topics},
 };
-static const struct wire_struct layout_list_partition_reassignments_request = {"ListPartitionReassignmentsRequest", sizeof(struct list_partition_reassignments_request), fields_list_partition_reassignments_request, 2};
+static const struct wire_struct layout_list_partition_reassignments_request = {"ListPartitionReassignmentsRequest", sizeof(struct list_partition_reassignments_request), fields_list_partition_reassignments_request, 2, NULL, 0};
 const struct wire_message wire_message_list_partition_reassignments_request = {"ListPartitionReassignmentsRequest", 0, 0, 0x1ull, sizeof(struct list_partition_reassignments_request), any_list_partition_reassignments_request_init, any_list_partition_reassignments_request_read, any_list_partition_reassignments_request_write, &layout_list_partition_reassignments_request};
 
 void list_partition_reassignments_response_ongoing_partition_reassignment_init(struct list_partition_reassignments_response_ongoing_partition_reassignment *s)
@@ -198,13 +198,19 @@ void list_partition_reassignments_response_ongoing_partition_reassignment_write(
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_list_partition_reassignments_response_ongoing_partition_reassignment(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    list_partition_reassignments_response_ongoing_partition_reassignment_write(w, version, p);
+}
+
 static const struct wire_field fields_list_partition_reassignments_response_ongoing_partition_reassignment[] = {
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct list_partition_reassignments_response_ongoing_partition_reassignment, partition_index), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Replicas", WIRE_I32, true, false, offsetof(struct list_partition_reassignments_response_ongoing_partition_reassignment, replicas), offsetof(struct list_partition_reassignments_response_ongoing_partition_reassignment, replicas_count), 0x1ull, 0x0ull, NULL, NULL},
     {"AddingReplicas", WIRE_I32, true, false, offsetof(struct list_partition_reassignments_response_ongoing_partition_reassignment, adding_replicas), offsetof(struct list_partition_reassignments_response_ongoing_partition_reassignment, adding_replicas_count), 0x1ull, 0x0ull, NULL, NULL},
     {"RemovingReplicas", WIRE_I32, true, false, offsetof(struct list_partition_reassignments_response_ongoing_partition_reassignment, removing_replicas), offsetof(struct list_partition_reassignments_response_ongoing_partition_reassignment, removing_replicas_count), 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_list_partition_reassignments_response_ongoing_partition_reassignment = {"OngoingPartitionReassignment", sizeof(struct list_partition_reassignments_response_ongoing_partition_reassignment), fields_list_partition_reassignments_response_ongoing_partition_reassignment, 4};
+static const struct wire_struct layout_list_partition_reassignments_response_ongoing_partition_reassignment = {"OngoingPartitionReassignment", sizeof(struct list_partition_reassignments_response_ongoing_partition_reassignment), fields_list_partition_reassignments_response_ongoing_partition_reassignment, 4, part_list_partition_reassignments_response_ongoing_partition_reassignment, 0};
 
 void list_partition_reassignments_response_ongoing_topic_reassignment_init(struct list_partition_reassignments_response_ongoing_topic_reassignment *s)
 {
@@ -251,11 +257,33 @@ void list_partition_reassignments_response_ongoing_topic_reassignment_write(stru
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_list_partition_reassignments_response_ongoing_topic_reassignment(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct list_partition_reassignments_response_ongoing_topic_reassignment *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        if (slice_is_null(s->name))
+            wire_writer_fail(w);
+        wire_write_string(w, true, s->name);
+        if (s->partitions_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->partitions_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_list_partition_reassignments_response_ongoing_topic_reassignment[] = {
     {"Name", WIRE_STRING, false, false, offsetof(struct list_partition_reassignments_response_ongoing_topic_reassignment, name), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct list_partition_reassignments_response_ongoing_topic_reassignment, partitions), offsetof(struct list_partition_reassignments_response_ongoing_topic_reassignment, partitions_count), 0x1ull, 0x0ull, NULL, &layout_list_partition_reassignments_response_ongoing_partition_reassignment},
 };
-static const struct wire_struct layout_list_partition_reassignments_response_ongoing_topic_reassignment = {"OngoingTopicReassignment", sizeof(struct list_partition_reassignments_response_ongoing_topic_reassignment), fields_list_partition_reassignments_response_ongoing_topic_reassignment, 2};
+static const struct wire_struct layout_list_partition_reassignments_response_ongoing_topic_reassignment = {"OngoingTopicReassignment", sizeof(struct list_partition_reassignments_response_ongoing_topic_reassignment), fields_list_partition_reassignments_response_ongoing_topic_reassignment, 2, part_list_partition_reassignments_response_ongoing_topic_reassignment, 1};
 
 void list_partition_reassignments_response_init(struct list_partition_reassignments_response *s)
 {
@@ -319,12 +347,34 @@ static void any_list_partition_reassignments_response_write(struct wire_writer *
     list_partition_reassignments_response_write(w, version, s);
 }
 
+static void part_list_partition_reassignments_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct list_partition_reassignments_response *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->throttle_time_ms);
+        wire_write_i16(w, s->error_code);
+        wire_write_string(w, true, s->error_message);
+        if (s->topics_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->topics_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_list_partition_reassignments_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct list_partition_reassignments_response, throttle_time_ms), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct list_partition_reassignments_response, error_code), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct list_partition_reassignments_response, error_message), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct list_partition_reassignments_response, topics), offsetof(struct list_partition_reassignments_response, topics_count), 0x1ull, 0x0ull, NULL, &layout_list_partition_reassignments_response_ongoing_topic_reassignment},
 };
-static const struct wire_struct layout_list_partition_reassignments_response = {"ListPartitionReassignmentsResponse", sizeof(struct list_partition_reassignments_response), fields_list_partition_reassignments_response, 4};
+static const struct wire_struct layout_list_partition_reassignments_response = {"ListPartitionReassignmentsResponse", sizeof(struct list_partition_reassignments_response), fields_list_partition_reassignments_response, 4, part_list_partition_reassignments_response, 1};
 const struct wire_message wire_message_list_partition_reassignments_response = {"ListPartitionReassignmentsResponse", 0, 0, 0x1ull, sizeof(struct list_partition_reassignments_response), any_list_partition_reassignments_response_init, any_list_partition_reassignments_response_read, any_list_partition_reassignments_response_write, &layout_list_partition_reassignments_response};
 

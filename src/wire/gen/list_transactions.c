@@ -105,7 +105,7 @@ static const struct wire_field fields_list_transactions_request[] = {
     {"DurationFilter", WIRE_I64, false, false, offsetof(struct list_transactions_request, duration_filter), 0, 0x6ull, 0x0ull, NULL, NULL},
     {"TransactionalIdPattern", WIRE_STRING, false, false, offsetof(struct list_transactions_request, transactional_id_pattern), 0, 0x4ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_list_transactions_request = {"ListTransactionsRequest", sizeof(struct list_transactions_request), fields_list_transactions_request, 4};
+static const struct wire_struct layout_list_transactions_request = {"ListTransactionsRequest", sizeof(struct list_transactions_request), fields_list_transactions_request, 4, NULL, 0};
 const struct wire_message wire_message_list_transactions_request = {"ListTransactionsRequest", 0, 2, 0x7ull, sizeof(struct list_transactions_request), any_list_transactions_request_init, any_list_transactions_request_read, any_list_transactions_request_write, &layout_list_transactions_request};
 
 void list_transactions_response_transaction_state_init(struct list_transactions_response_transaction_state *s)
@@ -145,12 +145,18 @@ void list_transactions_response_transaction_state_write(struct wire_writer *w, i
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_list_transactions_response_transaction_state(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    list_transactions_response_transaction_state_write(w, version, p);
+}
+
 static const struct wire_field fields_list_transactions_response_transaction_state[] = {
     {"TransactionalId", WIRE_STRING, false, false, offsetof(struct list_transactions_response_transaction_state, transactional_id), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"ProducerId", WIRE_I64, false, false, offsetof(struct list_transactions_response_transaction_state, producer_id), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"TransactionState", WIRE_STRING, false, false, offsetof(struct list_transactions_response_transaction_state, transaction_state), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_list_transactions_response_transaction_state = {"TransactionState", sizeof(struct list_transactions_response_transaction_state), fields_list_transactions_response_transaction_state, 3};
+static const struct wire_struct layout_list_transactions_response_transaction_state = {"TransactionState", sizeof(struct list_transactions_response_transaction_state), fields_list_transactions_response_transaction_state, 3, part_list_transactions_response_transaction_state, 0};
 
 void list_transactions_response_init(struct list_transactions_response *s)
 {
@@ -229,12 +235,41 @@ static void any_list_transactions_response_write(struct wire_writer *w, int16_t 
     list_transactions_response_write(w, version, s);
 }
 
+static void part_list_transactions_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct list_transactions_response *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->throttle_time_ms);
+        wire_write_i16(w, s->error_code);
+        if (s->unknown_state_filters_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->unknown_state_filters_count);
+        for (int32_t i = 0; i < s->unknown_state_filters_count; i++) {
+            if (slice_is_null(s->unknown_state_filters[i]))
+                wire_writer_fail(w);
+            wire_write_string(w, true, s->unknown_state_filters[i]);
+        }
+        if (s->transaction_states_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->transaction_states_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_list_transactions_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct list_transactions_response, throttle_time_ms), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct list_transactions_response, error_code), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"UnknownStateFilters", WIRE_STRING, true, false, offsetof(struct list_transactions_response, unknown_state_filters), offsetof(struct list_transactions_response, unknown_state_filters_count), 0x7ull, 0x0ull, NULL, NULL},
     {"TransactionStates", WIRE_STRUCT, true, false, offsetof(struct list_transactions_response, transaction_states), offsetof(struct list_transactions_response, transaction_states_count), 0x7ull, 0x0ull, NULL, &layout_list_transactions_response_transaction_state},
 };
-static const struct wire_struct layout_list_transactions_response = {"ListTransactionsResponse", sizeof(struct list_transactions_response), fields_list_transactions_response, 4};
+static const struct wire_struct layout_list_transactions_response = {"ListTransactionsResponse", sizeof(struct list_transactions_response), fields_list_transactions_response, 4, part_list_transactions_response, 1};
 const struct wire_message wire_message_list_transactions_response = {"ListTransactionsResponse", 0, 2, 0x7ull, sizeof(struct list_transactions_response), any_list_transactions_response_init, any_list_transactions_response_read, any_list_transactions_response_write, &layout_list_transactions_response};
 

@@ -52,7 +52,7 @@ static const struct wire_field fields_metadata_request_metadata_request_topic[] 
     {"TopicId", WIRE_UUID, false, false, offsetof(struct metadata_request_metadata_request_topic, topic_id), 0, 0x3c00ull, 0x0ull, NULL, NULL},
     {"Name", WIRE_STRING, false, false, offsetof(struct metadata_request_metadata_request_topic, name), 0, 0x3fffull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_metadata_request_metadata_request_topic = {"MetadataRequestTopic", sizeof(struct metadata_request_metadata_request_topic), fields_metadata_request_metadata_request_topic, 2};
+static const struct wire_struct layout_metadata_request_metadata_request_topic = {"MetadataRequestTopic", sizeof(struct metadata_request_metadata_request_topic), fields_metadata_request_metadata_request_topic, 2, NULL, 0};
 
 void metadata_request_init(struct metadata_request *s)
 {
@@ -146,7 +146,7 @@ static const struct wire_field fields_metadata_request[] = {
     {"IncludeClusterAuthorizedOperations", WIRE_BOOL, false, false, offsetof(struct metadata_request, include_cluster_authorized_operations), 0, 0x700ull, 0x0ull, NULL, NULL},
     {"IncludeTopicAuthorizedOperations", WIRE_BOOL, false, false, offsetof(struct metadata_request, include_topic_authorized_operations), 0, 0x3f00ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_metadata_request = {"MetadataRequest", sizeof(struct metadata_request), fields_metadata_request, 4};
+static const struct wire_struct layout_metadata_request = {"MetadataRequest", sizeof(struct metadata_request), fields_metadata_request, 4, NULL, 0};
 const struct wire_message wire_message_metadata_request = {"MetadataRequest", 0, 13, 0x3e00ull, sizeof(struct metadata_request), any_metadata_request_init, any_metadata_request_read, any_metadata_request_write, &layout_metadata_request};
 
 void metadata_response_metadata_response_broker_init(struct metadata_response_metadata_response_broker *s)
@@ -196,13 +196,19 @@ void metadata_response_metadata_response_broker_write(struct wire_writer *w, int
     }
 }
 
+static void part_metadata_response_metadata_response_broker(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    metadata_response_metadata_response_broker_write(w, version, p);
+}
+
 static const struct wire_field fields_metadata_response_metadata_response_broker[] = {
     {"NodeId", WIRE_I32, false, false, offsetof(struct metadata_response_metadata_response_broker, node_id), 0, 0x3fffull, 0x0ull, NULL, NULL},
     {"Host", WIRE_STRING, false, false, offsetof(struct metadata_response_metadata_response_broker, host), 0, 0x3fffull, 0x0ull, NULL, NULL},
     {"Port", WIRE_I32, false, false, offsetof(struct metadata_response_metadata_response_broker, port), 0, 0x3fffull, 0x0ull, NULL, NULL},
     {"Rack", WIRE_STRING, false, false, offsetof(struct metadata_response_metadata_response_broker, rack), 0, 0x3ffeull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_metadata_response_metadata_response_broker = {"MetadataResponseBroker", sizeof(struct metadata_response_metadata_response_broker), fields_metadata_response_metadata_response_broker, 4};
+static const struct wire_struct layout_metadata_response_metadata_response_broker = {"MetadataResponseBroker", sizeof(struct metadata_response_metadata_response_broker), fields_metadata_response_metadata_response_broker, 4, part_metadata_response_metadata_response_broker, 0};
 
 void metadata_response_metadata_response_partition_init(struct metadata_response_metadata_response_partition *s)
 {
@@ -299,6 +305,12 @@ void metadata_response_metadata_response_partition_write(struct wire_writer *w, 
     }
 }
 
+static void part_metadata_response_metadata_response_partition(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    metadata_response_metadata_response_partition_write(w, version, p);
+}
+
 static const struct wire_field fields_metadata_response_metadata_response_partition[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct metadata_response_metadata_response_partition, error_code), 0, 0x3fffull, 0x0ull, NULL, NULL},
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct metadata_response_metadata_response_partition, partition_index), 0, 0x3fffull, 0x0ull, NULL, NULL},
@@ -308,7 +320,7 @@ static const struct wire_field fields_metadata_response_metadata_response_partit
     {"IsrNodes", WIRE_I32, true, false, offsetof(struct metadata_response_metadata_response_partition, isr_nodes), offsetof(struct metadata_response_metadata_response_partition, isr_nodes_count), 0x3fffull, 0x0ull, NULL, NULL},
     {"OfflineReplicas", WIRE_I32, true, false, offsetof(struct metadata_response_metadata_response_partition, offline_replicas), offsetof(struct metadata_response_metadata_response_partition, offline_replicas_count), 0x3fe0ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_metadata_response_metadata_response_partition = {"MetadataResponsePartition", sizeof(struct metadata_response_metadata_response_partition), fields_metadata_response_metadata_response_partition, 7};
+static const struct wire_struct layout_metadata_response_metadata_response_partition = {"MetadataResponsePartition", sizeof(struct metadata_response_metadata_response_partition), fields_metadata_response_metadata_response_partition, 7, part_metadata_response_metadata_response_partition, 0};
 
 void metadata_response_metadata_response_topic_init(struct metadata_response_metadata_response_topic *s)
 {
@@ -384,6 +396,42 @@ void metadata_response_metadata_response_topic_write(struct wire_writer *w, int1
     }
 }
 
+static void part_metadata_response_metadata_response_topic(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct metadata_response_metadata_response_topic *s = p;
+    const bool flexible = version >= 9;
+    switch (part) {
+    case 0: {
+        wire_write_i16(w, s->error_code);
+        if (slice_is_null(s->name) && !(version >= 12))
+            wire_writer_fail(w);
+        wire_write_string(w, flexible, s->name);
+        if (version >= 10) {
+            wire_write_uuid(w, s->topic_id);
+        }
+        if (version >= 1) {
+            wire_write_bool(w, s->is_internal);
+        }
+        if (s->partitions_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->partitions_count);
+        return;
+    }
+    default: {
+        if (version >= 8) {
+            wire_write_i32(w, s->topic_authorized_operations);
+        }
+        if ((version <= 7) && !(s->topic_authorized_operations == INT32_MIN))
+            wire_writer_fail(w);
+        if (version >= 9) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_metadata_response_metadata_response_topic[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct metadata_response_metadata_response_topic, error_code), 0, 0x3fffull, 0x0ull, NULL, NULL},
     {"Name", WIRE_STRING, false, false, offsetof(struct metadata_response_metadata_response_topic, name), 0, 0x3fffull, 0x0ull, NULL, NULL},
@@ -392,7 +440,7 @@ static const struct wire_field fields_metadata_response_metadata_response_topic[
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct metadata_response_metadata_response_topic, partitions), offsetof(struct metadata_response_metadata_response_topic, partitions_count), 0x3fffull, 0x0ull, NULL, &layout_metadata_response_metadata_response_partition},
     {"TopicAuthorizedOperations", WIRE_I32, false, false, offsetof(struct metadata_response_metadata_response_topic, topic_authorized_operations), 0, 0x3f00ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_metadata_response_metadata_response_topic = {"MetadataResponseTopic", sizeof(struct metadata_response_metadata_response_topic), fields_metadata_response_metadata_response_topic, 6};
+static const struct wire_struct layout_metadata_response_metadata_response_topic = {"MetadataResponseTopic", sizeof(struct metadata_response_metadata_response_topic), fields_metadata_response_metadata_response_topic, 6, part_metadata_response_metadata_response_topic, 1};
 
 void metadata_response_init(struct metadata_response *s)
 {
@@ -507,6 +555,52 @@ static void any_metadata_response_write(struct wire_writer *w, int16_t version, 
     metadata_response_write(w, version, s);
 }
 
+static void part_metadata_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct metadata_response *s = p;
+    const bool flexible = version >= 9;
+    switch (part) {
+    case 0: {
+        if (version >= 3) {
+            wire_write_i32(w, s->throttle_time_ms);
+        }
+        if (s->brokers_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->brokers_count);
+        return;
+    }
+    case 1: {
+        if (version >= 2) {
+            if (slice_is_null(s->cluster_id) && !(version >= 2))
+                wire_writer_fail(w);
+            wire_write_string(w, flexible, s->cluster_id);
+        }
+        if (version >= 1) {
+            wire_write_i32(w, s->controller_id);
+        }
+        if (s->topics_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->topics_count);
+        return;
+    }
+    default: {
+        if (version >= 8 && version <= 10) {
+            wire_write_i32(w, s->cluster_authorized_operations);
+        }
+        if ((version <= 7 || version >= 11) && !(s->cluster_authorized_operations == INT32_MIN))
+            wire_writer_fail(w);
+        if (version >= 13) {
+            wire_write_i16(w, s->error_code);
+        }
+        if (version >= 9) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_metadata_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct metadata_response, throttle_time_ms), 0, 0x3ff8ull, 0x0ull, NULL, NULL},
     {"Brokers", WIRE_STRUCT, true, false, offsetof(struct metadata_response, brokers), offsetof(struct metadata_response, brokers_count), 0x3fffull, 0x0ull, NULL, &layout_metadata_response_metadata_response_broker},
@@ -516,6 +610,6 @@ static const struct wire_field fields_metadata_response[] = {
     {"ClusterAuthorizedOperations", WIRE_I32, false, false, offsetof(struct metadata_response, cluster_authorized_operations), 0, 0x700ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct metadata_response, error_code), 0, 0x2000ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_metadata_response = {"MetadataResponse", sizeof(struct metadata_response), fields_metadata_response, 7};
+static const struct wire_struct layout_metadata_response = {"MetadataResponse", sizeof(struct metadata_response), fields_metadata_response, 7, part_metadata_response, 2};
 const struct wire_message wire_message_metadata_response = {"MetadataResponse", 0, 13, 0x3e00ull, sizeof(struct metadata_response), any_metadata_response_init, any_metadata_response_read, any_metadata_response_write, &layout_metadata_response};
 

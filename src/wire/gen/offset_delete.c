@@ -27,7 +27,7 @@ void offset_delete_request_offset_delete_request_partition_write(struct wire_wri
 static const struct wire_field fields_offset_delete_request_offset_delete_request_partition[] = {
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct offset_delete_request_offset_delete_request_partition, partition_index), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_offset_delete_request_offset_delete_request_partition = {"OffsetDeleteRequestPartition", sizeof(struct offset_delete_request_offset_delete_request_partition), fields_offset_delete_request_offset_delete_request_partition, 1};
+static const struct wire_struct layout_offset_delete_request_offset_delete_request_partition = {"OffsetDeleteRequestPartition", sizeof(struct offset_delete_request_offset_delete_request_partition), fields_offset_delete_request_offset_delete_request_partition, 1, NULL, 0};
 
 void offset_delete_request_offset_delete_request_topic_init(struct offset_delete_request_offset_delete_request_topic *s)
 {
@@ -68,7 +68,7 @@ static const struct wire_field fields_offset_delete_request_offset_delete_reques
     {"Name", WIRE_STRING, false, false, offsetof(struct offset_delete_request_offset_delete_request_topic, name), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct offset_delete_request_offset_delete_request_topic, partitions), offsetof(struct offset_delete_request_offset_delete_request_topic, partitions_count), 0x1ull, 0x0ull, NULL, &layout_offset_delete_request_offset_delete_request_partition},
 };
-static const struct wire_struct layout_offset_delete_request_offset_delete_request_topic = {"OffsetDeleteRequestTopic", sizeof(struct offset_delete_request_offset_delete_request_topic), fields_offset_delete_request_offset_delete_request_topic, 2};
+static const struct wire_struct layout_offset_delete_request_offset_delete_request_topic = {"OffsetDeleteRequestTopic", sizeof(struct offset_delete_request_offset_delete_request_topic), fields_offset_delete_request_offset_delete_request_topic, 2, NULL, 0};
 
 void offset_delete_request_init(struct offset_delete_request *s)
 {
@@ -124,7 +124,7 @@ static const struct wire_field fields_offset_delete_request[] = {
     {"GroupId", WIRE_STRING, false, false, offsetof(struct offset_delete_request, group_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct offset_delete_request, topics), offsetof(struct offset_delete_request, topics_count), 0x1ull, 0x0ull, NULL, &layout_offset_delete_request_offset_delete_request_topic},
 };
-static const struct wire_struct layout_offset_delete_request = {"OffsetDeleteRequest", sizeof(struct offset_delete_request), fields_offset_delete_request, 2};
+static const struct wire_struct layout_offset_delete_request = {"OffsetDeleteRequest", sizeof(struct offset_delete_request), fields_offset_delete_request, 2, NULL, 0};
 const struct wire_message wire_message_offset_delete_request = {"OffsetDeleteRequest", 0, 0, 0x0ull, sizeof(struct offset_delete_request), any_offset_delete_request_init, any_offset_delete_request_read, any_offset_delete_request_write, &layout_offset_delete_request};
 
 void offset_delete_response_offset_delete_response_partition_init(struct offset_delete_response_offset_delete_response_partition *s)
@@ -146,11 +146,17 @@ void offset_delete_response_offset_delete_response_partition_write(struct wire_w
     wire_write_i16(w, s->error_code);
 }
 
+static void part_offset_delete_response_offset_delete_response_partition(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    offset_delete_response_offset_delete_response_partition_write(w, version, p);
+}
+
 static const struct wire_field fields_offset_delete_response_offset_delete_response_partition[] = {
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct offset_delete_response_offset_delete_response_partition, partition_index), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct offset_delete_response_offset_delete_response_partition, error_code), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_offset_delete_response_offset_delete_response_partition = {"OffsetDeleteResponsePartition", sizeof(struct offset_delete_response_offset_delete_response_partition), fields_offset_delete_response_offset_delete_response_partition, 2};
+static const struct wire_struct layout_offset_delete_response_offset_delete_response_partition = {"OffsetDeleteResponsePartition", sizeof(struct offset_delete_response_offset_delete_response_partition), fields_offset_delete_response_offset_delete_response_partition, 2, part_offset_delete_response_offset_delete_response_partition, 0};
 
 void offset_delete_response_offset_delete_response_topic_init(struct offset_delete_response_offset_delete_response_topic *s)
 {
@@ -187,11 +193,31 @@ void offset_delete_response_offset_delete_response_topic_write(struct wire_write
     }
 }
 
+static void part_offset_delete_response_offset_delete_response_topic(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct offset_delete_response_offset_delete_response_topic *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        if (slice_is_null(s->name))
+            wire_writer_fail(w);
+        wire_write_string(w, false, s->name);
+        if (s->partitions_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, false, s->partitions_count);
+        return;
+    }
+    default: {
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_offset_delete_response_offset_delete_response_topic[] = {
     {"Name", WIRE_STRING, false, false, offsetof(struct offset_delete_response_offset_delete_response_topic, name), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct offset_delete_response_offset_delete_response_topic, partitions), offsetof(struct offset_delete_response_offset_delete_response_topic, partitions_count), 0x1ull, 0x0ull, NULL, &layout_offset_delete_response_offset_delete_response_partition},
 };
-static const struct wire_struct layout_offset_delete_response_offset_delete_response_topic = {"OffsetDeleteResponseTopic", sizeof(struct offset_delete_response_offset_delete_response_topic), fields_offset_delete_response_offset_delete_response_topic, 2};
+static const struct wire_struct layout_offset_delete_response_offset_delete_response_topic = {"OffsetDeleteResponseTopic", sizeof(struct offset_delete_response_offset_delete_response_topic), fields_offset_delete_response_offset_delete_response_topic, 2, part_offset_delete_response_offset_delete_response_topic, 1};
 
 void offset_delete_response_init(struct offset_delete_response *s)
 {
@@ -242,11 +268,30 @@ static void any_offset_delete_response_write(struct wire_writer *w, int16_t vers
     offset_delete_response_write(w, version, s);
 }
 
+static void part_offset_delete_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct offset_delete_response *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        wire_write_i16(w, s->error_code);
+        wire_write_i32(w, s->throttle_time_ms);
+        if (s->topics_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, false, s->topics_count);
+        return;
+    }
+    default: {
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_offset_delete_response[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct offset_delete_response, error_code), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct offset_delete_response, throttle_time_ms), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct offset_delete_response, topics), offsetof(struct offset_delete_response, topics_count), 0x1ull, 0x0ull, NULL, &layout_offset_delete_response_offset_delete_response_topic},
 };
-static const struct wire_struct layout_offset_delete_response = {"OffsetDeleteResponse", sizeof(struct offset_delete_response), fields_offset_delete_response, 3};
+static const struct wire_struct layout_offset_delete_response = {"OffsetDeleteResponse", sizeof(struct offset_delete_response), fields_offset_delete_response, 3, part_offset_delete_response, 1};
 const struct wire_message wire_message_offset_delete_response = {"OffsetDeleteResponse", 0, 0, 0x0ull, sizeof(struct offset_delete_response), any_offset_delete_response_init, any_offset_delete_response_read, any_offset_delete_response_write, &layout_offset_delete_response};
 

@@ -70,7 +70,7 @@ static const struct wire_field fields_offset_fetch_request_offset_fetch_request_
     {"Name", WIRE_STRING, false, false, offsetof(struct offset_fetch_request_offset_fetch_request_topic, name), 0, 0xffull, 0x0ull, NULL, NULL},
     {"PartitionIndexes", WIRE_I32, true, false, offsetof(struct offset_fetch_request_offset_fetch_request_topic, partition_indexes), offsetof(struct offset_fetch_request_offset_fetch_request_topic, partition_indexes_count), 0xffull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_offset_fetch_request_offset_fetch_request_topic = {"OffsetFetchRequestTopic", sizeof(struct offset_fetch_request_offset_fetch_request_topic), fields_offset_fetch_request_offset_fetch_request_topic, 2};
+static const struct wire_struct layout_offset_fetch_request_offset_fetch_request_topic = {"OffsetFetchRequestTopic", sizeof(struct offset_fetch_request_offset_fetch_request_topic), fields_offset_fetch_request_offset_fetch_request_topic, 2, NULL, 0};
 
 void offset_fetch_request_offset_fetch_request_topics_init(struct offset_fetch_request_offset_fetch_request_topics *s)
 {
@@ -142,7 +142,7 @@ static const struct wire_field fields_offset_fetch_request_offset_fetch_request_
     {"TopicId", WIRE_UUID, false, false, offsetof(struct offset_fetch_request_offset_fetch_request_topics, topic_id), 0, 0x400ull, 0x0ull, NULL, NULL},
     {"PartitionIndexes", WIRE_I32, true, false, offsetof(struct offset_fetch_request_offset_fetch_request_topics, partition_indexes), offsetof(struct offset_fetch_request_offset_fetch_request_topics, partition_indexes_count), 0x700ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_offset_fetch_request_offset_fetch_request_topics = {"OffsetFetchRequestTopics", sizeof(struct offset_fetch_request_offset_fetch_request_topics), fields_offset_fetch_request_offset_fetch_request_topics, 3};
+static const struct wire_struct layout_offset_fetch_request_offset_fetch_request_topics = {"OffsetFetchRequestTopics", sizeof(struct offset_fetch_request_offset_fetch_request_topics), fields_offset_fetch_request_offset_fetch_request_topics, 3, NULL, 0};
 
 void offset_fetch_request_offset_fetch_request_group_init(struct offset_fetch_request_offset_fetch_request_group *s)
 {
@@ -224,7 +224,7 @@ static const struct wire_field fields_offset_fetch_request_offset_fetch_request_
     {"MemberEpoch", WIRE_I32, false, false, offsetof(struct offset_fetch_request_offset_fetch_request_group, member_epoch), 0, 0x600ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct offset_fetch_request_offset_fetch_request_group, topics), offsetof(struct offset_fetch_request_offset_fetch_request_group, topics_count), 0x700ull, 0x0ull, NULL, &layout_offset_fetch_request_offset_fetch_request_topics},
 };
-static const struct wire_struct layout_offset_fetch_request_offset_fetch_request_group = {"OffsetFetchRequestGroup", sizeof(struct offset_fetch_request_offset_fetch_request_group), fields_offset_fetch_request_offset_fetch_request_group, 4};
+static const struct wire_struct layout_offset_fetch_request_offset_fetch_request_group = {"OffsetFetchRequestGroup", sizeof(struct offset_fetch_request_offset_fetch_request_group), fields_offset_fetch_request_offset_fetch_request_group, 4, NULL, 0};
 
 void offset_fetch_request_init(struct offset_fetch_request *s)
 {
@@ -340,7 +340,7 @@ static const struct wire_field fields_offset_fetch_request[] = {
     {"Groups", WIRE_STRUCT, true, false, offsetof(struct offset_fetch_request, groups), offsetof(struct offset_fetch_request, groups_count), 0x700ull, 0x0ull, NULL, &layout_offset_fetch_request_offset_fetch_request_group},
     {"RequireStable", WIRE_BOOL, false, false, offsetof(struct offset_fetch_request, require_stable), 0, 0x780ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_offset_fetch_request = {"OffsetFetchRequest", sizeof(struct offset_fetch_request), fields_offset_fetch_request, 4};
+static const struct wire_struct layout_offset_fetch_request = {"OffsetFetchRequest", sizeof(struct offset_fetch_request), fields_offset_fetch_request, 4, NULL, 0};
 const struct wire_message wire_message_offset_fetch_request = {"OffsetFetchRequest", 0, 10, 0x7c0ull, sizeof(struct offset_fetch_request), any_offset_fetch_request_init, any_offset_fetch_request_read, any_offset_fetch_request_write, &layout_offset_fetch_request};
 
 void offset_fetch_response_offset_fetch_response_partition_init(struct offset_fetch_response_offset_fetch_response_partition *s)
@@ -407,6 +407,12 @@ void offset_fetch_response_offset_fetch_response_partition_write(struct wire_wri
     }
 }
 
+static void part_offset_fetch_response_offset_fetch_response_partition(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    offset_fetch_response_offset_fetch_response_partition_write(w, version, p);
+}
+
 static const struct wire_field fields_offset_fetch_response_offset_fetch_response_partition[] = {
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct offset_fetch_response_offset_fetch_response_partition, partition_index), 0, 0xffull, 0x0ull, NULL, NULL},
     {"CommittedOffset", WIRE_I64, false, false, offsetof(struct offset_fetch_response_offset_fetch_response_partition, committed_offset), 0, 0xffull, 0x0ull, NULL, NULL},
@@ -414,7 +420,7 @@ static const struct wire_field fields_offset_fetch_response_offset_fetch_respons
     {"Metadata", WIRE_STRING, false, false, offsetof(struct offset_fetch_response_offset_fetch_response_partition, metadata), 0, 0xffull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct offset_fetch_response_offset_fetch_response_partition, error_code), 0, 0xffull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_offset_fetch_response_offset_fetch_response_partition = {"OffsetFetchResponsePartition", sizeof(struct offset_fetch_response_offset_fetch_response_partition), fields_offset_fetch_response_offset_fetch_response_partition, 5};
+static const struct wire_struct layout_offset_fetch_response_offset_fetch_response_partition = {"OffsetFetchResponsePartition", sizeof(struct offset_fetch_response_offset_fetch_response_partition), fields_offset_fetch_response_offset_fetch_response_partition, 5, part_offset_fetch_response_offset_fetch_response_partition, 0};
 
 void offset_fetch_response_offset_fetch_response_topic_init(struct offset_fetch_response_offset_fetch_response_topic *s)
 {
@@ -475,11 +481,39 @@ void offset_fetch_response_offset_fetch_response_topic_write(struct wire_writer 
     }
 }
 
+static void part_offset_fetch_response_offset_fetch_response_topic(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct offset_fetch_response_offset_fetch_response_topic *s = p;
+    const bool flexible = version >= 6;
+    switch (part) {
+    case 0: {
+        if (version <= 7) {
+            if (slice_is_null(s->name))
+                wire_writer_fail(w);
+            wire_write_string(w, flexible, s->name);
+        }
+        if (version <= 7) {
+            if (s->partitions_count < 0)
+                wire_writer_fail(w);
+            wire_write_array_count(w, flexible, s->partitions_count);
+        }
+        return;
+    }
+    default: {
+        if (version >= 6) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_offset_fetch_response_offset_fetch_response_topic[] = {
     {"Name", WIRE_STRING, false, false, offsetof(struct offset_fetch_response_offset_fetch_response_topic, name), 0, 0xffull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct offset_fetch_response_offset_fetch_response_topic, partitions), offsetof(struct offset_fetch_response_offset_fetch_response_topic, partitions_count), 0xffull, 0x0ull, NULL, &layout_offset_fetch_response_offset_fetch_response_partition},
 };
-static const struct wire_struct layout_offset_fetch_response_offset_fetch_response_topic = {"OffsetFetchResponseTopic", sizeof(struct offset_fetch_response_offset_fetch_response_topic), fields_offset_fetch_response_offset_fetch_response_topic, 2};
+static const struct wire_struct layout_offset_fetch_response_offset_fetch_response_topic = {"OffsetFetchResponseTopic", sizeof(struct offset_fetch_response_offset_fetch_response_topic), fields_offset_fetch_response_offset_fetch_response_topic, 2, part_offset_fetch_response_offset_fetch_response_topic, 1};
 
 void offset_fetch_response_offset_fetch_response_partitions_init(struct offset_fetch_response_offset_fetch_response_partitions *s)
 {
@@ -545,6 +579,12 @@ void offset_fetch_response_offset_fetch_response_partitions_write(struct wire_wr
     }
 }
 
+static void part_offset_fetch_response_offset_fetch_response_partitions(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    offset_fetch_response_offset_fetch_response_partitions_write(w, version, p);
+}
+
 static const struct wire_field fields_offset_fetch_response_offset_fetch_response_partitions[] = {
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct offset_fetch_response_offset_fetch_response_partitions, partition_index), 0, 0x700ull, 0x0ull, NULL, NULL},
     {"CommittedOffset", WIRE_I64, false, false, offsetof(struct offset_fetch_response_offset_fetch_response_partitions, committed_offset), 0, 0x700ull, 0x0ull, NULL, NULL},
@@ -552,7 +592,7 @@ static const struct wire_field fields_offset_fetch_response_offset_fetch_respons
     {"Metadata", WIRE_STRING, false, false, offsetof(struct offset_fetch_response_offset_fetch_response_partitions, metadata), 0, 0x700ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct offset_fetch_response_offset_fetch_response_partitions, error_code), 0, 0x700ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_offset_fetch_response_offset_fetch_response_partitions = {"OffsetFetchResponsePartitions", sizeof(struct offset_fetch_response_offset_fetch_response_partitions), fields_offset_fetch_response_offset_fetch_response_partitions, 5};
+static const struct wire_struct layout_offset_fetch_response_offset_fetch_response_partitions = {"OffsetFetchResponsePartitions", sizeof(struct offset_fetch_response_offset_fetch_response_partitions), fields_offset_fetch_response_offset_fetch_response_partitions, 5, part_offset_fetch_response_offset_fetch_response_partitions, 0};
 
 void offset_fetch_response_offset_fetch_response_topics_init(struct offset_fetch_response_offset_fetch_response_topics *s)
 {
@@ -619,12 +659,43 @@ void offset_fetch_response_offset_fetch_response_topics_write(struct wire_writer
     }
 }
 
+static void part_offset_fetch_response_offset_fetch_response_topics(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct offset_fetch_response_offset_fetch_response_topics *s = p;
+    const bool flexible = version >= 6;
+    switch (part) {
+    case 0: {
+        if (version >= 8 && version <= 9) {
+            if (slice_is_null(s->name))
+                wire_writer_fail(w);
+            wire_write_string(w, flexible, s->name);
+        }
+        if (version >= 10) {
+            wire_write_uuid(w, s->topic_id);
+        }
+        if (version >= 8) {
+            if (s->partitions_count < 0)
+                wire_writer_fail(w);
+            wire_write_array_count(w, flexible, s->partitions_count);
+        }
+        return;
+    }
+    default: {
+        if (version >= 6) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_offset_fetch_response_offset_fetch_response_topics[] = {
     {"Name", WIRE_STRING, false, false, offsetof(struct offset_fetch_response_offset_fetch_response_topics, name), 0, 0x300ull, 0x0ull, NULL, NULL},
     {"TopicId", WIRE_UUID, false, false, offsetof(struct offset_fetch_response_offset_fetch_response_topics, topic_id), 0, 0x400ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct offset_fetch_response_offset_fetch_response_topics, partitions), offsetof(struct offset_fetch_response_offset_fetch_response_topics, partitions_count), 0x700ull, 0x0ull, NULL, &layout_offset_fetch_response_offset_fetch_response_partitions},
 };
-static const struct wire_struct layout_offset_fetch_response_offset_fetch_response_topics = {"OffsetFetchResponseTopics", sizeof(struct offset_fetch_response_offset_fetch_response_topics), fields_offset_fetch_response_offset_fetch_response_topics, 3};
+static const struct wire_struct layout_offset_fetch_response_offset_fetch_response_topics = {"OffsetFetchResponseTopics", sizeof(struct offset_fetch_response_offset_fetch_response_topics), fields_offset_fetch_response_offset_fetch_response_topics, 3, part_offset_fetch_response_offset_fetch_response_topics, 1};
 
 void offset_fetch_response_offset_fetch_response_group_init(struct offset_fetch_response_offset_fetch_response_group *s)
 {
@@ -691,12 +762,43 @@ void offset_fetch_response_offset_fetch_response_group_write(struct wire_writer 
     }
 }
 
+static void part_offset_fetch_response_offset_fetch_response_group(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct offset_fetch_response_offset_fetch_response_group *s = p;
+    const bool flexible = version >= 6;
+    switch (part) {
+    case 0: {
+        if (version >= 8) {
+            if (slice_is_null(s->group_id))
+                wire_writer_fail(w);
+            wire_write_string(w, flexible, s->group_id);
+        }
+        if (version >= 8) {
+            if (s->topics_count < 0)
+                wire_writer_fail(w);
+            wire_write_array_count(w, flexible, s->topics_count);
+        }
+        return;
+    }
+    default: {
+        if (version >= 8) {
+            wire_write_i16(w, s->error_code);
+        }
+        if (version >= 6) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_offset_fetch_response_offset_fetch_response_group[] = {
     {"GroupId", WIRE_STRING, false, false, offsetof(struct offset_fetch_response_offset_fetch_response_group, group_id), 0, 0x700ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct offset_fetch_response_offset_fetch_response_group, topics), offsetof(struct offset_fetch_response_offset_fetch_response_group, topics_count), 0x700ull, 0x0ull, NULL, &layout_offset_fetch_response_offset_fetch_response_topics},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct offset_fetch_response_offset_fetch_response_group, error_code), 0, 0x700ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_offset_fetch_response_offset_fetch_response_group = {"OffsetFetchResponseGroup", sizeof(struct offset_fetch_response_offset_fetch_response_group), fields_offset_fetch_response_offset_fetch_response_group, 3};
+static const struct wire_struct layout_offset_fetch_response_offset_fetch_response_group = {"OffsetFetchResponseGroup", sizeof(struct offset_fetch_response_offset_fetch_response_group), fields_offset_fetch_response_offset_fetch_response_group, 3, part_offset_fetch_response_offset_fetch_response_group, 1};
 
 void offset_fetch_response_init(struct offset_fetch_response *s)
 {
@@ -799,12 +901,53 @@ static void any_offset_fetch_response_write(struct wire_writer *w, int16_t versi
     offset_fetch_response_write(w, version, s);
 }
 
+static void part_offset_fetch_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct offset_fetch_response *s = p;
+    const bool flexible = version >= 6;
+    switch (part) {
+    case 0: {
+        if (version >= 3) {
+            wire_write_i32(w, s->throttle_time_ms);
+        }
+        if (version <= 7) {
+            if (s->topics_count < 0)
+                wire_writer_fail(w);
+            wire_write_array_count(w, flexible, s->topics_count);
+        }
+        return;
+    }
+    case 1: {
+        if ((version >= 8) && !(s->topics_count == 0))
+            wire_writer_fail(w);
+        if (version >= 2 && version <= 7) {
+            wire_write_i16(w, s->error_code);
+        }
+        if (version >= 8) {
+            if (s->groups_count < 0)
+                wire_writer_fail(w);
+            wire_write_array_count(w, flexible, s->groups_count);
+        }
+        return;
+    }
+    default: {
+        if ((version <= 7) && !(s->groups_count == 0))
+            wire_writer_fail(w);
+        if (version >= 6) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_offset_fetch_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct offset_fetch_response, throttle_time_ms), 0, 0x7f8ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct offset_fetch_response, topics), offsetof(struct offset_fetch_response, topics_count), 0xffull, 0x0ull, NULL, &layout_offset_fetch_response_offset_fetch_response_topic},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct offset_fetch_response, error_code), 0, 0xfcull, 0x0ull, NULL, NULL},
     {"Groups", WIRE_STRUCT, true, false, offsetof(struct offset_fetch_response, groups), offsetof(struct offset_fetch_response, groups_count), 0x700ull, 0x0ull, NULL, &layout_offset_fetch_response_offset_fetch_response_group},
 };
-static const struct wire_struct layout_offset_fetch_response = {"OffsetFetchResponse", sizeof(struct offset_fetch_response), fields_offset_fetch_response, 4};
+static const struct wire_struct layout_offset_fetch_response = {"OffsetFetchResponse", sizeof(struct offset_fetch_response), fields_offset_fetch_response, 4, part_offset_fetch_response, 2};
 const struct wire_message wire_message_offset_fetch_response = {"OffsetFetchResponse", 0, 10, 0x7c0ull, sizeof(struct offset_fetch_response), any_offset_fetch_response_init, any_offset_fetch_response_read, any_offset_fetch_response_write, &layout_offset_fetch_response};
 

@@ -45,7 +45,7 @@ static const struct wire_field fields_produce_request_partition_produce_data[] =
     {"Index", WIRE_I32, false, false, offsetof(struct produce_request_partition_produce_data, index), 0, 0x3fffull, 0x0ull, NULL, NULL},
     {"Records", WIRE_BYTES, false, false, offsetof(struct produce_request_partition_produce_data, records), 0, 0x3fffull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_produce_request_partition_produce_data = {"PartitionProduceData", sizeof(struct produce_request_partition_produce_data), fields_produce_request_partition_produce_data, 2};
+static const struct wire_struct layout_produce_request_partition_produce_data = {"PartitionProduceData", sizeof(struct produce_request_partition_produce_data), fields_produce_request_partition_produce_data, 2, NULL, 0};
 
 void produce_request_topic_produce_data_init(struct produce_request_topic_produce_data *s)
 {
@@ -113,7 +113,7 @@ static const struct wire_field fields_produce_request_topic_produce_data[] = {
     {"TopicId", WIRE_UUID, false, false, offsetof(struct produce_request_topic_produce_data, topic_id), 0, 0x2000ull, 0x0ull, NULL, NULL},
     {"PartitionData", WIRE_STRUCT, true, false, offsetof(struct produce_request_topic_produce_data, partition_data), offsetof(struct produce_request_topic_produce_data, partition_data_count), 0x3fffull, 0x0ull, NULL, &layout_produce_request_partition_produce_data},
 };
-static const struct wire_struct layout_produce_request_topic_produce_data = {"TopicProduceData", sizeof(struct produce_request_topic_produce_data), fields_produce_request_topic_produce_data, 3};
+static const struct wire_struct layout_produce_request_topic_produce_data = {"TopicProduceData", sizeof(struct produce_request_topic_produce_data), fields_produce_request_topic_produce_data, 3, NULL, 0};
 
 void produce_request_init(struct produce_request *s)
 {
@@ -196,7 +196,7 @@ static const struct wire_field fields_produce_request[] = {
     {"TimeoutMs", WIRE_I32, false, false, offsetof(struct produce_request, timeout_ms), 0, 0x3fffull, 0x0ull, NULL, NULL},
     {"TopicData", WIRE_STRUCT, true, false, offsetof(struct produce_request, topic_data), offsetof(struct produce_request, topic_data_count), 0x3fffull, 0x0ull, NULL, &layout_produce_request_topic_produce_data},
 };
-static const struct wire_struct layout_produce_request = {"ProduceRequest", sizeof(struct produce_request), fields_produce_request, 4};
+static const struct wire_struct layout_produce_request = {"ProduceRequest", sizeof(struct produce_request), fields_produce_request, 4, NULL, 0};
 const struct wire_message wire_message_produce_request = {"ProduceRequest", 0, 13, 0x3e00ull, sizeof(struct produce_request), any_produce_request_init, any_produce_request_read, any_produce_request_write, &layout_produce_request};
 
 void produce_response_batch_index_and_error_message_init(struct produce_response_batch_index_and_error_message *s)
@@ -243,11 +243,17 @@ void produce_response_batch_index_and_error_message_write(struct wire_writer *w,
     }
 }
 
+static void part_produce_response_batch_index_and_error_message(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    produce_response_batch_index_and_error_message_write(w, version, p);
+}
+
 static const struct wire_field fields_produce_response_batch_index_and_error_message[] = {
     {"BatchIndex", WIRE_I32, false, false, offsetof(struct produce_response_batch_index_and_error_message, batch_index), 0, 0x3f00ull, 0x0ull, NULL, NULL},
     {"BatchIndexErrorMessage", WIRE_STRING, false, false, offsetof(struct produce_response_batch_index_and_error_message, batch_index_error_message), 0, 0x3f00ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_produce_response_batch_index_and_error_message = {"BatchIndexAndErrorMessage", sizeof(struct produce_response_batch_index_and_error_message), fields_produce_response_batch_index_and_error_message, 2};
+static const struct wire_struct layout_produce_response_batch_index_and_error_message = {"BatchIndexAndErrorMessage", sizeof(struct produce_response_batch_index_and_error_message), fields_produce_response_batch_index_and_error_message, 2, part_produce_response_batch_index_and_error_message, 0};
 
 static bool produce_response_leader_id_and_epoch__is_default(const struct produce_response_leader_id_and_epoch *s)
 {
@@ -298,11 +304,17 @@ void produce_response_leader_id_and_epoch_write(struct wire_writer *w, int16_t v
     }
 }
 
+static void part_produce_response_leader_id_and_epoch(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    produce_response_leader_id_and_epoch_write(w, version, p);
+}
+
 static const struct wire_field fields_produce_response_leader_id_and_epoch[] = {
     {"LeaderId", WIRE_I32, false, false, offsetof(struct produce_response_leader_id_and_epoch, leader_id), 0, 0x3c00ull, 0x0ull, NULL, NULL},
     {"LeaderEpoch", WIRE_I32, false, false, offsetof(struct produce_response_leader_id_and_epoch, leader_epoch), 0, 0x3c00ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_produce_response_leader_id_and_epoch = {"LeaderIdAndEpoch", sizeof(struct produce_response_leader_id_and_epoch), fields_produce_response_leader_id_and_epoch, 2};
+static const struct wire_struct layout_produce_response_leader_id_and_epoch = {"LeaderIdAndEpoch", sizeof(struct produce_response_leader_id_and_epoch), fields_produce_response_leader_id_and_epoch, 2, part_produce_response_leader_id_and_epoch, 0};
 
 void produce_response_partition_produce_response_init(struct produce_response_partition_produce_response *s)
 {
@@ -406,6 +418,58 @@ void produce_response_partition_produce_response_write(struct wire_writer *w, in
     }
 }
 
+static void part_produce_response_partition_produce_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct produce_response_partition_produce_response *s = p;
+    const bool flexible = version >= 9;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->index);
+        wire_write_i16(w, s->error_code);
+        wire_write_i64(w, s->base_offset);
+        if (version >= 2) {
+            wire_write_i64(w, s->log_append_time_ms);
+        }
+        if (version >= 5) {
+            wire_write_i64(w, s->log_start_offset);
+        }
+        if (version >= 8) {
+            if (s->record_errors_count < 0)
+                wire_writer_fail(w);
+            wire_write_array_count(w, flexible, s->record_errors_count);
+        }
+        return;
+    }
+    default: {
+        if (version >= 8) {
+            if (slice_is_null(s->error_message) && !(version >= 8))
+                wire_writer_fail(w);
+            wire_write_string(w, flexible, s->error_message);
+        }
+        if ((version <= 9) && !(produce_response_leader_id_and_epoch__is_default(&s->current_leader)))
+            wire_writer_fail(w);
+        if (version >= 9) {
+            bool has_current_leader = (version >= 10) && !(produce_response_leader_id_and_epoch__is_default(&s->current_leader));
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count + has_current_leader));
+            if (has_current_leader) {
+                struct wire_writer counter, *out = w;
+                wire_writer_init_counting(&counter);
+                for (int pass = 0; pass < 2; pass++) {
+                    struct wire_writer *w = pass == 0 ? &counter : out;
+                    if (pass == 1) {
+                        wire_write_uvarint(w, 0);
+                        wire_write_uvarint(w, (uint32_t)counter.size);
+                    }
+                    produce_response_leader_id_and_epoch_write(w, version, &s->current_leader);
+                }
+            }
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static bool unsent_produce_response_partition_produce_response_current_leader(const void *p)
 {
     const struct produce_response_partition_produce_response *s = p;
@@ -422,7 +486,7 @@ static const struct wire_field fields_produce_response_partition_produce_respons
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct produce_response_partition_produce_response, error_message), 0, 0x3f00ull, 0x0ull, NULL, NULL},
     {"CurrentLeader", WIRE_STRUCT, false, false, offsetof(struct produce_response_partition_produce_response, current_leader), 0, 0x3c00ull, 0x3c00ull, unsent_produce_response_partition_produce_response_current_leader, &layout_produce_response_leader_id_and_epoch},
 };
-static const struct wire_struct layout_produce_response_partition_produce_response = {"PartitionProduceResponse", sizeof(struct produce_response_partition_produce_response), fields_produce_response_partition_produce_response, 8};
+static const struct wire_struct layout_produce_response_partition_produce_response = {"PartitionProduceResponse", sizeof(struct produce_response_partition_produce_response), fields_produce_response_partition_produce_response, 8, part_produce_response_partition_produce_response, 1};
 
 void produce_response_topic_produce_response_init(struct produce_response_topic_produce_response *s)
 {
@@ -485,12 +549,41 @@ void produce_response_topic_produce_response_write(struct wire_writer *w, int16_
     }
 }
 
+static void part_produce_response_topic_produce_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct produce_response_topic_produce_response *s = p;
+    const bool flexible = version >= 9;
+    switch (part) {
+    case 0: {
+        if (version <= 12) {
+            if (slice_is_null(s->name))
+                wire_writer_fail(w);
+            wire_write_string(w, flexible, s->name);
+        }
+        if (version >= 13) {
+            wire_write_uuid(w, s->topic_id);
+        }
+        if (s->partition_responses_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->partition_responses_count);
+        return;
+    }
+    default: {
+        if (version >= 9) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_produce_response_topic_produce_response[] = {
     {"Name", WIRE_STRING, false, false, offsetof(struct produce_response_topic_produce_response, name), 0, 0x1fffull, 0x0ull, NULL, NULL},
     {"TopicId", WIRE_UUID, false, false, offsetof(struct produce_response_topic_produce_response, topic_id), 0, 0x2000ull, 0x0ull, NULL, NULL},
     {"PartitionResponses", WIRE_STRUCT, true, false, offsetof(struct produce_response_topic_produce_response, partition_responses), offsetof(struct produce_response_topic_produce_response, partition_responses_count), 0x3fffull, 0x0ull, NULL, &layout_produce_response_partition_produce_response},
 };
-static const struct wire_struct layout_produce_response_topic_produce_response = {"TopicProduceResponse", sizeof(struct produce_response_topic_produce_response), fields_produce_response_topic_produce_response, 3};
+static const struct wire_struct layout_produce_response_topic_produce_response = {"TopicProduceResponse", sizeof(struct produce_response_topic_produce_response), fields_produce_response_topic_produce_response, 3, part_produce_response_topic_produce_response, 1};
 
 void produce_response_node_endpoint_init(struct produce_response_node_endpoint *s)
 {
@@ -551,13 +644,19 @@ void produce_response_node_endpoint_write(struct wire_writer *w, int16_t version
     }
 }
 
+static void part_produce_response_node_endpoint(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    produce_response_node_endpoint_write(w, version, p);
+}
+
 static const struct wire_field fields_produce_response_node_endpoint[] = {
     {"NodeId", WIRE_I32, false, false, offsetof(struct produce_response_node_endpoint, node_id), 0, 0x3c00ull, 0x0ull, NULL, NULL},
     {"Host", WIRE_STRING, false, false, offsetof(struct produce_response_node_endpoint, host), 0, 0x3c00ull, 0x0ull, NULL, NULL},
     {"Port", WIRE_I32, false, false, offsetof(struct produce_response_node_endpoint, port), 0, 0x3c00ull, 0x0ull, NULL, NULL},
     {"Rack", WIRE_STRING, false, false, offsetof(struct produce_response_node_endpoint, rack), 0, 0x3c00ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_produce_response_node_endpoint = {"NodeEndpoint", sizeof(struct produce_response_node_endpoint), fields_produce_response_node_endpoint, 4};
+static const struct wire_struct layout_produce_response_node_endpoint = {"NodeEndpoint", sizeof(struct produce_response_node_endpoint), fields_produce_response_node_endpoint, 4, part_produce_response_node_endpoint, 0};
 
 void produce_response_init(struct produce_response *s)
 {
@@ -663,6 +762,50 @@ static void any_produce_response_write(struct wire_writer *w, int16_t version, c
     produce_response_write(w, version, s);
 }
 
+static void part_produce_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct produce_response *s = p;
+    const bool flexible = version >= 9;
+    switch (part) {
+    case 0: {
+        if (s->responses_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->responses_count);
+        return;
+    }
+    default: {
+        if (version >= 1) {
+            wire_write_i32(w, s->throttle_time_ms);
+        }
+        if ((version <= 9) && !(s->node_endpoints_count == 0))
+            wire_writer_fail(w);
+        if (version >= 9) {
+            bool has_node_endpoints = (version >= 10) && !(s->node_endpoints_count == 0);
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count + has_node_endpoints));
+            if (has_node_endpoints) {
+                struct wire_writer counter, *out = w;
+                wire_writer_init_counting(&counter);
+                for (int pass = 0; pass < 2; pass++) {
+                    struct wire_writer *w = pass == 0 ? &counter : out;
+                    if (pass == 1) {
+                        wire_write_uvarint(w, 0);
+                        wire_write_uvarint(w, (uint32_t)counter.size);
+                    }
+                    if (s->node_endpoints_count < 0)
+                        wire_writer_fail(w);
+                    wire_write_array_count(w, true, s->node_endpoints_count);
+                    for (int32_t i = 0; i < s->node_endpoints_count; i++) {
+                        produce_response_node_endpoint_write(w, version, &s->node_endpoints[i]);
+                    }
+                }
+            }
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static bool unsent_produce_response_node_endpoints(const void *p)
 {
     const struct produce_response *s = p;
@@ -674,6 +817,6 @@ static const struct wire_field fields_produce_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct produce_response, throttle_time_ms), 0, 0x3ffeull, 0x0ull, NULL, NULL},
     {"NodeEndpoints", WIRE_STRUCT, true, false, offsetof(struct produce_response, node_endpoints), offsetof(struct produce_response, node_endpoints_count), 0x3c00ull, 0x3c00ull, unsent_produce_response_node_endpoints, &layout_produce_response_node_endpoint},
 };
-static const struct wire_struct layout_produce_response = {"ProduceResponse", sizeof(struct produce_response), fields_produce_response, 3};
+static const struct wire_struct layout_produce_response = {"ProduceResponse", sizeof(struct produce_response), fields_produce_response, 3, part_produce_response, 1};
 const struct wire_message wire_message_produce_response = {"ProduceResponse", 0, 13, 0x3e00ull, sizeof(struct produce_response), any_produce_response_init, any_produce_response_read, any_produce_response_write, &layout_produce_response};
 

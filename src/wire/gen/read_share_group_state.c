@@ -40,7 +40,7 @@ static const struct wire_field fields_read_share_group_state_request_partition_d
     {"Partition", WIRE_I32, false, false, offsetof(struct read_share_group_state_request_partition_data, partition), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"LeaderEpoch", WIRE_I32, false, false, offsetof(struct read_share_group_state_request_partition_data, leader_epoch), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_read_share_group_state_request_partition_data = {"PartitionData", sizeof(struct read_share_group_state_request_partition_data), fields_read_share_group_state_request_partition_data, 2};
+static const struct wire_struct layout_read_share_group_state_request_partition_data = {"PartitionData", sizeof(struct read_share_group_state_request_partition_data), fields_read_share_group_state_request_partition_data, 2, NULL, 0};
 
 void read_share_group_state_request_read_state_data_init(struct read_share_group_state_request_read_state_data *s)
 {
@@ -88,7 +88,7 @@ static const struct wire_field fields_read_share_group_state_request_read_state_
     {"TopicId", WIRE_UUID, false, false, offsetof(struct read_share_group_state_request_read_state_data, topic_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct read_share_group_state_request_read_state_data, partitions), offsetof(struct read_share_group_state_request_read_state_data, partitions_count), 0x1ull, 0x0ull, NULL, &layout_read_share_group_state_request_partition_data},
 };
-static const struct wire_struct layout_read_share_group_state_request_read_state_data = {"ReadStateData", sizeof(struct read_share_group_state_request_read_state_data), fields_read_share_group_state_request_read_state_data, 2};
+static const struct wire_struct layout_read_share_group_state_request_read_state_data = {"ReadStateData", sizeof(struct read_share_group_state_request_read_state_data), fields_read_share_group_state_request_read_state_data, 2, NULL, 0};
 
 void read_share_group_state_request_init(struct read_share_group_state_request *s)
 {
@@ -154,7 +154,7 @@ static const struct wire_field fields_read_share_group_state_request[] = {
     {"GroupId", WIRE_STRING, false, false, offsetof(struct read_share_group_state_request, group_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct read_share_group_state_request, topics), offsetof(struct read_share_group_state_request, topics_count), 0x1ull, 0x0ull, NULL, &layout_read_share_group_state_request_read_state_data},
 };
-static const struct wire_struct layout_read_share_group_state_request = {"ReadShareGroupStateRequest", sizeof(struct read_share_group_state_request), fields_read_share_group_state_request, 2};
+static const struct wire_struct layout_read_share_group_state_request = {"ReadShareGroupStateRequest", sizeof(struct read_share_group_state_request), fields_read_share_group_state_request, 2, NULL, 0};
 const struct wire_message wire_message_read_share_group_state_request = {"ReadShareGroupStateRequest", 0, 0, 0x1ull, sizeof(struct read_share_group_state_request), any_read_share_group_state_request_init, any_read_share_group_state_request_read, any_read_share_group_state_request_write, &layout_read_share_group_state_request};
 
 void read_share_group_state_response_state_batch_init(struct read_share_group_state_response_state_batch *s)
@@ -190,13 +190,19 @@ void read_share_group_state_response_state_batch_write(struct wire_writer *w, in
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_read_share_group_state_response_state_batch(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    read_share_group_state_response_state_batch_write(w, version, p);
+}
+
 static const struct wire_field fields_read_share_group_state_response_state_batch[] = {
     {"FirstOffset", WIRE_I64, false, false, offsetof(struct read_share_group_state_response_state_batch, first_offset), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"LastOffset", WIRE_I64, false, false, offsetof(struct read_share_group_state_response_state_batch, last_offset), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"DeliveryState", WIRE_I8, false, false, offsetof(struct read_share_group_state_response_state_batch, delivery_state), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"DeliveryCount", WIRE_I16, false, false, offsetof(struct read_share_group_state_response_state_batch, delivery_count), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_read_share_group_state_response_state_batch = {"StateBatch", sizeof(struct read_share_group_state_response_state_batch), fields_read_share_group_state_response_state_batch, 4};
+static const struct wire_struct layout_read_share_group_state_response_state_batch = {"StateBatch", sizeof(struct read_share_group_state_response_state_batch), fields_read_share_group_state_response_state_batch, 4, part_read_share_group_state_response_state_batch, 0};
 
 void read_share_group_state_response_partition_result_init(struct read_share_group_state_response_partition_result *s)
 {
@@ -248,6 +254,30 @@ void read_share_group_state_response_partition_result_write(struct wire_writer *
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_read_share_group_state_response_partition_result(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct read_share_group_state_response_partition_result *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->partition);
+        wire_write_i16(w, s->error_code);
+        wire_write_string(w, true, s->error_message);
+        wire_write_i32(w, s->state_epoch);
+        wire_write_i64(w, s->start_offset);
+        if (s->state_batches_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->state_batches_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_read_share_group_state_response_partition_result[] = {
     {"Partition", WIRE_I32, false, false, offsetof(struct read_share_group_state_response_partition_result, partition), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct read_share_group_state_response_partition_result, error_code), 0, 0x1ull, 0x0ull, NULL, NULL},
@@ -256,7 +286,7 @@ static const struct wire_field fields_read_share_group_state_response_partition_
     {"StartOffset", WIRE_I64, false, false, offsetof(struct read_share_group_state_response_partition_result, start_offset), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"StateBatches", WIRE_STRUCT, true, false, offsetof(struct read_share_group_state_response_partition_result, state_batches), offsetof(struct read_share_group_state_response_partition_result, state_batches_count), 0x1ull, 0x0ull, NULL, &layout_read_share_group_state_response_state_batch},
 };
-static const struct wire_struct layout_read_share_group_state_response_partition_result = {"PartitionResult", sizeof(struct read_share_group_state_response_partition_result), fields_read_share_group_state_response_partition_result, 6};
+static const struct wire_struct layout_read_share_group_state_response_partition_result = {"PartitionResult", sizeof(struct read_share_group_state_response_partition_result), fields_read_share_group_state_response_partition_result, 6, part_read_share_group_state_response_partition_result, 1};
 
 void read_share_group_state_response_read_state_result_init(struct read_share_group_state_response_read_state_result *s)
 {
@@ -300,11 +330,31 @@ void read_share_group_state_response_read_state_result_write(struct wire_writer 
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_read_share_group_state_response_read_state_result(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct read_share_group_state_response_read_state_result *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        wire_write_uuid(w, s->topic_id);
+        if (s->partitions_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->partitions_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_read_share_group_state_response_read_state_result[] = {
     {"TopicId", WIRE_UUID, false, false, offsetof(struct read_share_group_state_response_read_state_result, topic_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct read_share_group_state_response_read_state_result, partitions), offsetof(struct read_share_group_state_response_read_state_result, partitions_count), 0x1ull, 0x0ull, NULL, &layout_read_share_group_state_response_partition_result},
 };
-static const struct wire_struct layout_read_share_group_state_response_read_state_result = {"ReadStateResult", sizeof(struct read_share_group_state_response_read_state_result), fields_read_share_group_state_response_read_state_result, 2};
+static const struct wire_struct layout_read_share_group_state_response_read_state_result = {"ReadStateResult", sizeof(struct read_share_group_state_response_read_state_result), fields_read_share_group_state_response_read_state_result, 2, part_read_share_group_state_response_read_state_result, 1};
 
 void read_share_group_state_response_init(struct read_share_group_state_response *s)
 {
@@ -361,9 +411,28 @@ static void any_read_share_group_state_response_write(struct wire_writer *w, int
     read_share_group_state_response_write(w, version, s);
 }
 
+static void part_read_share_group_state_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct read_share_group_state_response *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        if (s->results_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->results_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_read_share_group_state_response[] = {
     {"Results", WIRE_STRUCT, true, false, offsetof(struct read_share_group_state_response, results), offsetof(struct read_share_group_state_response, results_count), 0x1ull, 0x0ull, NULL, &layout_read_share_group_state_response_read_state_result},
 };
-static const struct wire_struct layout_read_share_group_state_response = {"ReadShareGroupStateResponse", sizeof(struct read_share_group_state_response), fields_read_share_group_state_response, 1};
+static const struct wire_struct layout_read_share_group_state_response = {"ReadShareGroupStateResponse", sizeof(struct read_share_group_state_response), fields_read_share_group_state_response, 1, part_read_share_group_state_response, 1};
 const struct wire_message wire_message_read_share_group_state_response = {"ReadShareGroupStateResponse", 0, 0, 0x1ull, sizeof(struct read_share_group_state_response), any_read_share_group_state_response_init, any_read_share_group_state_response_read, any_read_share_group_state_response_write, &layout_read_share_group_state_response};
 

@@ -57,7 +57,7 @@ static const struct wire_field fields_share_acknowledge_request_acknowledgement_
     {"LastOffset", WIRE_I64, false, false, offsetof(struct share_acknowledge_request_acknowledgement_batch, last_offset), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"AcknowledgeTypes", WIRE_I8, true, false, offsetof(struct share_acknowledge_request_acknowledgement_batch, acknowledge_types), offsetof(struct share_acknowledge_request_acknowledgement_batch, acknowledge_types_count), 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_acknowledge_request_acknowledgement_batch = {"AcknowledgementBatch", sizeof(struct share_acknowledge_request_acknowledgement_batch), fields_share_acknowledge_request_acknowledgement_batch, 3};
+static const struct wire_struct layout_share_acknowledge_request_acknowledgement_batch = {"AcknowledgementBatch", sizeof(struct share_acknowledge_request_acknowledgement_batch), fields_share_acknowledge_request_acknowledgement_batch, 3, NULL, 0};
 
 void share_acknowledge_request_acknowledge_partition_init(struct share_acknowledge_request_acknowledge_partition *s)
 {
@@ -105,7 +105,7 @@ static const struct wire_field fields_share_acknowledge_request_acknowledge_part
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct share_acknowledge_request_acknowledge_partition, partition_index), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"AcknowledgementBatches", WIRE_STRUCT, true, false, offsetof(struct share_acknowledge_request_acknowledge_partition, acknowledgement_batches), offsetof(struct share_acknowledge_request_acknowledge_partition, acknowledgement_batches_count), 0x7ull, 0x0ull, NULL, &layout_share_acknowledge_request_acknowledgement_batch},
 };
-static const struct wire_struct layout_share_acknowledge_request_acknowledge_partition = {"AcknowledgePartition", sizeof(struct share_acknowledge_request_acknowledge_partition), fields_share_acknowledge_request_acknowledge_partition, 2};
+static const struct wire_struct layout_share_acknowledge_request_acknowledge_partition = {"AcknowledgePartition", sizeof(struct share_acknowledge_request_acknowledge_partition), fields_share_acknowledge_request_acknowledge_partition, 2, NULL, 0};
 
 void share_acknowledge_request_acknowledge_topic_init(struct share_acknowledge_request_acknowledge_topic *s)
 {
@@ -153,7 +153,7 @@ static const struct wire_field fields_share_acknowledge_request_acknowledge_topi
     {"TopicId", WIRE_UUID, false, false, offsetof(struct share_acknowledge_request_acknowledge_topic, topic_id), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct share_acknowledge_request_acknowledge_topic, partitions), offsetof(struct share_acknowledge_request_acknowledge_topic, partitions_count), 0x7ull, 0x0ull, NULL, &layout_share_acknowledge_request_acknowledge_partition},
 };
-static const struct wire_struct layout_share_acknowledge_request_acknowledge_topic = {"AcknowledgeTopic", sizeof(struct share_acknowledge_request_acknowledge_topic), fields_share_acknowledge_request_acknowledge_topic, 2};
+static const struct wire_struct layout_share_acknowledge_request_acknowledge_topic = {"AcknowledgeTopic", sizeof(struct share_acknowledge_request_acknowledge_topic), fields_share_acknowledge_request_acknowledge_topic, 2, NULL, 0};
 
 void share_acknowledge_request_init(struct share_acknowledge_request *s)
 {
@@ -232,7 +232,7 @@ static const struct wire_field fields_share_acknowledge_request[] = {
     {"IsRenewAck", WIRE_BOOL, false, false, offsetof(struct share_acknowledge_request, is_renew_ack), 0, 0x4ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct share_acknowledge_request, topics), offsetof(struct share_acknowledge_request, topics_count), 0x7ull, 0x0ull, NULL, &layout_share_acknowledge_request_acknowledge_topic},
 };
-static const struct wire_struct layout_share_acknowledge_request = {"ShareAcknowledgeRequest", sizeof(struct share_acknowledge_request), fields_share_acknowledge_request, 5};
+static const struct wire_struct layout_share_acknowledge_request = {"ShareAcknowledgeRequest", sizeof(struct share_acknowledge_request), fields_share_acknowledge_request, 5, NULL, 0};
 const struct wire_message wire_message_share_acknowledge_request = {"ShareAcknowledgeRequest", 0, 2, 0x7ull, sizeof(struct share_acknowledge_request), any_share_acknowledge_request_init, any_share_acknowledge_request_read, any_share_acknowledge_request_write, &layout_share_acknowledge_request};
 
 void share_acknowledge_response_leader_id_and_epoch_init(struct share_acknowledge_response_leader_id_and_epoch *s)
@@ -264,11 +264,17 @@ void share_acknowledge_response_leader_id_and_epoch_write(struct wire_writer *w,
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_share_acknowledge_response_leader_id_and_epoch(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    share_acknowledge_response_leader_id_and_epoch_write(w, version, p);
+}
+
 static const struct wire_field fields_share_acknowledge_response_leader_id_and_epoch[] = {
     {"LeaderId", WIRE_I32, false, false, offsetof(struct share_acknowledge_response_leader_id_and_epoch, leader_id), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"LeaderEpoch", WIRE_I32, false, false, offsetof(struct share_acknowledge_response_leader_id_and_epoch, leader_epoch), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_acknowledge_response_leader_id_and_epoch = {"LeaderIdAndEpoch", sizeof(struct share_acknowledge_response_leader_id_and_epoch), fields_share_acknowledge_response_leader_id_and_epoch, 2};
+static const struct wire_struct layout_share_acknowledge_response_leader_id_and_epoch = {"LeaderIdAndEpoch", sizeof(struct share_acknowledge_response_leader_id_and_epoch), fields_share_acknowledge_response_leader_id_and_epoch, 2, part_share_acknowledge_response_leader_id_and_epoch, 0};
 
 void share_acknowledge_response_partition_data_init(struct share_acknowledge_response_partition_data *s)
 {
@@ -303,13 +309,19 @@ void share_acknowledge_response_partition_data_write(struct wire_writer *w, int1
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_share_acknowledge_response_partition_data(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    share_acknowledge_response_partition_data_write(w, version, p);
+}
+
 static const struct wire_field fields_share_acknowledge_response_partition_data[] = {
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct share_acknowledge_response_partition_data, partition_index), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct share_acknowledge_response_partition_data, error_code), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct share_acknowledge_response_partition_data, error_message), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"CurrentLeader", WIRE_STRUCT, false, false, offsetof(struct share_acknowledge_response_partition_data, current_leader), 0, 0x7ull, 0x0ull, NULL, &layout_share_acknowledge_response_leader_id_and_epoch},
 };
-static const struct wire_struct layout_share_acknowledge_response_partition_data = {"PartitionData", sizeof(struct share_acknowledge_response_partition_data), fields_share_acknowledge_response_partition_data, 4};
+static const struct wire_struct layout_share_acknowledge_response_partition_data = {"PartitionData", sizeof(struct share_acknowledge_response_partition_data), fields_share_acknowledge_response_partition_data, 4, part_share_acknowledge_response_partition_data, 0};
 
 void share_acknowledge_response_share_acknowledge_topic_response_init(struct share_acknowledge_response_share_acknowledge_topic_response *s)
 {
@@ -353,11 +365,31 @@ void share_acknowledge_response_share_acknowledge_topic_response_write(struct wi
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_share_acknowledge_response_share_acknowledge_topic_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct share_acknowledge_response_share_acknowledge_topic_response *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        wire_write_uuid(w, s->topic_id);
+        if (s->partitions_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->partitions_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_share_acknowledge_response_share_acknowledge_topic_response[] = {
     {"TopicId", WIRE_UUID, false, false, offsetof(struct share_acknowledge_response_share_acknowledge_topic_response, topic_id), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct share_acknowledge_response_share_acknowledge_topic_response, partitions), offsetof(struct share_acknowledge_response_share_acknowledge_topic_response, partitions_count), 0x7ull, 0x0ull, NULL, &layout_share_acknowledge_response_partition_data},
 };
-static const struct wire_struct layout_share_acknowledge_response_share_acknowledge_topic_response = {"ShareAcknowledgeTopicResponse", sizeof(struct share_acknowledge_response_share_acknowledge_topic_response), fields_share_acknowledge_response_share_acknowledge_topic_response, 2};
+static const struct wire_struct layout_share_acknowledge_response_share_acknowledge_topic_response = {"ShareAcknowledgeTopicResponse", sizeof(struct share_acknowledge_response_share_acknowledge_topic_response), fields_share_acknowledge_response_share_acknowledge_topic_response, 2, part_share_acknowledge_response_share_acknowledge_topic_response, 1};
 
 void share_acknowledge_response_node_endpoint_init(struct share_acknowledge_response_node_endpoint *s)
 {
@@ -395,13 +427,19 @@ void share_acknowledge_response_node_endpoint_write(struct wire_writer *w, int16
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_share_acknowledge_response_node_endpoint(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    share_acknowledge_response_node_endpoint_write(w, version, p);
+}
+
 static const struct wire_field fields_share_acknowledge_response_node_endpoint[] = {
     {"NodeId", WIRE_I32, false, false, offsetof(struct share_acknowledge_response_node_endpoint, node_id), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Host", WIRE_STRING, false, false, offsetof(struct share_acknowledge_response_node_endpoint, host), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Port", WIRE_I32, false, false, offsetof(struct share_acknowledge_response_node_endpoint, port), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Rack", WIRE_STRING, false, false, offsetof(struct share_acknowledge_response_node_endpoint, rack), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_acknowledge_response_node_endpoint = {"NodeEndpoint", sizeof(struct share_acknowledge_response_node_endpoint), fields_share_acknowledge_response_node_endpoint, 4};
+static const struct wire_struct layout_share_acknowledge_response_node_endpoint = {"NodeEndpoint", sizeof(struct share_acknowledge_response_node_endpoint), fields_share_acknowledge_response_node_endpoint, 4, part_share_acknowledge_response_node_endpoint, 0};
 
 void share_acknowledge_response_init(struct share_acknowledge_response *s)
 {
@@ -486,6 +524,36 @@ static void any_share_acknowledge_response_write(struct wire_writer *w, int16_t 
     share_acknowledge_response_write(w, version, s);
 }
 
+static void part_share_acknowledge_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct share_acknowledge_response *s = p;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->throttle_time_ms);
+        wire_write_i16(w, s->error_code);
+        wire_write_string(w, true, s->error_message);
+        if (version >= 2) {
+            wire_write_i32(w, s->acquisition_lock_timeout_ms);
+        }
+        if (s->responses_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->responses_count);
+        return;
+    }
+    case 1: {
+        if (s->node_endpoints_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->node_endpoints_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_share_acknowledge_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct share_acknowledge_response, throttle_time_ms), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct share_acknowledge_response, error_code), 0, 0x7ull, 0x0ull, NULL, NULL},
@@ -494,6 +562,6 @@ static const struct wire_field fields_share_acknowledge_response[] = {
     {"Responses", WIRE_STRUCT, true, false, offsetof(struct share_acknowledge_response, responses), offsetof(struct share_acknowledge_response, responses_count), 0x7ull, 0x0ull, NULL, &layout_share_acknowledge_response_share_acknowledge_topic_response},
     {"NodeEndpoints", WIRE_STRUCT, true, false, offsetof(struct share_acknowledge_response, node_endpoints), offsetof(struct share_acknowledge_response, node_endpoints_count), 0x7ull, 0x0ull, NULL, &layout_share_acknowledge_response_node_endpoint},
 };
-static const struct wire_struct layout_share_acknowledge_response = {"ShareAcknowledgeResponse", sizeof(struct share_acknowledge_response), fields_share_acknowledge_response, 6};
+static const struct wire_struct layout_share_acknowledge_response = {"ShareAcknowledgeResponse", sizeof(struct share_acknowledge_response), fields_share_acknowledge_response, 6, part_share_acknowledge_response, 2};
 const struct wire_message wire_message_share_acknowledge_response = {"ShareAcknowledgeResponse", 0, 2, 0x7ull, sizeof(struct share_acknowledge_response), any_share_acknowledge_response_init, any_share_acknowledge_response_read, any_share_acknowledge_response_write, &layout_share_acknowledge_response};
 

@@ -57,7 +57,7 @@ static const struct wire_field fields_share_fetch_request_acknowledgement_batch[
     {"LastOffset", WIRE_I64, false, false, offsetof(struct share_fetch_request_acknowledgement_batch, last_offset), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"AcknowledgeTypes", WIRE_I8, true, false, offsetof(struct share_fetch_request_acknowledgement_batch, acknowledge_types), offsetof(struct share_fetch_request_acknowledgement_batch, acknowledge_types_count), 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_fetch_request_acknowledgement_batch = {"AcknowledgementBatch", sizeof(struct share_fetch_request_acknowledgement_batch), fields_share_fetch_request_acknowledgement_batch, 3};
+static const struct wire_struct layout_share_fetch_request_acknowledgement_batch = {"AcknowledgementBatch", sizeof(struct share_fetch_request_acknowledgement_batch), fields_share_fetch_request_acknowledgement_batch, 3, NULL, 0};
 
 void share_fetch_request_fetch_partition_init(struct share_fetch_request_fetch_partition *s)
 {
@@ -114,7 +114,7 @@ static const struct wire_field fields_share_fetch_request_fetch_partition[] = {
     {"PartitionMaxBytes", WIRE_I32, false, false, offsetof(struct share_fetch_request_fetch_partition, partition_max_bytes), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"AcknowledgementBatches", WIRE_STRUCT, true, false, offsetof(struct share_fetch_request_fetch_partition, acknowledgement_batches), offsetof(struct share_fetch_request_fetch_partition, acknowledgement_batches_count), 0x7ull, 0x0ull, NULL, &layout_share_fetch_request_acknowledgement_batch},
 };
-static const struct wire_struct layout_share_fetch_request_fetch_partition = {"FetchPartition", sizeof(struct share_fetch_request_fetch_partition), fields_share_fetch_request_fetch_partition, 3};
+static const struct wire_struct layout_share_fetch_request_fetch_partition = {"FetchPartition", sizeof(struct share_fetch_request_fetch_partition), fields_share_fetch_request_fetch_partition, 3, NULL, 0};
 
 void share_fetch_request_fetch_topic_init(struct share_fetch_request_fetch_topic *s)
 {
@@ -162,7 +162,7 @@ static const struct wire_field fields_share_fetch_request_fetch_topic[] = {
     {"TopicId", WIRE_UUID, false, false, offsetof(struct share_fetch_request_fetch_topic, topic_id), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct share_fetch_request_fetch_topic, partitions), offsetof(struct share_fetch_request_fetch_topic, partitions_count), 0x7ull, 0x0ull, NULL, &layout_share_fetch_request_fetch_partition},
 };
-static const struct wire_struct layout_share_fetch_request_fetch_topic = {"FetchTopic", sizeof(struct share_fetch_request_fetch_topic), fields_share_fetch_request_fetch_topic, 2};
+static const struct wire_struct layout_share_fetch_request_fetch_topic = {"FetchTopic", sizeof(struct share_fetch_request_fetch_topic), fields_share_fetch_request_fetch_topic, 2, NULL, 0};
 
 void share_fetch_request_forgotten_topic_init(struct share_fetch_request_forgotten_topic *s)
 {
@@ -211,7 +211,7 @@ static const struct wire_field fields_share_fetch_request_forgotten_topic[] = {
     {"TopicId", WIRE_UUID, false, false, offsetof(struct share_fetch_request_forgotten_topic, topic_id), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct share_fetch_request_forgotten_topic, partitions), offsetof(struct share_fetch_request_forgotten_topic, partitions_count), 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_fetch_request_forgotten_topic = {"ForgottenTopic", sizeof(struct share_fetch_request_forgotten_topic), fields_share_fetch_request_forgotten_topic, 2};
+static const struct wire_struct layout_share_fetch_request_forgotten_topic = {"ForgottenTopic", sizeof(struct share_fetch_request_forgotten_topic), fields_share_fetch_request_forgotten_topic, 2, NULL, 0};
 
 void share_fetch_request_init(struct share_fetch_request *s)
 {
@@ -342,7 +342,7 @@ static const struct wire_field fields_share_fetch_request[] = {
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct share_fetch_request, topics), offsetof(struct share_fetch_request, topics_count), 0x7ull, 0x0ull, NULL, &layout_share_fetch_request_fetch_topic},
     {"ForgottenTopicsData", WIRE_STRUCT, true, false, offsetof(struct share_fetch_request, forgotten_topics_data), offsetof(struct share_fetch_request, forgotten_topics_data_count), 0x7ull, 0x0ull, NULL, &layout_share_fetch_request_forgotten_topic},
 };
-static const struct wire_struct layout_share_fetch_request = {"ShareFetchRequest", sizeof(struct share_fetch_request), fields_share_fetch_request, 12};
+static const struct wire_struct layout_share_fetch_request = {"ShareFetchRequest", sizeof(struct share_fetch_request), fields_share_fetch_request, 12, NULL, 0};
 const struct wire_message wire_message_share_fetch_request = {"ShareFetchRequest", 0, 2, 0x7ull, sizeof(struct share_fetch_request), any_share_fetch_request_init, any_share_fetch_request_read, any_share_fetch_request_write, &layout_share_fetch_request};
 
 void share_fetch_response_leader_id_and_epoch_init(struct share_fetch_response_leader_id_and_epoch *s)
@@ -374,11 +374,17 @@ void share_fetch_response_leader_id_and_epoch_write(struct wire_writer *w, int16
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_share_fetch_response_leader_id_and_epoch(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    share_fetch_response_leader_id_and_epoch_write(w, version, p);
+}
+
 static const struct wire_field fields_share_fetch_response_leader_id_and_epoch[] = {
     {"LeaderId", WIRE_I32, false, false, offsetof(struct share_fetch_response_leader_id_and_epoch, leader_id), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"LeaderEpoch", WIRE_I32, false, false, offsetof(struct share_fetch_response_leader_id_and_epoch, leader_epoch), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_fetch_response_leader_id_and_epoch = {"LeaderIdAndEpoch", sizeof(struct share_fetch_response_leader_id_and_epoch), fields_share_fetch_response_leader_id_and_epoch, 2};
+static const struct wire_struct layout_share_fetch_response_leader_id_and_epoch = {"LeaderIdAndEpoch", sizeof(struct share_fetch_response_leader_id_and_epoch), fields_share_fetch_response_leader_id_and_epoch, 2, part_share_fetch_response_leader_id_and_epoch, 0};
 
 void share_fetch_response_acquired_records_init(struct share_fetch_response_acquired_records *s)
 {
@@ -411,12 +417,18 @@ void share_fetch_response_acquired_records_write(struct wire_writer *w, int16_t 
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_share_fetch_response_acquired_records(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    share_fetch_response_acquired_records_write(w, version, p);
+}
+
 static const struct wire_field fields_share_fetch_response_acquired_records[] = {
     {"FirstOffset", WIRE_I64, false, false, offsetof(struct share_fetch_response_acquired_records, first_offset), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"LastOffset", WIRE_I64, false, false, offsetof(struct share_fetch_response_acquired_records, last_offset), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"DeliveryCount", WIRE_I16, false, false, offsetof(struct share_fetch_response_acquired_records, delivery_count), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_fetch_response_acquired_records = {"AcquiredRecords", sizeof(struct share_fetch_response_acquired_records), fields_share_fetch_response_acquired_records, 3};
+static const struct wire_struct layout_share_fetch_response_acquired_records = {"AcquiredRecords", sizeof(struct share_fetch_response_acquired_records), fields_share_fetch_response_acquired_records, 3, part_share_fetch_response_acquired_records, 0};
 
 void share_fetch_response_partition_data_init(struct share_fetch_response_partition_data *s)
 {
@@ -475,6 +487,33 @@ void share_fetch_response_partition_data_write(struct wire_writer *w, int16_t ve
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_share_fetch_response_partition_data(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct share_fetch_response_partition_data *s = p;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->partition_index);
+        wire_write_i16(w, s->error_code);
+        wire_write_string(w, true, s->error_message);
+        wire_write_i16(w, s->acknowledge_error_code);
+        wire_write_string(w, true, s->acknowledge_error_message);
+        share_fetch_response_leader_id_and_epoch_write(w, version, &s->current_leader);
+        if (slice_is_null(s->records) && !(version <= 0))
+            wire_writer_fail(w);
+        wire_write_bytes(w, true, s->records);
+        if (s->acquired_records_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->acquired_records_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_share_fetch_response_partition_data[] = {
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct share_fetch_response_partition_data, partition_index), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct share_fetch_response_partition_data, error_code), 0, 0x7ull, 0x0ull, NULL, NULL},
@@ -485,7 +524,7 @@ static const struct wire_field fields_share_fetch_response_partition_data[] = {
     {"Records", WIRE_BYTES, false, false, offsetof(struct share_fetch_response_partition_data, records), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"AcquiredRecords", WIRE_STRUCT, true, false, offsetof(struct share_fetch_response_partition_data, acquired_records), offsetof(struct share_fetch_response_partition_data, acquired_records_count), 0x7ull, 0x0ull, NULL, &layout_share_fetch_response_acquired_records},
 };
-static const struct wire_struct layout_share_fetch_response_partition_data = {"PartitionData", sizeof(struct share_fetch_response_partition_data), fields_share_fetch_response_partition_data, 8};
+static const struct wire_struct layout_share_fetch_response_partition_data = {"PartitionData", sizeof(struct share_fetch_response_partition_data), fields_share_fetch_response_partition_data, 8, part_share_fetch_response_partition_data, 1};
 
 void share_fetch_response_share_fetchable_topic_response_init(struct share_fetch_response_share_fetchable_topic_response *s)
 {
@@ -529,11 +568,31 @@ void share_fetch_response_share_fetchable_topic_response_write(struct wire_write
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_share_fetch_response_share_fetchable_topic_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct share_fetch_response_share_fetchable_topic_response *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        wire_write_uuid(w, s->topic_id);
+        if (s->partitions_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->partitions_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_share_fetch_response_share_fetchable_topic_response[] = {
     {"TopicId", WIRE_UUID, false, false, offsetof(struct share_fetch_response_share_fetchable_topic_response, topic_id), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct share_fetch_response_share_fetchable_topic_response, partitions), offsetof(struct share_fetch_response_share_fetchable_topic_response, partitions_count), 0x7ull, 0x0ull, NULL, &layout_share_fetch_response_partition_data},
 };
-static const struct wire_struct layout_share_fetch_response_share_fetchable_topic_response = {"ShareFetchableTopicResponse", sizeof(struct share_fetch_response_share_fetchable_topic_response), fields_share_fetch_response_share_fetchable_topic_response, 2};
+static const struct wire_struct layout_share_fetch_response_share_fetchable_topic_response = {"ShareFetchableTopicResponse", sizeof(struct share_fetch_response_share_fetchable_topic_response), fields_share_fetch_response_share_fetchable_topic_response, 2, part_share_fetch_response_share_fetchable_topic_response, 1};
 
 void share_fetch_response_node_endpoint_init(struct share_fetch_response_node_endpoint *s)
 {
@@ -571,13 +630,19 @@ void share_fetch_response_node_endpoint_write(struct wire_writer *w, int16_t ver
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_share_fetch_response_node_endpoint(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    share_fetch_response_node_endpoint_write(w, version, p);
+}
+
 static const struct wire_field fields_share_fetch_response_node_endpoint[] = {
     {"NodeId", WIRE_I32, false, false, offsetof(struct share_fetch_response_node_endpoint, node_id), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Host", WIRE_STRING, false, false, offsetof(struct share_fetch_response_node_endpoint, host), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Port", WIRE_I32, false, false, offsetof(struct share_fetch_response_node_endpoint, port), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Rack", WIRE_STRING, false, false, offsetof(struct share_fetch_response_node_endpoint, rack), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_fetch_response_node_endpoint = {"NodeEndpoint", sizeof(struct share_fetch_response_node_endpoint), fields_share_fetch_response_node_endpoint, 4};
+static const struct wire_struct layout_share_fetch_response_node_endpoint = {"NodeEndpoint", sizeof(struct share_fetch_response_node_endpoint), fields_share_fetch_response_node_endpoint, 4, part_share_fetch_response_node_endpoint, 0};
 
 void share_fetch_response_init(struct share_fetch_response *s)
 {
@@ -664,6 +729,38 @@ static void any_share_fetch_response_write(struct wire_writer *w, int16_t versio
     share_fetch_response_write(w, version, s);
 }
 
+static void part_share_fetch_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct share_fetch_response *s = p;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->throttle_time_ms);
+        wire_write_i16(w, s->error_code);
+        wire_write_string(w, true, s->error_message);
+        if (version >= 1) {
+            wire_write_i32(w, s->acquisition_lock_timeout_ms);
+        }
+        if ((version <= 0) && !(s->acquisition_lock_timeout_ms == 0))
+            wire_writer_fail(w);
+        if (s->responses_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->responses_count);
+        return;
+    }
+    case 1: {
+        if (s->node_endpoints_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->node_endpoints_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_share_fetch_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct share_fetch_response, throttle_time_ms), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct share_fetch_response, error_code), 0, 0x7ull, 0x0ull, NULL, NULL},
@@ -672,6 +769,6 @@ static const struct wire_field fields_share_fetch_response[] = {
     {"Responses", WIRE_STRUCT, true, false, offsetof(struct share_fetch_response, responses), offsetof(struct share_fetch_response, responses_count), 0x7ull, 0x0ull, NULL, &layout_share_fetch_response_share_fetchable_topic_response},
     {"NodeEndpoints", WIRE_STRUCT, true, false, offsetof(struct share_fetch_response, node_endpoints), offsetof(struct share_fetch_response, node_endpoints_count), 0x7ull, 0x0ull, NULL, &layout_share_fetch_response_node_endpoint},
 };
-static const struct wire_struct layout_share_fetch_response = {"ShareFetchResponse", sizeof(struct share_fetch_response), fields_share_fetch_response, 6};
+static const struct wire_struct layout_share_fetch_response = {"ShareFetchResponse", sizeof(struct share_fetch_response), fields_share_fetch_response, 6, part_share_fetch_response, 2};
 const struct wire_message wire_message_share_fetch_response = {"ShareFetchResponse", 0, 2, 0x7ull, sizeof(struct share_fetch_response), any_share_fetch_response_init, any_share_fetch_response_read, any_share_fetch_response_write, &layout_share_fetch_response};
 

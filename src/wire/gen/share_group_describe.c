@@ -71,7 +71,7 @@ static const struct wire_field fields_share_group_describe_request[] = {
     {"GroupIds", WIRE_STRING, true, false, offsetof(struct share_group_describe_request, group_ids), offsetof(struct share_group_describe_request, group_ids_count), 0x3ull, 0x0ull, NULL, NULL},
     {"IncludeAuthorizedOperations", WIRE_BOOL, false, false, offsetof(struct share_group_describe_request, include_authorized_operations), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_group_describe_request = {"ShareGroupDescribeRequest", sizeof(struct share_group_describe_request), fields_share_group_describe_request, 2};
+static const struct wire_struct layout_share_group_describe_request = {"ShareGroupDescribeRequest", sizeof(struct share_group_describe_request), fields_share_group_describe_request, 2, NULL, 0};
 const struct wire_message wire_message_share_group_describe_request = {"ShareGroupDescribeRequest", 0, 1, 0x3ull, sizeof(struct share_group_describe_request), any_share_group_describe_request_init, any_share_group_describe_request_read, any_share_group_describe_request_write, &layout_share_group_describe_request};
 
 void share_group_describe_response_topic_partitions_init(struct share_group_describe_response_topic_partitions *s)
@@ -122,12 +122,18 @@ void share_group_describe_response_topic_partitions_write(struct wire_writer *w,
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_share_group_describe_response_topic_partitions(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    share_group_describe_response_topic_partitions_write(w, version, p);
+}
+
 static const struct wire_field fields_share_group_describe_response_topic_partitions[] = {
     {"TopicId", WIRE_UUID, false, false, offsetof(struct share_group_describe_response_topic_partitions, topic_id), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"TopicName", WIRE_STRING, false, false, offsetof(struct share_group_describe_response_topic_partitions, topic_name), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct share_group_describe_response_topic_partitions, partitions), offsetof(struct share_group_describe_response_topic_partitions, partitions_count), 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_group_describe_response_topic_partitions = {"TopicPartitions", sizeof(struct share_group_describe_response_topic_partitions), fields_share_group_describe_response_topic_partitions, 3};
+static const struct wire_struct layout_share_group_describe_response_topic_partitions = {"TopicPartitions", sizeof(struct share_group_describe_response_topic_partitions), fields_share_group_describe_response_topic_partitions, 3, part_share_group_describe_response_topic_partitions, 0};
 
 void share_group_describe_response_assignment_init(struct share_group_describe_response_assignment *s)
 {
@@ -169,10 +175,29 @@ void share_group_describe_response_assignment_write(struct wire_writer *w, int16
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_share_group_describe_response_assignment(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct share_group_describe_response_assignment *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        if (s->topic_partitions_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->topic_partitions_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_share_group_describe_response_assignment[] = {
     {"TopicPartitions", WIRE_STRUCT, true, false, offsetof(struct share_group_describe_response_assignment, topic_partitions), offsetof(struct share_group_describe_response_assignment, topic_partitions_count), 0x3ull, 0x0ull, NULL, &layout_share_group_describe_response_topic_partitions},
 };
-static const struct wire_struct layout_share_group_describe_response_assignment = {"Assignment", sizeof(struct share_group_describe_response_assignment), fields_share_group_describe_response_assignment, 1};
+static const struct wire_struct layout_share_group_describe_response_assignment = {"Assignment", sizeof(struct share_group_describe_response_assignment), fields_share_group_describe_response_assignment, 1, part_share_group_describe_response_assignment, 1};
 
 void share_group_describe_response_member_init(struct share_group_describe_response_member *s)
 {
@@ -238,6 +263,12 @@ void share_group_describe_response_member_write(struct wire_writer *w, int16_t v
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_share_group_describe_response_member(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    share_group_describe_response_member_write(w, version, p);
+}
+
 static const struct wire_field fields_share_group_describe_response_member[] = {
     {"MemberId", WIRE_STRING, false, false, offsetof(struct share_group_describe_response_member, member_id), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"RackId", WIRE_STRING, false, false, offsetof(struct share_group_describe_response_member, rack_id), 0, 0x3ull, 0x0ull, NULL, NULL},
@@ -247,7 +278,7 @@ static const struct wire_field fields_share_group_describe_response_member[] = {
     {"SubscribedTopicNames", WIRE_STRING, true, false, offsetof(struct share_group_describe_response_member, subscribed_topic_names), offsetof(struct share_group_describe_response_member, subscribed_topic_names_count), 0x3ull, 0x0ull, NULL, NULL},
     {"Assignment", WIRE_STRUCT, false, false, offsetof(struct share_group_describe_response_member, assignment), 0, 0x3ull, 0x0ull, NULL, &layout_share_group_describe_response_assignment},
 };
-static const struct wire_struct layout_share_group_describe_response_member = {"Member", sizeof(struct share_group_describe_response_member), fields_share_group_describe_response_member, 7};
+static const struct wire_struct layout_share_group_describe_response_member = {"Member", sizeof(struct share_group_describe_response_member), fields_share_group_describe_response_member, 7, part_share_group_describe_response_member, 0};
 
 void share_group_describe_response_described_group_init(struct share_group_describe_response_described_group *s)
 {
@@ -315,6 +346,39 @@ void share_group_describe_response_described_group_write(struct wire_writer *w, 
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_share_group_describe_response_described_group(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct share_group_describe_response_described_group *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        wire_write_i16(w, s->error_code);
+        wire_write_string(w, true, s->error_message);
+        if (slice_is_null(s->group_id))
+            wire_writer_fail(w);
+        wire_write_string(w, true, s->group_id);
+        if (slice_is_null(s->group_state))
+            wire_writer_fail(w);
+        wire_write_string(w, true, s->group_state);
+        wire_write_i32(w, s->group_epoch);
+        wire_write_i32(w, s->assignment_epoch);
+        if (slice_is_null(s->assignor_name))
+            wire_writer_fail(w);
+        wire_write_string(w, true, s->assignor_name);
+        if (s->members_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->members_count);
+        return;
+    }
+    default: {
+        wire_write_i32(w, s->authorized_operations);
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_share_group_describe_response_described_group[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct share_group_describe_response_described_group, error_code), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct share_group_describe_response_described_group, error_message), 0, 0x3ull, 0x0ull, NULL, NULL},
@@ -326,7 +390,7 @@ static const struct wire_field fields_share_group_describe_response_described_gr
     {"Members", WIRE_STRUCT, true, false, offsetof(struct share_group_describe_response_described_group, members), offsetof(struct share_group_describe_response_described_group, members_count), 0x3ull, 0x0ull, NULL, &layout_share_group_describe_response_member},
     {"AuthorizedOperations", WIRE_I32, false, false, offsetof(struct share_group_describe_response_described_group, authorized_operations), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_group_describe_response_described_group = {"DescribedGroup", sizeof(struct share_group_describe_response_described_group), fields_share_group_describe_response_described_group, 9};
+static const struct wire_struct layout_share_group_describe_response_described_group = {"DescribedGroup", sizeof(struct share_group_describe_response_described_group), fields_share_group_describe_response_described_group, 9, part_share_group_describe_response_described_group, 1};
 
 void share_group_describe_response_init(struct share_group_describe_response *s)
 {
@@ -385,10 +449,30 @@ static void any_share_group_describe_response_write(struct wire_writer *w, int16
     share_group_describe_response_write(w, version, s);
 }
 
+static void part_share_group_describe_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct share_group_describe_response *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->throttle_time_ms);
+        if (s->groups_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->groups_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_share_group_describe_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct share_group_describe_response, throttle_time_ms), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Groups", WIRE_STRUCT, true, false, offsetof(struct share_group_describe_response, groups), offsetof(struct share_group_describe_response, groups_count), 0x3ull, 0x0ull, NULL, &layout_share_group_describe_response_described_group},
 };
-static const struct wire_struct layout_share_group_describe_response = {"ShareGroupDescribeResponse", sizeof(struct share_group_describe_response), fields_share_group_describe_response, 2};
+static const struct wire_struct layout_share_group_describe_response = {"ShareGroupDescribeResponse", sizeof(struct share_group_describe_response), fields_share_group_describe_response, 2, part_share_group_describe_response, 1};
 const struct wire_message wire_message_share_group_describe_response = {"ShareGroupDescribeResponse", 0, 1, 0x3ull, sizeof(struct share_group_describe_response), any_share_group_describe_response_init, any_share_group_describe_response_read, any_share_group_describe_response_write, &layout_share_group_describe_response};
 

@@ -83,7 +83,7 @@ static const struct wire_field fields_share_group_heartbeat_request[] = {
     {"RackId", WIRE_STRING, false, false, offsetof(struct share_group_heartbeat_request, rack_id), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"SubscribedTopicNames", WIRE_STRING, true, false, offsetof(struct share_group_heartbeat_request, subscribed_topic_names), offsetof(struct share_group_heartbeat_request, subscribed_topic_names_count), 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_group_heartbeat_request = {"ShareGroupHeartbeatRequest", sizeof(struct share_group_heartbeat_request), fields_share_group_heartbeat_request, 5};
+static const struct wire_struct layout_share_group_heartbeat_request = {"ShareGroupHeartbeatRequest", sizeof(struct share_group_heartbeat_request), fields_share_group_heartbeat_request, 5, NULL, 0};
 const struct wire_message wire_message_share_group_heartbeat_request = {"ShareGroupHeartbeatRequest", 0, 1, 0x3ull, sizeof(struct share_group_heartbeat_request), any_share_group_heartbeat_request_init, any_share_group_heartbeat_request_read, any_share_group_heartbeat_request_write, &layout_share_group_heartbeat_request};
 
 void share_group_heartbeat_response_topic_partitions_init(struct share_group_heartbeat_response_topic_partitions *s)
@@ -129,11 +129,17 @@ void share_group_heartbeat_response_topic_partitions_write(struct wire_writer *w
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_share_group_heartbeat_response_topic_partitions(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    share_group_heartbeat_response_topic_partitions_write(w, version, p);
+}
+
 static const struct wire_field fields_share_group_heartbeat_response_topic_partitions[] = {
     {"TopicId", WIRE_UUID, false, false, offsetof(struct share_group_heartbeat_response_topic_partitions, topic_id), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct share_group_heartbeat_response_topic_partitions, partitions), offsetof(struct share_group_heartbeat_response_topic_partitions, partitions_count), 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_group_heartbeat_response_topic_partitions = {"TopicPartitions", sizeof(struct share_group_heartbeat_response_topic_partitions), fields_share_group_heartbeat_response_topic_partitions, 2};
+static const struct wire_struct layout_share_group_heartbeat_response_topic_partitions = {"TopicPartitions", sizeof(struct share_group_heartbeat_response_topic_partitions), fields_share_group_heartbeat_response_topic_partitions, 2, part_share_group_heartbeat_response_topic_partitions, 0};
 
 void share_group_heartbeat_response_assignment_init(struct share_group_heartbeat_response_assignment *s)
 {
@@ -175,10 +181,29 @@ void share_group_heartbeat_response_assignment_write(struct wire_writer *w, int1
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_share_group_heartbeat_response_assignment(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct share_group_heartbeat_response_assignment *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        if (s->topic_partitions_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->topic_partitions_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_share_group_heartbeat_response_assignment[] = {
     {"TopicPartitions", WIRE_STRUCT, true, false, offsetof(struct share_group_heartbeat_response_assignment, topic_partitions), offsetof(struct share_group_heartbeat_response_assignment, topic_partitions_count), 0x3ull, 0x0ull, NULL, &layout_share_group_heartbeat_response_topic_partitions},
 };
-static const struct wire_struct layout_share_group_heartbeat_response_assignment = {"Assignment", sizeof(struct share_group_heartbeat_response_assignment), fields_share_group_heartbeat_response_assignment, 1};
+static const struct wire_struct layout_share_group_heartbeat_response_assignment = {"Assignment", sizeof(struct share_group_heartbeat_response_assignment), fields_share_group_heartbeat_response_assignment, 1, part_share_group_heartbeat_response_assignment, 1};
 
 void share_group_heartbeat_response_init(struct share_group_heartbeat_response *s)
 {
@@ -243,6 +268,12 @@ static void any_share_group_heartbeat_response_write(struct wire_writer *w, int1
     share_group_heartbeat_response_write(w, version, s);
 }
 
+static void part_share_group_heartbeat_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    share_group_heartbeat_response_write(w, version, p);
+}
+
 static const struct wire_field fields_share_group_heartbeat_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct share_group_heartbeat_response, throttle_time_ms), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct share_group_heartbeat_response, error_code), 0, 0x3ull, 0x0ull, NULL, NULL},
@@ -252,6 +283,6 @@ static const struct wire_field fields_share_group_heartbeat_response[] = {
     {"HeartbeatIntervalMs", WIRE_I32, false, false, offsetof(struct share_group_heartbeat_response, heartbeat_interval_ms), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Assignment", WIRE_STRUCT, false, true, offsetof(struct share_group_heartbeat_response, assignment), 0, 0x3ull, 0x0ull, NULL, &layout_share_group_heartbeat_response_assignment},
 };
-static const struct wire_struct layout_share_group_heartbeat_response = {"ShareGroupHeartbeatResponse", sizeof(struct share_group_heartbeat_response), fields_share_group_heartbeat_response, 7};
+static const struct wire_struct layout_share_group_heartbeat_response = {"ShareGroupHeartbeatResponse", sizeof(struct share_group_heartbeat_response), fields_share_group_heartbeat_response, 7, part_share_group_heartbeat_response, 0};
 const struct wire_message wire_message_share_group_heartbeat_response = {"ShareGroupHeartbeatResponse", 0, 1, 0x3ull, sizeof(struct share_group_heartbeat_response), any_share_group_heartbeat_response_init, any_share_group_heartbeat_response_read, any_share_group_heartbeat_response_write, &layout_share_group_heartbeat_response};
 

@@ -71,7 +71,7 @@ static const struct wire_field fields_streams_group_describe_request[] = {
     {"GroupIds", WIRE_STRING, true, false, offsetof(struct streams_group_describe_request, group_ids), offsetof(struct streams_group_describe_request, group_ids_count), 0x1ull, 0x0ull, NULL, NULL},
     {"IncludeAuthorizedOperations", WIRE_BOOL, false, false, offsetof(struct streams_group_describe_request, include_authorized_operations), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_describe_request = {"StreamsGroupDescribeRequest", sizeof(struct streams_group_describe_request), fields_streams_group_describe_request, 2};
+static const struct wire_struct layout_streams_group_describe_request = {"StreamsGroupDescribeRequest", sizeof(struct streams_group_describe_request), fields_streams_group_describe_request, 2, NULL, 0};
 const struct wire_message wire_message_streams_group_describe_request = {"StreamsGroupDescribeRequest", 0, 0, 0x1ull, sizeof(struct streams_group_describe_request), any_streams_group_describe_request_init, any_streams_group_describe_request_read, any_streams_group_describe_request_write, &layout_streams_group_describe_request};
 
 void streams_group_describe_response_key_value_init(struct streams_group_describe_response_key_value *s)
@@ -109,11 +109,17 @@ void streams_group_describe_response_key_value_write(struct wire_writer *w, int1
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_streams_group_describe_response_key_value(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    streams_group_describe_response_key_value_write(w, version, p);
+}
+
 static const struct wire_field fields_streams_group_describe_response_key_value[] = {
     {"Key", WIRE_STRING, false, false, offsetof(struct streams_group_describe_response_key_value, key), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Value", WIRE_STRING, false, false, offsetof(struct streams_group_describe_response_key_value, value), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_describe_response_key_value = {"KeyValue", sizeof(struct streams_group_describe_response_key_value), fields_streams_group_describe_response_key_value, 2};
+static const struct wire_struct layout_streams_group_describe_response_key_value = {"KeyValue", sizeof(struct streams_group_describe_response_key_value), fields_streams_group_describe_response_key_value, 2, part_streams_group_describe_response_key_value, 0};
 
 void streams_group_describe_response_topic_info_init(struct streams_group_describe_response_topic_info *s)
 {
@@ -164,13 +170,37 @@ void streams_group_describe_response_topic_info_write(struct wire_writer *w, int
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_streams_group_describe_response_topic_info(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct streams_group_describe_response_topic_info *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        if (slice_is_null(s->name))
+            wire_writer_fail(w);
+        wire_write_string(w, true, s->name);
+        wire_write_i32(w, s->partitions);
+        wire_write_i16(w, s->replication_factor);
+        if (s->topic_configs_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->topic_configs_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_streams_group_describe_response_topic_info[] = {
     {"Name", WIRE_STRING, false, false, offsetof(struct streams_group_describe_response_topic_info, name), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, false, false, offsetof(struct streams_group_describe_response_topic_info, partitions), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ReplicationFactor", WIRE_I16, false, false, offsetof(struct streams_group_describe_response_topic_info, replication_factor), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"TopicConfigs", WIRE_STRUCT, true, false, offsetof(struct streams_group_describe_response_topic_info, topic_configs), offsetof(struct streams_group_describe_response_topic_info, topic_configs_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_describe_response_key_value},
 };
-static const struct wire_struct layout_streams_group_describe_response_topic_info = {"TopicInfo", sizeof(struct streams_group_describe_response_topic_info), fields_streams_group_describe_response_topic_info, 4};
+static const struct wire_struct layout_streams_group_describe_response_topic_info = {"TopicInfo", sizeof(struct streams_group_describe_response_topic_info), fields_streams_group_describe_response_topic_info, 4, part_streams_group_describe_response_topic_info, 1};
 
 void streams_group_describe_response_subtopology_init(struct streams_group_describe_response_subtopology *s)
 {
@@ -269,6 +299,50 @@ void streams_group_describe_response_subtopology_write(struct wire_writer *w, in
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_streams_group_describe_response_subtopology(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct streams_group_describe_response_subtopology *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        if (slice_is_null(s->subtopology_id))
+            wire_writer_fail(w);
+        wire_write_string(w, true, s->subtopology_id);
+        if (s->source_topics_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->source_topics_count);
+        for (int32_t i = 0; i < s->source_topics_count; i++) {
+            if (slice_is_null(s->source_topics[i]))
+                wire_writer_fail(w);
+            wire_write_string(w, true, s->source_topics[i]);
+        }
+        if (s->repartition_sink_topics_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->repartition_sink_topics_count);
+        for (int32_t i = 0; i < s->repartition_sink_topics_count; i++) {
+            if (slice_is_null(s->repartition_sink_topics[i]))
+                wire_writer_fail(w);
+            wire_write_string(w, true, s->repartition_sink_topics[i]);
+        }
+        if (s->state_changelog_topics_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->state_changelog_topics_count);
+        return;
+    }
+    case 1: {
+        if (s->repartition_source_topics_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->repartition_source_topics_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_streams_group_describe_response_subtopology[] = {
     {"SubtopologyId", WIRE_STRING, false, false, offsetof(struct streams_group_describe_response_subtopology, subtopology_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"SourceTopics", WIRE_STRING, true, false, offsetof(struct streams_group_describe_response_subtopology, source_topics), offsetof(struct streams_group_describe_response_subtopology, source_topics_count), 0x1ull, 0x0ull, NULL, NULL},
@@ -276,7 +350,7 @@ static const struct wire_field fields_streams_group_describe_response_subtopolog
     {"StateChangelogTopics", WIRE_STRUCT, true, false, offsetof(struct streams_group_describe_response_subtopology, state_changelog_topics), offsetof(struct streams_group_describe_response_subtopology, state_changelog_topics_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_describe_response_topic_info},
     {"RepartitionSourceTopics", WIRE_STRUCT, true, false, offsetof(struct streams_group_describe_response_subtopology, repartition_source_topics), offsetof(struct streams_group_describe_response_subtopology, repartition_source_topics_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_describe_response_topic_info},
 };
-static const struct wire_struct layout_streams_group_describe_response_subtopology = {"Subtopology", sizeof(struct streams_group_describe_response_subtopology), fields_streams_group_describe_response_subtopology, 5};
+static const struct wire_struct layout_streams_group_describe_response_subtopology = {"Subtopology", sizeof(struct streams_group_describe_response_subtopology), fields_streams_group_describe_response_subtopology, 5, part_streams_group_describe_response_subtopology, 2};
 
 void streams_group_describe_response_topology_init(struct streams_group_describe_response_topology *s)
 {
@@ -319,11 +393,29 @@ void streams_group_describe_response_topology_write(struct wire_writer *w, int16
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_streams_group_describe_response_topology(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct streams_group_describe_response_topology *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->epoch);
+        wire_write_array_count(w, true, s->subtopologies_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_streams_group_describe_response_topology[] = {
     {"Epoch", WIRE_I32, false, false, offsetof(struct streams_group_describe_response_topology, epoch), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Subtopologies", WIRE_STRUCT, true, false, offsetof(struct streams_group_describe_response_topology, subtopologies), offsetof(struct streams_group_describe_response_topology, subtopologies_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_describe_response_subtopology},
 };
-static const struct wire_struct layout_streams_group_describe_response_topology = {"Topology", sizeof(struct streams_group_describe_response_topology), fields_streams_group_describe_response_topology, 2};
+static const struct wire_struct layout_streams_group_describe_response_topology = {"Topology", sizeof(struct streams_group_describe_response_topology), fields_streams_group_describe_response_topology, 2, part_streams_group_describe_response_topology, 1};
 
 void streams_group_describe_response_endpoint_init(struct streams_group_describe_response_endpoint *s)
 {
@@ -357,11 +449,17 @@ void streams_group_describe_response_endpoint_write(struct wire_writer *w, int16
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_streams_group_describe_response_endpoint(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    streams_group_describe_response_endpoint_write(w, version, p);
+}
+
 static const struct wire_field fields_streams_group_describe_response_endpoint[] = {
     {"Host", WIRE_STRING, false, false, offsetof(struct streams_group_describe_response_endpoint, host), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Port", WIRE_U16, false, false, offsetof(struct streams_group_describe_response_endpoint, port), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_describe_response_endpoint = {"Endpoint", sizeof(struct streams_group_describe_response_endpoint), fields_streams_group_describe_response_endpoint, 2};
+static const struct wire_struct layout_streams_group_describe_response_endpoint = {"Endpoint", sizeof(struct streams_group_describe_response_endpoint), fields_streams_group_describe_response_endpoint, 2, part_streams_group_describe_response_endpoint, 0};
 
 void streams_group_describe_response_task_offset_init(struct streams_group_describe_response_task_offset *s)
 {
@@ -397,12 +495,18 @@ void streams_group_describe_response_task_offset_write(struct wire_writer *w, in
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_streams_group_describe_response_task_offset(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    streams_group_describe_response_task_offset_write(w, version, p);
+}
+
 static const struct wire_field fields_streams_group_describe_response_task_offset[] = {
     {"SubtopologyId", WIRE_STRING, false, false, offsetof(struct streams_group_describe_response_task_offset, subtopology_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partition", WIRE_I32, false, false, offsetof(struct streams_group_describe_response_task_offset, partition), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Offset", WIRE_I64, false, false, offsetof(struct streams_group_describe_response_task_offset, offset), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_describe_response_task_offset = {"TaskOffset", sizeof(struct streams_group_describe_response_task_offset), fields_streams_group_describe_response_task_offset, 3};
+static const struct wire_struct layout_streams_group_describe_response_task_offset = {"TaskOffset", sizeof(struct streams_group_describe_response_task_offset), fields_streams_group_describe_response_task_offset, 3, part_streams_group_describe_response_task_offset, 0};
 
 void streams_group_describe_response_task_ids_init(struct streams_group_describe_response_task_ids *s)
 {
@@ -450,11 +554,17 @@ void streams_group_describe_response_task_ids_write(struct wire_writer *w, int16
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_streams_group_describe_response_task_ids(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    streams_group_describe_response_task_ids_write(w, version, p);
+}
+
 static const struct wire_field fields_streams_group_describe_response_task_ids[] = {
     {"SubtopologyId", WIRE_STRING, false, false, offsetof(struct streams_group_describe_response_task_ids, subtopology_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct streams_group_describe_response_task_ids, partitions), offsetof(struct streams_group_describe_response_task_ids, partitions_count), 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_describe_response_task_ids = {"TaskIds", sizeof(struct streams_group_describe_response_task_ids), fields_streams_group_describe_response_task_ids, 2};
+static const struct wire_struct layout_streams_group_describe_response_task_ids = {"TaskIds", sizeof(struct streams_group_describe_response_task_ids), fields_streams_group_describe_response_task_ids, 2, part_streams_group_describe_response_task_ids, 0};
 
 void streams_group_describe_response_assignment_init(struct streams_group_describe_response_assignment *s)
 {
@@ -528,12 +638,43 @@ void streams_group_describe_response_assignment_write(struct wire_writer *w, int
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_streams_group_describe_response_assignment(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct streams_group_describe_response_assignment *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        if (s->active_tasks_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->active_tasks_count);
+        return;
+    }
+    case 1: {
+        if (s->standby_tasks_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->standby_tasks_count);
+        return;
+    }
+    case 2: {
+        if (s->warmup_tasks_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->warmup_tasks_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_streams_group_describe_response_assignment[] = {
     {"ActiveTasks", WIRE_STRUCT, true, false, offsetof(struct streams_group_describe_response_assignment, active_tasks), offsetof(struct streams_group_describe_response_assignment, active_tasks_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_describe_response_task_ids},
     {"StandbyTasks", WIRE_STRUCT, true, false, offsetof(struct streams_group_describe_response_assignment, standby_tasks), offsetof(struct streams_group_describe_response_assignment, standby_tasks_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_describe_response_task_ids},
     {"WarmupTasks", WIRE_STRUCT, true, false, offsetof(struct streams_group_describe_response_assignment, warmup_tasks), offsetof(struct streams_group_describe_response_assignment, warmup_tasks_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_describe_response_task_ids},
 };
-static const struct wire_struct layout_streams_group_describe_response_assignment = {"Assignment", sizeof(struct streams_group_describe_response_assignment), fields_streams_group_describe_response_assignment, 3};
+static const struct wire_struct layout_streams_group_describe_response_assignment = {"Assignment", sizeof(struct streams_group_describe_response_assignment), fields_streams_group_describe_response_assignment, 3, part_streams_group_describe_response_assignment, 3};
 
 void streams_group_describe_response_member_init(struct streams_group_describe_response_member *s)
 {
@@ -655,6 +796,58 @@ void streams_group_describe_response_member_write(struct wire_writer *w, int16_t
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_streams_group_describe_response_member(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct streams_group_describe_response_member *s = p;
+    switch (part) {
+    case 0: {
+        if (slice_is_null(s->member_id))
+            wire_writer_fail(w);
+        wire_write_string(w, true, s->member_id);
+        wire_write_i32(w, s->member_epoch);
+        wire_write_string(w, true, s->instance_id);
+        wire_write_string(w, true, s->rack_id);
+        if (slice_is_null(s->client_id))
+            wire_writer_fail(w);
+        wire_write_string(w, true, s->client_id);
+        if (slice_is_null(s->client_host))
+            wire_writer_fail(w);
+        wire_write_string(w, true, s->client_host);
+        wire_write_i32(w, s->topology_epoch);
+        if (slice_is_null(s->process_id))
+            wire_writer_fail(w);
+        wire_write_string(w, true, s->process_id);
+        wire_write_i8(w, s->user_endpoint ? 1 : -1);
+        if (s->user_endpoint)
+            streams_group_describe_response_endpoint_write(w, version, s->user_endpoint);
+        if (s->client_tags_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->client_tags_count);
+        return;
+    }
+    case 1: {
+        if (s->task_offsets_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->task_offsets_count);
+        return;
+    }
+    case 2: {
+        if (s->task_end_offsets_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->task_end_offsets_count);
+        return;
+    }
+    default: {
+        streams_group_describe_response_assignment_write(w, version, &s->assignment);
+        streams_group_describe_response_assignment_write(w, version, &s->target_assignment);
+        wire_write_bool(w, s->is_classic);
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_streams_group_describe_response_member[] = {
     {"MemberId", WIRE_STRING, false, false, offsetof(struct streams_group_describe_response_member, member_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"MemberEpoch", WIRE_I32, false, false, offsetof(struct streams_group_describe_response_member, member_epoch), 0, 0x1ull, 0x0ull, NULL, NULL},
@@ -672,7 +865,7 @@ static const struct wire_field fields_streams_group_describe_response_member[] =
     {"TargetAssignment", WIRE_STRUCT, false, false, offsetof(struct streams_group_describe_response_member, target_assignment), 0, 0x1ull, 0x0ull, NULL, &layout_streams_group_describe_response_assignment},
     {"IsClassic", WIRE_BOOL, false, false, offsetof(struct streams_group_describe_response_member, is_classic), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_describe_response_member = {"Member", sizeof(struct streams_group_describe_response_member), fields_streams_group_describe_response_member, 15};
+static const struct wire_struct layout_streams_group_describe_response_member = {"Member", sizeof(struct streams_group_describe_response_member), fields_streams_group_describe_response_member, 15, part_streams_group_describe_response_member, 3};
 
 void streams_group_describe_response_described_group_init(struct streams_group_describe_response_described_group *s)
 {
@@ -747,6 +940,38 @@ void streams_group_describe_response_described_group_write(struct wire_writer *w
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_streams_group_describe_response_described_group(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct streams_group_describe_response_described_group *s = p;
+    switch (part) {
+    case 0: {
+        wire_write_i16(w, s->error_code);
+        wire_write_string(w, true, s->error_message);
+        if (slice_is_null(s->group_id))
+            wire_writer_fail(w);
+        wire_write_string(w, true, s->group_id);
+        if (slice_is_null(s->group_state))
+            wire_writer_fail(w);
+        wire_write_string(w, true, s->group_state);
+        wire_write_i32(w, s->group_epoch);
+        wire_write_i32(w, s->assignment_epoch);
+        wire_write_i8(w, s->topology ? 1 : -1);
+        if (s->topology)
+            streams_group_describe_response_topology_write(w, version, s->topology);
+        if (s->members_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->members_count);
+        return;
+    }
+    default: {
+        wire_write_i32(w, s->authorized_operations);
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_streams_group_describe_response_described_group[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct streams_group_describe_response_described_group, error_code), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct streams_group_describe_response_described_group, error_message), 0, 0x1ull, 0x0ull, NULL, NULL},
@@ -758,7 +983,7 @@ static const struct wire_field fields_streams_group_describe_response_described_
     {"Members", WIRE_STRUCT, true, false, offsetof(struct streams_group_describe_response_described_group, members), offsetof(struct streams_group_describe_response_described_group, members_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_describe_response_member},
     {"AuthorizedOperations", WIRE_I32, false, false, offsetof(struct streams_group_describe_response_described_group, authorized_operations), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_describe_response_described_group = {"DescribedGroup", sizeof(struct streams_group_describe_response_described_group), fields_streams_group_describe_response_described_group, 9};
+static const struct wire_struct layout_streams_group_describe_response_described_group = {"DescribedGroup", sizeof(struct streams_group_describe_response_described_group), fields_streams_group_describe_response_described_group, 9, part_streams_group_describe_response_described_group, 1};
 
 void streams_group_describe_response_init(struct streams_group_describe_response *s)
 {
@@ -817,10 +1042,30 @@ static void any_streams_group_describe_response_write(struct wire_writer *w, int
     streams_group_describe_response_write(w, version, s);
 }
 
+static void part_streams_group_describe_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct streams_group_describe_response *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->throttle_time_ms);
+        if (s->groups_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->groups_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_streams_group_describe_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct streams_group_describe_response, throttle_time_ms), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Groups", WIRE_STRUCT, true, false, offsetof(struct streams_group_describe_response, groups), offsetof(struct streams_group_describe_response, groups_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_describe_response_described_group},
 };
-static const struct wire_struct layout_streams_group_describe_response = {"StreamsGroupDescribeResponse", sizeof(struct streams_group_describe_response), fields_streams_group_describe_response, 2};
+static const struct wire_struct layout_streams_group_describe_response = {"StreamsGroupDescribeResponse", sizeof(struct streams_group_describe_response), fields_streams_group_describe_response, 2, part_streams_group_describe_response, 1};
 const struct wire_message wire_message_streams_group_describe_response = {"StreamsGroupDescribeResponse", 0, 0, 0x1ull, sizeof(struct streams_group_describe_response), any_streams_group_describe_response_init, any_streams_group_describe_response_read, any_streams_group_describe_response_write, &layout_streams_group_describe_response};
 

@@ -57,7 +57,7 @@ static const struct wire_field fields_txn_offset_commit_request_txn_offset_commi
     {"CommittedLeaderEpoch", WIRE_I32, false, false, offsetof(struct txn_offset_commit_request_txn_offset_commit_request_partition, committed_leader_epoch), 0, 0x3cull, 0x0ull, NULL, NULL},
     {"CommittedMetadata", WIRE_STRING, false, false, offsetof(struct txn_offset_commit_request_txn_offset_commit_request_partition, committed_metadata), 0, 0x3full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_txn_offset_commit_request_txn_offset_commit_request_partition = {"TxnOffsetCommitRequestPartition", sizeof(struct txn_offset_commit_request_txn_offset_commit_request_partition), fields_txn_offset_commit_request_txn_offset_commit_request_partition, 4};
+static const struct wire_struct layout_txn_offset_commit_request_txn_offset_commit_request_partition = {"TxnOffsetCommitRequestPartition", sizeof(struct txn_offset_commit_request_txn_offset_commit_request_partition), fields_txn_offset_commit_request_txn_offset_commit_request_partition, 4, NULL, 0};
 
 void txn_offset_commit_request_txn_offset_commit_request_topic_init(struct txn_offset_commit_request_txn_offset_commit_request_topic *s)
 {
@@ -114,7 +114,7 @@ static const struct wire_field fields_txn_offset_commit_request_txn_offset_commi
     {"Name", WIRE_STRING, false, false, offsetof(struct txn_offset_commit_request_txn_offset_commit_request_topic, name), 0, 0x3full, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct txn_offset_commit_request_txn_offset_commit_request_topic, partitions), offsetof(struct txn_offset_commit_request_txn_offset_commit_request_topic, partitions_count), 0x3full, 0x0ull, NULL, &layout_txn_offset_commit_request_txn_offset_commit_request_partition},
 };
-static const struct wire_struct layout_txn_offset_commit_request_txn_offset_commit_request_topic = {"TxnOffsetCommitRequestTopic", sizeof(struct txn_offset_commit_request_txn_offset_commit_request_topic), fields_txn_offset_commit_request_txn_offset_commit_request_topic, 2};
+static const struct wire_struct layout_txn_offset_commit_request_txn_offset_commit_request_topic = {"TxnOffsetCommitRequestTopic", sizeof(struct txn_offset_commit_request_txn_offset_commit_request_topic), fields_txn_offset_commit_request_txn_offset_commit_request_topic, 2, NULL, 0};
 
 void txn_offset_commit_request_init(struct txn_offset_commit_request *s)
 {
@@ -231,7 +231,7 @@ static const struct wire_field fields_txn_offset_commit_request[] = {
     {"GroupInstanceId", WIRE_STRING, false, false, offsetof(struct txn_offset_commit_request, group_instance_id), 0, 0x38ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct txn_offset_commit_request, topics), offsetof(struct txn_offset_commit_request, topics_count), 0x3full, 0x0ull, NULL, &layout_txn_offset_commit_request_txn_offset_commit_request_topic},
 };
-static const struct wire_struct layout_txn_offset_commit_request = {"TxnOffsetCommitRequest", sizeof(struct txn_offset_commit_request), fields_txn_offset_commit_request, 8};
+static const struct wire_struct layout_txn_offset_commit_request = {"TxnOffsetCommitRequest", sizeof(struct txn_offset_commit_request), fields_txn_offset_commit_request, 8, NULL, 0};
 const struct wire_message wire_message_txn_offset_commit_request = {"TxnOffsetCommitRequest", 0, 5, 0x38ull, sizeof(struct txn_offset_commit_request), any_txn_offset_commit_request_init, any_txn_offset_commit_request_read, any_txn_offset_commit_request_write, &layout_txn_offset_commit_request};
 
 void txn_offset_commit_response_txn_offset_commit_response_partition_init(struct txn_offset_commit_response_txn_offset_commit_response_partition *s)
@@ -266,11 +266,17 @@ void txn_offset_commit_response_txn_offset_commit_response_partition_write(struc
     }
 }
 
+static void part_txn_offset_commit_response_txn_offset_commit_response_partition(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    txn_offset_commit_response_txn_offset_commit_response_partition_write(w, version, p);
+}
+
 static const struct wire_field fields_txn_offset_commit_response_txn_offset_commit_response_partition[] = {
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct txn_offset_commit_response_txn_offset_commit_response_partition, partition_index), 0, 0x3full, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct txn_offset_commit_response_txn_offset_commit_response_partition, error_code), 0, 0x3full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_txn_offset_commit_response_txn_offset_commit_response_partition = {"TxnOffsetCommitResponsePartition", sizeof(struct txn_offset_commit_response_txn_offset_commit_response_partition), fields_txn_offset_commit_response_txn_offset_commit_response_partition, 2};
+static const struct wire_struct layout_txn_offset_commit_response_txn_offset_commit_response_partition = {"TxnOffsetCommitResponsePartition", sizeof(struct txn_offset_commit_response_txn_offset_commit_response_partition), fields_txn_offset_commit_response_txn_offset_commit_response_partition, 2, part_txn_offset_commit_response_txn_offset_commit_response_partition, 0};
 
 void txn_offset_commit_response_txn_offset_commit_response_topic_init(struct txn_offset_commit_response_txn_offset_commit_response_topic *s)
 {
@@ -323,11 +329,35 @@ void txn_offset_commit_response_txn_offset_commit_response_topic_write(struct wi
     }
 }
 
+static void part_txn_offset_commit_response_txn_offset_commit_response_topic(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct txn_offset_commit_response_txn_offset_commit_response_topic *s = p;
+    const bool flexible = version >= 3;
+    switch (part) {
+    case 0: {
+        if (slice_is_null(s->name))
+            wire_writer_fail(w);
+        wire_write_string(w, flexible, s->name);
+        if (s->partitions_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->partitions_count);
+        return;
+    }
+    default: {
+        if (version >= 3) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_txn_offset_commit_response_txn_offset_commit_response_topic[] = {
     {"Name", WIRE_STRING, false, false, offsetof(struct txn_offset_commit_response_txn_offset_commit_response_topic, name), 0, 0x3full, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct txn_offset_commit_response_txn_offset_commit_response_topic, partitions), offsetof(struct txn_offset_commit_response_txn_offset_commit_response_topic, partitions_count), 0x3full, 0x0ull, NULL, &layout_txn_offset_commit_response_txn_offset_commit_response_partition},
 };
-static const struct wire_struct layout_txn_offset_commit_response_txn_offset_commit_response_topic = {"TxnOffsetCommitResponseTopic", sizeof(struct txn_offset_commit_response_txn_offset_commit_response_topic), fields_txn_offset_commit_response_txn_offset_commit_response_topic, 2};
+static const struct wire_struct layout_txn_offset_commit_response_txn_offset_commit_response_topic = {"TxnOffsetCommitResponseTopic", sizeof(struct txn_offset_commit_response_txn_offset_commit_response_topic), fields_txn_offset_commit_response_txn_offset_commit_response_topic, 2, part_txn_offset_commit_response_txn_offset_commit_response_topic, 1};
 
 void txn_offset_commit_response_init(struct txn_offset_commit_response *s)
 {
@@ -392,10 +422,32 @@ static void any_txn_offset_commit_response_write(struct wire_writer *w, int16_t 
     txn_offset_commit_response_write(w, version, s);
 }
 
+static void part_txn_offset_commit_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct txn_offset_commit_response *s = p;
+    const bool flexible = version >= 3;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->throttle_time_ms);
+        if (s->topics_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, flexible, s->topics_count);
+        return;
+    }
+    default: {
+        if (version >= 3) {
+            wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+            wire_write_kept_tags(w, &s->unknown_tags);
+        }
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_txn_offset_commit_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct txn_offset_commit_response, throttle_time_ms), 0, 0x3full, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct txn_offset_commit_response, topics), offsetof(struct txn_offset_commit_response, topics_count), 0x3full, 0x0ull, NULL, &layout_txn_offset_commit_response_txn_offset_commit_response_topic},
 };
-static const struct wire_struct layout_txn_offset_commit_response = {"TxnOffsetCommitResponse", sizeof(struct txn_offset_commit_response), fields_txn_offset_commit_response, 2};
+static const struct wire_struct layout_txn_offset_commit_response = {"TxnOffsetCommitResponse", sizeof(struct txn_offset_commit_response), fields_txn_offset_commit_response, 2, part_txn_offset_commit_response, 1};
 const struct wire_message wire_message_txn_offset_commit_response = {"TxnOffsetCommitResponse", 0, 5, 0x38ull, sizeof(struct txn_offset_commit_response), any_txn_offset_commit_response_init, any_txn_offset_commit_response_read, any_txn_offset_commit_response_write, &layout_txn_offset_commit_response};
 

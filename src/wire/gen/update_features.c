@@ -61,7 +61,7 @@ static const struct wire_field fields_update_features_request_feature_update_key
     {"AllowDowngrade", WIRE_BOOL, false, false, offsetof(struct update_features_request_feature_update_key, allow_downgrade), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"UpgradeType", WIRE_I8, false, false, offsetof(struct update_features_request_feature_update_key, upgrade_type), 0, 0x6ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_update_features_request_feature_update_key = {"FeatureUpdateKey", sizeof(struct update_features_request_feature_update_key), fields_update_features_request_feature_update_key, 4};
+static const struct wire_struct layout_update_features_request_feature_update_key = {"FeatureUpdateKey", sizeof(struct update_features_request_feature_update_key), fields_update_features_request_feature_update_key, 4, NULL, 0};
 
 void update_features_request_init(struct update_features_request *s)
 {
@@ -134,7 +134,7 @@ static const struct wire_field fields_update_features_request[] = {
     {"FeatureUpdates", WIRE_STRUCT, true, false, offsetof(struct update_features_request, feature_updates), offsetof(struct update_features_request, feature_updates_count), 0x7ull, 0x0ull, NULL, &layout_update_features_request_feature_update_key},
     {"ValidateOnly", WIRE_BOOL, false, false, offsetof(struct update_features_request, validate_only), 0, 0x6ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_update_features_request = {"UpdateFeaturesRequest", sizeof(struct update_features_request), fields_update_features_request, 3};
+static const struct wire_struct layout_update_features_request = {"UpdateFeaturesRequest", sizeof(struct update_features_request), fields_update_features_request, 3, NULL, 0};
 const struct wire_message wire_message_update_features_request = {"UpdateFeaturesRequest", 0, 2, 0x7ull, sizeof(struct update_features_request), any_update_features_request_init, any_update_features_request_read, any_update_features_request_write, &layout_update_features_request};
 
 void update_features_response_updatable_feature_result_init(struct update_features_response_updatable_feature_result *s)
@@ -185,12 +185,18 @@ void update_features_response_updatable_feature_result_write(struct wire_writer 
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_update_features_response_updatable_feature_result(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    update_features_response_updatable_feature_result_write(w, version, p);
+}
+
 static const struct wire_field fields_update_features_response_updatable_feature_result[] = {
     {"Feature", WIRE_STRING, false, false, offsetof(struct update_features_response_updatable_feature_result, feature), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct update_features_response_updatable_feature_result, error_code), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct update_features_response_updatable_feature_result, error_message), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_update_features_response_updatable_feature_result = {"UpdatableFeatureResult", sizeof(struct update_features_response_updatable_feature_result), fields_update_features_response_updatable_feature_result, 3};
+static const struct wire_struct layout_update_features_response_updatable_feature_result = {"UpdatableFeatureResult", sizeof(struct update_features_response_updatable_feature_result), fields_update_features_response_updatable_feature_result, 3, part_update_features_response_updatable_feature_result, 0};
 
 void update_features_response_init(struct update_features_response *s)
 {
@@ -258,12 +264,35 @@ static void any_update_features_response_write(struct wire_writer *w, int16_t ve
     update_features_response_write(w, version, s);
 }
 
+static void part_update_features_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct update_features_response *s = p;
+    switch (part) {
+    case 0: {
+        wire_write_i32(w, s->throttle_time_ms);
+        wire_write_i16(w, s->error_code);
+        wire_write_string(w, true, s->error_message);
+        if (version <= 1) {
+            if (s->results_count < 0)
+                wire_writer_fail(w);
+            wire_write_array_count(w, true, s->results_count);
+        }
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_update_features_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct update_features_response, throttle_time_ms), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct update_features_response, error_code), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct update_features_response, error_message), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Results", WIRE_STRUCT, true, false, offsetof(struct update_features_response, results), offsetof(struct update_features_response, results_count), 0x3ull, 0x0ull, NULL, &layout_update_features_response_updatable_feature_result},
 };
-static const struct wire_struct layout_update_features_response = {"UpdateFeaturesResponse", sizeof(struct update_features_response), fields_update_features_response, 4};
+static const struct wire_struct layout_update_features_response = {"UpdateFeaturesResponse", sizeof(struct update_features_response), fields_update_features_response, 4, part_update_features_response, 1};
 const struct wire_message wire_message_update_features_response = {"UpdateFeaturesResponse", 0, 2, 0x7ull, sizeof(struct update_features_response), any_update_features_response_init, any_update_features_response_read, any_update_features_response_write, &layout_update_features_response};
 

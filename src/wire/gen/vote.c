@@ -71,7 +71,7 @@ static const struct wire_field fields_vote_request_partition_data[] = {
     {"LastOffset", WIRE_I64, false, false, offsetof(struct vote_request_partition_data, last_offset), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"PreVote", WIRE_BOOL, false, false, offsetof(struct vote_request_partition_data, pre_vote), 0, 0x4ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_vote_request_partition_data = {"PartitionData", sizeof(struct vote_request_partition_data), fields_vote_request_partition_data, 8};
+static const struct wire_struct layout_vote_request_partition_data = {"PartitionData", sizeof(struct vote_request_partition_data), fields_vote_request_partition_data, 8, NULL, 0};
 
 void vote_request_topic_data_init(struct vote_request_topic_data *s)
 {
@@ -122,7 +122,7 @@ static const struct wire_field fields_vote_request_topic_data[] = {
     {"TopicName", WIRE_STRING, false, false, offsetof(struct vote_request_topic_data, topic_name), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct vote_request_topic_data, partitions), offsetof(struct vote_request_topic_data, partitions_count), 0x7ull, 0x0ull, NULL, &layout_vote_request_partition_data},
 };
-static const struct wire_struct layout_vote_request_topic_data = {"TopicData", sizeof(struct vote_request_topic_data), fields_vote_request_topic_data, 2};
+static const struct wire_struct layout_vote_request_topic_data = {"TopicData", sizeof(struct vote_request_topic_data), fields_vote_request_topic_data, 2, NULL, 0};
 
 void vote_request_init(struct vote_request *s)
 {
@@ -193,7 +193,7 @@ static const struct wire_field fields_vote_request[] = {
     {"VoterId", WIRE_I32, false, false, offsetof(struct vote_request, voter_id), 0, 0x6ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct vote_request, topics), offsetof(struct vote_request, topics_count), 0x7ull, 0x0ull, NULL, &layout_vote_request_topic_data},
 };
-static const struct wire_struct layout_vote_request = {"VoteRequest", sizeof(struct vote_request), fields_vote_request, 3};
+static const struct wire_struct layout_vote_request = {"VoteRequest", sizeof(struct vote_request), fields_vote_request, 3, NULL, 0};
 const struct wire_message wire_message_vote_request = {"VoteRequest", 0, 2, 0x7ull, sizeof(struct vote_request), any_vote_request_init, any_vote_request_read, any_vote_request_write, &layout_vote_request};
 
 void vote_response_partition_data_init(struct vote_response_partition_data *s)
@@ -231,6 +231,12 @@ void vote_response_partition_data_write(struct wire_writer *w, int16_t version, 
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_vote_response_partition_data(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    vote_response_partition_data_write(w, version, p);
+}
+
 static const struct wire_field fields_vote_response_partition_data[] = {
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct vote_response_partition_data, partition_index), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct vote_response_partition_data, error_code), 0, 0x7ull, 0x0ull, NULL, NULL},
@@ -238,7 +244,7 @@ static const struct wire_field fields_vote_response_partition_data[] = {
     {"LeaderEpoch", WIRE_I32, false, false, offsetof(struct vote_response_partition_data, leader_epoch), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"VoteGranted", WIRE_BOOL, false, false, offsetof(struct vote_response_partition_data, vote_granted), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_vote_response_partition_data = {"PartitionData", sizeof(struct vote_response_partition_data), fields_vote_response_partition_data, 5};
+static const struct wire_struct layout_vote_response_partition_data = {"PartitionData", sizeof(struct vote_response_partition_data), fields_vote_response_partition_data, 5, part_vote_response_partition_data, 0};
 
 void vote_response_topic_data_init(struct vote_response_topic_data *s)
 {
@@ -285,11 +291,33 @@ void vote_response_topic_data_write(struct wire_writer *w, int16_t version, cons
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_vote_response_topic_data(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct vote_response_topic_data *s = p;
+    (void)version;
+    switch (part) {
+    case 0: {
+        if (slice_is_null(s->topic_name))
+            wire_writer_fail(w);
+        wire_write_string(w, true, s->topic_name);
+        if (s->partitions_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->partitions_count);
+        return;
+    }
+    default: {
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count));
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static const struct wire_field fields_vote_response_topic_data[] = {
     {"TopicName", WIRE_STRING, false, false, offsetof(struct vote_response_topic_data, topic_name), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct vote_response_topic_data, partitions), offsetof(struct vote_response_topic_data, partitions_count), 0x7ull, 0x0ull, NULL, &layout_vote_response_partition_data},
 };
-static const struct wire_struct layout_vote_response_topic_data = {"TopicData", sizeof(struct vote_response_topic_data), fields_vote_response_topic_data, 2};
+static const struct wire_struct layout_vote_response_topic_data = {"TopicData", sizeof(struct vote_response_topic_data), fields_vote_response_topic_data, 2, part_vote_response_topic_data, 1};
 
 void vote_response_node_endpoint_init(struct vote_response_node_endpoint *s)
 {
@@ -336,12 +364,18 @@ void vote_response_node_endpoint_write(struct wire_writer *w, int16_t version, c
     wire_write_kept_tags(w, &s->unknown_tags);
 }
 
+static void part_vote_response_node_endpoint(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    (void)part;
+    vote_response_node_endpoint_write(w, version, p);
+}
+
 static const struct wire_field fields_vote_response_node_endpoint[] = {
     {"NodeId", WIRE_I32, false, false, offsetof(struct vote_response_node_endpoint, node_id), 0, 0x6ull, 0x0ull, NULL, NULL},
     {"Host", WIRE_STRING, false, false, offsetof(struct vote_response_node_endpoint, host), 0, 0x6ull, 0x0ull, NULL, NULL},
     {"Port", WIRE_U16, false, false, offsetof(struct vote_response_node_endpoint, port), 0, 0x6ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_vote_response_node_endpoint = {"NodeEndpoint", sizeof(struct vote_response_node_endpoint), fields_vote_response_node_endpoint, 3};
+static const struct wire_struct layout_vote_response_node_endpoint = {"NodeEndpoint", sizeof(struct vote_response_node_endpoint), fields_vote_response_node_endpoint, 3, part_vote_response_node_endpoint, 0};
 
 void vote_response_init(struct vote_response *s)
 {
@@ -437,6 +471,45 @@ static void any_vote_response_write(struct wire_writer *w, int16_t version, cons
     vote_response_write(w, version, s);
 }
 
+static void part_vote_response(struct wire_writer *w, int16_t version, const void *p, int part)
+{
+    const struct vote_response *s = p;
+    switch (part) {
+    case 0: {
+        wire_write_i16(w, s->error_code);
+        if (s->topics_count < 0)
+            wire_writer_fail(w);
+        wire_write_array_count(w, true, s->topics_count);
+        return;
+    }
+    default: {
+        if ((version <= 0) && !(s->node_endpoints_count == 0))
+            wire_writer_fail(w);
+        bool has_node_endpoints = (version >= 1) && !(s->node_endpoints_count == 0);
+        wire_write_uvarint(w, (uint32_t)(s->unknown_tags.count + has_node_endpoints));
+        if (has_node_endpoints) {
+            struct wire_writer counter, *out = w;
+            wire_writer_init_counting(&counter);
+            for (int pass = 0; pass < 2; pass++) {
+                struct wire_writer *w = pass == 0 ? &counter : out;
+                if (pass == 1) {
+                    wire_write_uvarint(w, 0);
+                    wire_write_uvarint(w, (uint32_t)counter.size);
+                }
+                if (s->node_endpoints_count < 0)
+                    wire_writer_fail(w);
+                wire_write_array_count(w, true, s->node_endpoints_count);
+                for (int32_t i = 0; i < s->node_endpoints_count; i++) {
+                    vote_response_node_endpoint_write(w, version, &s->node_endpoints[i]);
+                }
+            }
+        }
+        wire_write_kept_tags(w, &s->unknown_tags);
+        return;
+    }
+    }
+}
+
 static bool unsent_vote_response_node_endpoints(const void *p)
 {
     const struct vote_response *s = p;
@@ -448,6 +521,6 @@ static const struct wire_field fields_vote_response[] = {
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct vote_response, topics), offsetof(struct vote_response, topics_count), 0x7ull, 0x0ull, NULL, &layout_vote_response_topic_data},
     {"NodeEndpoints", WIRE_STRUCT, true, false, offsetof(struct vote_response, node_endpoints), offsetof(struct vote_response, node_endpoints_count), 0x6ull, 0x6ull, unsent_vote_response_node_endpoints, &layout_vote_response_node_endpoint},
 };
-static const struct wire_struct layout_vote_response = {"VoteResponse", sizeof(struct vote_response), fields_vote_response, 3};
+static const struct wire_struct layout_vote_response = {"VoteResponse", sizeof(struct vote_response), fields_vote_response, 3, part_vote_response, 1};
 const struct wire_message wire_message_vote_response = {"VoteResponse", 0, 2, 0x7ull, sizeof(struct vote_response), any_vote_response_init, any_vote_response_read, any_vote_response_write, &layout_vote_response};
 
