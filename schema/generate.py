@@ -452,11 +452,16 @@ def tables(struct, is_message):
         rows.append(f'    {{"{field.name}", {TABLE_TYPES.get(field.kind, "WIRE_STRUCT")}, {str(field.array).lower()}, '
                     f"{str(is_pointer(field)).lower()}, offsetof(struct {name}, {c_field}), {count}, {bits(field.versions)}, {bits(tagged)}, {unsent}, {of}}},")
     part = f"part_{name}" if message.name.endswith("Response") else "NULL"
-    arrays = sum(is_streamed(struct, field) for field in struct.fields)
+    arrays = [field for field in struct.fields if is_streamed(struct, field)]
     if rows:
         text += f"static const struct wire_field fields_{name}[] = {{\n" + "\n".join(rows) + "\n};\n"
+    if arrays:
+        text += f"static const struct wire_array arrays_{name}[] = {{\n" + "\n".join(
+            f"    {{offsetof(struct {name}, {snake(a.name)}), offsetof(struct {name}, {snake(a.name)}_count), "
+            f"{bits(a.versions - a.tagged)}, &layout_{struct_name(message, a)}}}," for a in arrays) + "\n};\n"
     text += (f"static const struct wire_struct layout_{name} = {{\"{struct.name}\", sizeof(struct {name}), "
-             f"{f'fields_{name}' if rows else 'NULL'}, {len(rows)}, {part}, {arrays}}};\n")
+             f"{f'fields_{name}' if rows else 'NULL'}, {len(rows)}, "
+             f"{part}, {f'arrays_{name}' if arrays else 'NULL'}, {len(arrays)}}};\n")
     if is_message:
         text += (f"const struct wire_message wire_message_{name} = {{\"{message.name}\", {min(message.versions)}, {message.highest}, "
                  f"{bits(message.flexible)}, sizeof(struct {name}), any_{name}_init, any_{name}_read, any_{name}_write, "

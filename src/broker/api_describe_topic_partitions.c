@@ -3,200 +3,159 @@
  * time (KIP-966).
  *
  * Topics come in the order of their names, each once. After max.request.partition.size.limit partitions, or fewer if the
- * client says so, the answer ends with a cursor: the topic and partition to go on with. Each topic is written straight into
- * the reply. The count of topics comes first on the wire, so the walk is done twice, the first time only to count.
+ * client says so, the answer ends with a cursor: the topic and partition to go on with. A walk over the topics tells how many
+ * there are to tell, and where the cursor stands; then the same walk makes them one by one as the answer is written.
  */
 #include "broker/broker__.h"
 #include "wire/gen/describe_topic_partitions.h"
 
 #include <stdlib.h>
 
+typedef struct describe_topic_partitions_response_describe_topic_partitions_response_topic topic_reply;
 typedef struct describe_topic_partitions_response_describe_topic_partitions_response_partition partition_reply;
 
 struct describe {
     struct request *request;
-    struct wire_writer *out;   // NULL: only counts
-    struct slice cursor_topic; // null: none
-    int32_t cursor_index;
-    int32_t topic_count, left; // partitions that may still be told
-    struct slice next_topic;   // null: all was told
-    int32_t next_index;
+    const struct meta_image *image;
+    const struct slice *names; // ordered; NULL: all topics
+    int32_t name_count;
+    struct broker_look look;
+    int32_t *offline; // room for the replicas of one partition
+    /* where the walk is */
+    int32_t name_at, left; // partitions that may still be told
+    struct meta_walk walk;
+    struct slice name; // of the topic at hand, of which [first, end) are told; null: before the first, or all was told
+    const struct meta_topic *topic;
+    int32_t first, end;
 };
 
-/* ---- partitions */
-static bool is_live(const struct request *request, int32_t id)
-{
-    const struct meta_broker *broker = meta_broker(request->home->image, id);
-    return broker && !broker->fenced;
-}
-
-static bool is_reachable(const struct request *request, int32_t id)
-{
-    struct slice host;
-    int32_t port;
-    return is_live(request, id) &&
-           request__broker_address(request, meta_broker(request->home->image, id), &host, &port);
-}
-
-static int32_t *offline_of(struct request *request, const struct meta_partition *partition, int32_t *ret_count)
-{
-    int32_t *list = arena_array(&request->arena, (size_t)partition->replica_count, sizeof *list);
-    *ret_count = 0;
-    for (int32_t i = 0; list && i < partition->replica_count; i++)
-        if (!is_reachable(request, partition->replicas[i]))
-            list[(*ret_count)++] = partition->replicas[i];
-    return list;
-}
-
-static void partition_write(struct describe *d, int32_t index, const struct meta_partition *partition)
-{
-    partition_reply reply;
-    describe_topic_partitions_response_describe_topic_partitions_response_partition_init(&reply);
-    bool has_leader = is_live(d->request, partition->leader),
-         leader_is_here = is_reachable(d->request, partition->leader);
-    if (!leader_is_here)
-        reply.error_code = has_leader ? KAFKA_LISTENER_NOT_FOUND : KAFKA_LEADER_NOT_AVAILABLE;
-    reply.partition_index = index;
-    reply.leader_id = leader_is_here ? partition->leader : -1;
-    reply.leader_epoch = partition->leader_epoch;
-    reply.replica_nodes = (int32_t *)(uintptr_t)partition->replicas;
-    reply.replica_nodes_count = partition->replica_count;
-    reply.isr_nodes = (int32_t *)(uintptr_t)partition->isr;
-    reply.isr_nodes_count = partition->isr_count;
-    reply.eligible_leader_replicas = (int32_t *)(uintptr_t)partition->elr;
-    reply.eligible_leader_replicas_count = partition->elr_count;
-    reply.last_known_elr = (int32_t *)(uintptr_t)partition->last_known_elr;
-    reply.last_known_elr_count = partition->last_known_elr_count;
-    reply.offline_replicas = offline_of(d->request, partition, &reply.offline_replicas_count);
-    describe_topic_partitions_response_describe_topic_partitions_response_partition_write(
-        d->out, d->request->api_version, &reply);
-}
-
-/* ---- topics: error, name, id, internal, partitions [first, end) */
-static void topic_write(struct describe *d, int16_t error, struct slice name, const struct meta_topic *topic,
-                        int32_t first, int32_t end)
-{
-    d->topic_count++;
-    if (!d->out)
-        return;
-    wire_write_i16(d->out, error);
-    wire_write_string(d->out, true, name);
-    wire_write_uuid(d->out, topic ? topic->id : UUID_ZERO);
-    wire_write_bool(d->out, meta_topic_is_internal(name));
-    wire_write_array_count(d->out, true, end - first);
-    for (int32_t i = first; i < end; i++)
-        partition_write(d, i, meta_topic_partition(topic, i));
-    wire_write_i32(d->out, OPERATIONS_OF_TOPIC);
-    wire_write_uvarint(d->out, 0); // tagged fields
-}
-
-static void cursor_set(struct describe *d, struct slice topic, int32_t index)
-{
-    d->next_topic = topic;
-    d->next_index = index;
-}
-
-/* False once the answer is full. */
-static bool topic_tell(struct describe *d, struct slice name, const struct meta_topic *topic)
-{
-    if (d->left == 0) {
-        cursor_set(d, name, 0);
-        return false;
-    }
-    if (!topic) {
-        char message[META_MESSAGE_SIZE];
-        bool is_name = meta_topic_name_is_valid(name, message);
-        topic_write(d, is_name ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : KAFKA_INVALID_TOPIC_EXCEPTION, name, NULL, 0, 0);
-        return true;
-    }
-    bool at_cursor = !slice_is_null(d->cursor_topic) && slice_equal(name, d->cursor_topic);
-    int32_t first = at_cursor ? (int32_t)min_i64(d->cursor_index, topic->partition_count) : 0;
-    int32_t end = (int32_t)min_i64(topic->partition_count, (int64_t)first + d->left);
-    topic_write(d, KAFKA_NONE, name, topic, first, end);
-    d->left -= end - first;
-    if (end < topic->partition_count)
-        cursor_set(d, name, end);
-    return end == topic->partition_count;
-}
-
-static int compare_names(const void *a, const void *b)
-{
-    return slice_compare(*(const struct slice *)a, *(const struct slice *)b);
-}
-
-static void named_topics(struct describe *d, const struct slice *names, int32_t count)
-{
-    bool goes_on = true;
-    for (int32_t i = 0; i < count && goes_on; i++) {
-        bool again = i > 0 && slice_equal(names[i], names[i - 1]);
-        bool is_before = !slice_is_null(d->cursor_topic) && slice_compare(names[i], d->cursor_topic) < 0;
-        if (!again && !is_before)
-            goes_on = topic_tell(d, names[i], meta_topic_by_name(d->request->home->image, names[i]));
-    }
-}
-
-static void all_topics(struct describe *d)
-{
-    struct meta_walk walk;
-    meta_topics_begin(d->request->home->image, SLICE_NULL, &walk);
-    bool goes_on = true;
-    for (const struct meta_topic *topic; goes_on && (topic = meta_topics_next(&walk));)
-        if (slice_is_null(d->cursor_topic) || slice_compare(topic->name, d->cursor_topic) >= 0)
-            goes_on = topic_tell(d, topic->name, topic);
-}
-
-/* ---- the request */
-static int32_t limit_of(const struct request *request)
-{
-    const struct describe_topic_partitions_request *body = request->body;
-    int64_t limit = meta_settings_i64(broker__settings(request->home->broker), "max.request.partition.size.limit");
-    return (int32_t)max_i64(1, min_i64(limit, body->response_partition_limit));
-}
-
-static struct describe describe_begin(struct request *request, struct wire_writer *out)
-{
-    const struct describe_topic_partitions_request *body = request->body;
-    struct describe d = {.request = request, .out = out, .left = limit_of(request)};
-    if (body->cursor) {
-        d.cursor_topic = body->cursor->topic_name;
-        d.cursor_index = body->cursor->partition_index;
-    }
-    return d;
-}
-
-static void walk(struct describe *d, const struct slice *names)
+/* ---- the walk */
+static void walk_begin(struct describe *d)
 {
     const struct describe_topic_partitions_request *body = d->request->body;
-    if (body->topics_count > 0)
-        named_topics(d, names, body->topics_count);
+    int64_t limit = meta_settings_i64(broker__settings(d->request->home->broker), "max.request.partition.size.limit");
+    d->left = (int32_t)max_i64(1, min_i64(limit, body->response_partition_limit));
+    d->name_at = 0;
+    d->name = SLICE_NULL;
+    d->topic = NULL;
+    d->first = d->end = 0;
+    meta_topics_begin(d->image, SLICE_NULL, &d->walk);
+}
+
+static bool name_next(struct describe *d)
+{
+    if (!d->names) {
+        d->topic = meta_topics_next(&d->walk);
+        d->name = d->topic ? d->topic->name : SLICE_NULL;
+        return d->topic != NULL;
+    }
+    while (d->name_at > 0 && d->name_at < d->name_count && slice_equal(d->names[d->name_at], d->names[d->name_at - 1]))
+        d->name_at++;
+    bool is_there = d->name_at < d->name_count;
+    d->name = is_there ? d->names[d->name_at++] : SLICE_NULL;
+    d->topic = is_there ? meta_topic_by_name(d->image, d->name) : NULL;
+    return is_there;
+}
+
+/* To the next topic, at the cursor of the request or behind it. False: all was told, or no more may be. */
+static bool walk_next(struct describe *d)
+{
+    const struct describe_topic_partitions_request *body = d->request->body;
+    if (d->topic && d->end < d->topic->partition_count)
+        return false;
+    do {
+        if (!name_next(d))
+            return false;
+    } while (body->cursor && slice_compare(d->name, body->cursor->topic_name) < 0);
+    bool at_cursor = body->cursor && slice_equal(d->name, body->cursor->topic_name);
+    int32_t count = d->topic ? d->topic->partition_count : 0;
+    d->first = at_cursor ? (int32_t)min_i64(body->cursor->partition_index, count) : 0;
+    d->end = (int32_t)min_i64(count, (int64_t)d->first + d->left);
+    bool is_told = d->left > 0;
+    if (!is_told)
+        d->first = d->end = 0;
+    d->left -= d->end - d->first;
+    return is_told;
+}
+
+/* ---- the answer */
+static const struct broker_look *look_at(struct describe *d, int32_t id)
+{
+    return request__broker_look(d->request, d->image, id, &d->look);
+}
+
+static void partition_fill(struct describe *d, int32_t index, partition_reply *reply)
+{
+    const struct meta_partition *partition = meta_topic_partition(d->topic, index);
+    describe_topic_partitions_response_describe_topic_partitions_response_partition_init(reply);
+    const struct broker_look *leader = look_at(d, partition->leader);
+    bool leader_is_here = leader->is_reachable;
+    if (!leader_is_here)
+        reply->error_code = leader->lives ? KAFKA_LISTENER_NOT_FOUND : KAFKA_LEADER_NOT_AVAILABLE;
+    reply->partition_index = index;
+    reply->leader_id = leader_is_here ? partition->leader : -1;
+    reply->leader_epoch = partition->leader_epoch;
+    reply->replica_nodes = (int32_t *)(uintptr_t)partition->replicas;
+    reply->replica_nodes_count = partition->replica_count;
+    reply->isr_nodes = (int32_t *)(uintptr_t)partition->isr;
+    reply->isr_nodes_count = partition->isr_count;
+    reply->eligible_leader_replicas = (int32_t *)(uintptr_t)partition->elr;
+    reply->eligible_leader_replicas_count = partition->elr_count;
+    reply->last_known_elr = (int32_t *)(uintptr_t)partition->last_known_elr;
+    reply->last_known_elr_count = partition->last_known_elr_count;
+    reply->offline_replicas = d->offline;
+    for (int32_t i = 0; i < partition->replica_count; i++)
+        if (!look_at(d, partition->replicas[i])->is_reachable)
+            d->offline[reply->offline_replicas_count++] = partition->replicas[i];
+}
+
+static void topic_fill(struct describe *d, int32_t index, topic_reply *reply)
+{
+    char message[META_MESSAGE_SIZE];
+    if (index == 0)
+        walk_begin(d);
+    bool is_there = walk_next(d);
+    assert(is_there);
+    describe_topic_partitions_response_describe_topic_partitions_response_topic_init(reply);
+    if (!d->topic)
+        reply->error_code = meta_topic_name_is_valid(d->name, message) ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION
+                                                                       : KAFKA_INVALID_TOPIC_EXCEPTION;
+    reply->name = d->name;
+    reply->topic_id = d->topic ? d->topic->id : UUID_ZERO;
+    reply->is_internal = meta_topic_is_internal(d->name);
+    reply->partitions_count = d->end - d->first;
+    reply->topic_authorized_operations = OPERATIONS_OF_TOPIC;
+}
+
+static void supply(void *context, int depth, const void *parent, int32_t index, void *ret_element)
+{
+    (void)parent;
+    struct describe *d = context;
+    if (depth == 1)
+        topic_fill(d, index, ret_element);
     else
-        all_topics(d);
+        partition_fill(d, d->first + index, ret_element);
 }
 
-static void write_cursor(struct describe *d)
+static void answer(struct describe *d)
 {
-    wire_write_i8(d->out, slice_is_null(d->next_topic) ? -1 : 1);
-    if (slice_is_null(d->next_topic))
+    struct describe_topic_partitions_response response;
+    struct describe_topic_partitions_response_cursor *cursor = arena_zalloc(&d->request->arena, sizeof *cursor);
+    d->offline = arena_array(&d->request->arena, META_REPLICAS_MAX, sizeof *d->offline);
+    describe_topic_partitions_response_init(&response);
+    if (d->request->arena.failed) {
+        request_refuse(d->request, "it needs more memory than one request may have");
         return;
-    wire_write_string(d->out, true, d->next_topic);
-    wire_write_i32(d->out, d->next_index);
-    wire_write_uvarint(d->out, 0);
-}
-
-static void answer(struct request *request, const struct slice *names)
-{
-    struct describe counting = describe_begin(request, NULL);
-    walk(&counting, names);
-    struct describe writing = describe_begin(request, request_reply_begin(request));
-    wire_write_i32(writing.out, request__throttle_ms(request));
-    wire_write_array_count(writing.out, true, counting.topic_count);
-    walk(&writing, names);
-    assert(writing.topic_count == counting.topic_count);
-    write_cursor(&writing);
-    wire_write_uvarint(writing.out, 0);
-    if (request->arena.failed)
-        wire_writer_fail(writing.out);
-    request_reply_end(request);
+    }
+    walk_begin(d);
+    while (walk_next(d))
+        response.topics_count++;
+    if (!slice_is_null(d->name)) {
+        cursor->topic_name = d->name;
+        cursor->partition_index = d->end;
+        response.next_cursor = cursor;
+    }
+    request__reply_supplied(d->request, &response, supply, d);
 }
 
 /* The cursor must stand at one of the topics, at a partition that may be. */
@@ -227,6 +186,11 @@ static void answer_invalid(struct request *request)
     request__reply(request, &response);
 }
 
+static int compare_names(const void *a, const void *b)
+{
+    return slice_compare(*(const struct slice *)a, *(const struct slice *)b);
+}
+
 static void start(struct request *request)
 {
     const struct describe_topic_partitions_request *body = request->body;
@@ -236,7 +200,8 @@ static void start(struct request *request)
         return;
     }
     struct slice *names = arena_array(&request->arena, count, sizeof *names);
-    if (!names) {
+    struct describe *d = arena_zalloc(&request->arena, sizeof *d);
+    if (!names || !d) {
         request_refuse(request, "it needs more memory than one request may have");
         return;
     }
@@ -244,7 +209,12 @@ static void start(struct request *request)
         names[i] = body->topics[i].name;
     if (count > 1)
         qsort(names, count, sizeof *names, compare_names);
-    answer(request, names);
+    d->request = request;
+    d->image = request->home->image;
+    d->names = count > 0 ? names : NULL;
+    d->name_count = (int32_t)count;
+    d->look.id = -1;
+    answer(d);
 }
 
 const struct api_row api__describe_topic_partitions = {

@@ -4,7 +4,7 @@
  *
  *   start    which topics: all, by name, or by id
  *   control  those that are missing and may be made, are made
- *   answer   from the image, element by element, since it may be large
+ *   answer   from the image, topics and partitions made when their turn comes, since there may be many
  *
  * A topic that was just made is answered like any other. One that could not be made is unknown, as in Kafka, and the
  * reason is in the log.
@@ -14,6 +14,7 @@
 
 typedef struct metadata_request_metadata_request_topic asked_topic;
 typedef struct metadata_response_metadata_response_broker broker_reply;
+typedef struct metadata_response_metadata_response_topic topic_reply;
 typedef struct metadata_response_metadata_response_partition partition_reply;
 
 /* One topic of the answer. */
@@ -24,10 +25,23 @@ struct named {
     bool is_created; // the control thread was to make it
 };
 
+/* Room for the nodes of one partition after the other. */
+struct nodes {
+    int32_t *ids;
+    int32_t capacity;
+};
+
 struct metadata_work {
     struct named *topics;
     int32_t count;
     bool all;
+    /* the answer */
+    struct request *request;
+    const struct meta_image *image;
+    struct meta_walk walk;          // of all topics
+    const struct meta_topic *topic; // whose partitions are told
+    struct broker_look look;
+    struct nodes replicas, isr, offline;
 };
 
 /* ---- which topics */
@@ -58,6 +72,11 @@ static bool asks_by_id(const struct metadata_request *body)
     return false;
 }
 
+static uint64_t hash_of(const asked_topic *topic, bool by_id)
+{
+    return hash_bytes(by_id ? slice_of(topic->topic_id.bytes, sizeof topic->topic_id.bytes) : topic->name);
+}
+
 static bool is_listed(const struct hash *names, uint64_t hash, const asked_topic *topic, bool by_id)
 {
     for (struct hash_node *node = hash_first(names, hash); node; node = hash_next(node)) {
@@ -71,22 +90,22 @@ static bool is_listed(const struct hash *names, uint64_t hash, const asked_topic
 /* Each topic once, in the order of the request. */
 static void topics_list(struct metadata_work *work, const struct metadata_request *body, const struct meta_image *image)
 {
-    bool by_id = asks_by_id(body);
+    bool by_id = asks_by_id(body), may_repeat = body->topics_count > 1;
     struct hash names;
     hash_init(&names);
     for (int32_t i = 0; i < body->topics_count; i++) {
         const asked_topic *topic = &body->topics[i];
         if (by_id && uuid_is_zero(topic->topic_id))
             continue;
-        uint64_t hash =
-            by_id ? hash_bytes(slice_of(topic->topic_id.bytes, sizeof topic->topic_id.bytes)) : hash_bytes(topic->name);
-        if (is_listed(&names, hash, topic, by_id))
+        uint64_t hash = may_repeat ? hash_of(topic, by_id) : 0;
+        if (may_repeat && is_listed(&names, hash, topic, by_id))
             continue;
         struct named *named = &work->topics[work->count++];
         const struct meta_topic *found = by_id ? meta_topic_by_id(image, topic->topic_id) : NULL;
         named->name = !by_id ? topic->name : found ? found->name : SLICE_NULL;
         named->id = topic->topic_id;
-        hash_insert(&names, &named->in_names, hash);
+        if (may_repeat)
+            hash_insert(&names, &named->in_names, hash);
     }
     hash_free(&names);
 }
@@ -109,100 +128,81 @@ static bool needs_creation(struct request *request)
 }
 
 /* ---- the answer */
-static const struct meta_broker *live_broker(const struct request *request, int32_t id)
+static const struct broker_look *look_at(struct metadata_work *work, int32_t id)
 {
-    const struct meta_broker *broker = meta_broker(request->home->image, id);
-    return broker && !broker->fenced ? broker : NULL;
+    return request__broker_look(work->request, work->image, id, &work->look);
 }
 
-static bool is_reachable(const struct request *request, int32_t id)
+static bool is_reachable(struct metadata_work *work, int32_t id)
 {
-    const struct meta_broker *broker = live_broker(request, id);
-    struct slice host;
-    int32_t port;
-    return broker && request__broker_address(request, broker, &host, &port);
+    return look_at(work, id)->is_reachable;
+}
+
+/* NULL: the request has no memory left. */
+static int32_t *nodes_room(struct metadata_work *work, struct nodes *room, int32_t count)
+{
+    if (count <= room->capacity)
+        return room->ids;
+    int32_t capacity = (int32_t)max_i64(count, 2 * (int64_t)room->capacity);
+    int32_t *ids = arena_array(&work->request->arena, (size_t)capacity, sizeof *ids);
+    if (ids)
+        *room = (struct nodes){ids, capacity};
+    return ids;
 }
 
 /* Those of `nodes` that are reachable, or those that are not; the image's own array where that is all of them. */
-static int32_t *nodes_select(struct request *request, const int32_t *nodes, int32_t count, bool reachable,
-                             int32_t *ret_count)
+static int32_t *nodes_select(struct metadata_work *work, const int32_t *nodes, int32_t count, bool reachable,
+                             struct nodes *room, int32_t *ret_count)
 {
     int32_t selected = 0;
     for (int32_t i = 0; i < count; i++)
-        selected += is_reachable(request, nodes[i]) == reachable;
+        selected += is_reachable(work, nodes[i]) == reachable;
     *ret_count = selected;
     if (selected == count || selected == 0)
         return (int32_t *)(uintptr_t)nodes;
-    int32_t *list = arena_array(&request->arena, (size_t)selected, sizeof *list);
+    int32_t *list = nodes_room(work, room, selected);
     *ret_count = 0;
     for (int32_t i = 0; list && i < count; i++)
-        if (is_reachable(request, nodes[i]) == reachable)
+        if (is_reachable(work, nodes[i]) == reachable)
             list[(*ret_count)++] = nodes[i];
     return list;
 }
 
-static int16_t leader_error(const struct request *request, const struct meta_partition *partition)
+static int16_t leader_error(struct metadata_work *work, const struct meta_partition *partition)
 {
-    if (!live_broker(request, partition->leader))
+    if (!look_at(work, partition->leader)->lives)
         return KAFKA_LEADER_NOT_AVAILABLE;
-    if (!is_reachable(request, partition->leader))
-        return request->api_version >= 6 ? KAFKA_LISTENER_NOT_FOUND : KAFKA_LEADER_NOT_AVAILABLE;
+    if (!is_reachable(work, partition->leader))
+        return work->request->api_version >= 6 ? KAFKA_LISTENER_NOT_FOUND : KAFKA_LEADER_NOT_AVAILABLE;
     return KAFKA_NONE;
 }
 
-static void partition_write(struct request *request, struct wire_writer *out, int32_t index,
-                            const struct meta_partition *partition)
+static void partition_fill(struct metadata_work *work, int32_t index, partition_reply *reply)
 {
-    partition_reply reply;
-    metadata_response_metadata_response_partition_init(&reply);
-    bool only_reachable = request->api_version == 0; // later versions name all
-    reply.partition_index = index;
-    reply.error_code = leader_error(request, partition);
-    reply.leader_id = reply.error_code == KAFKA_NONE ? partition->leader : -1;
-    reply.leader_epoch = partition->leader_epoch;
-    reply.replica_nodes = (int32_t *)(uintptr_t)partition->replicas;
-    reply.replica_nodes_count = partition->replica_count;
-    reply.isr_nodes = (int32_t *)(uintptr_t)partition->isr;
-    reply.isr_nodes_count = partition->isr_count;
+    const struct meta_partition *partition = meta_topic_partition(work->topic, index);
+    metadata_response_metadata_response_partition_init(reply);
+    bool only_reachable = work->request->api_version == 0; // later versions name all
+    reply->partition_index = index;
+    reply->error_code = leader_error(work, partition);
+    reply->leader_id = reply->error_code == KAFKA_NONE ? partition->leader : -1;
+    reply->leader_epoch = partition->leader_epoch;
+    reply->replica_nodes = (int32_t *)(uintptr_t)partition->replicas;
+    reply->replica_nodes_count = partition->replica_count;
+    reply->isr_nodes = (int32_t *)(uintptr_t)partition->isr;
+    reply->isr_nodes_count = partition->isr_count;
     if (only_reachable) {
-        reply.replica_nodes =
-            nodes_select(request, partition->replicas, partition->replica_count, true, &reply.replica_nodes_count);
-        reply.isr_nodes = nodes_select(request, partition->isr, partition->isr_count, true, &reply.isr_nodes_count);
+        reply->replica_nodes = nodes_select(work, partition->replicas, partition->replica_count, true, &work->replicas,
+                                            &reply->replica_nodes_count);
+        reply->isr_nodes =
+            nodes_select(work, partition->isr, partition->isr_count, true, &work->isr, &reply->isr_nodes_count);
     }
     bool is_short =
-        reply.replica_nodes_count < partition->replica_count || reply.isr_nodes_count < partition->isr_count;
-    if (reply.error_code == KAFKA_NONE && is_short)
-        reply.error_code = KAFKA_REPLICA_NOT_AVAILABLE;
-    reply.offline_replicas =
-        nodes_select(request, partition->replicas, partition->replica_count, false, &reply.offline_replicas_count);
-    metadata_response_metadata_response_partition_write(out, request->api_version, &reply);
-}
-
-static int32_t operations_of(const struct request *request)
-{
-    const struct metadata_request *body = request->body;
-    return body->include_topic_authorized_operations ? OPERATIONS_OF_TOPIC : INT32_MIN;
-}
-
-/* metadata_response_topic by hand, since its partitions are written one by one. `topic` NULL: there is none. */
-static void topic_write(struct request *request, struct wire_writer *out, int16_t error, struct slice name,
-                        struct uuid id, const struct meta_topic *topic)
-{
-    int16_t version = request->api_version;
-    bool flexible = version >= 9;
-    wire_write_i16(out, error);
-    wire_write_string(out, flexible, slice_is_null(name) && version < 12 ? slice_str("") : name);
-    if (version >= 10)
-        wire_write_uuid(out, id);
-    if (version >= 1)
-        wire_write_bool(out, !slice_is_null(name) && meta_topic_is_internal(name));
-    wire_write_array_count(out, flexible, topic ? topic->partition_count : 0);
-    for (int32_t i = 0; topic && i < topic->partition_count; i++)
-        partition_write(request, out, i, meta_topic_partition(topic, i));
-    if (version >= 8)
-        wire_write_i32(out, operations_of(request));
-    if (flexible)
-        wire_write_uvarint(out, 0);
+        reply->replica_nodes_count < partition->replica_count || reply->isr_nodes_count < partition->isr_count;
+    if (reply->error_code == KAFKA_NONE && is_short)
+        reply->error_code = KAFKA_REPLICA_NOT_AVAILABLE;
+    if (work->request->api_version >= 5)
+        reply->offline_replicas = nodes_select(work, partition->replicas, partition->replica_count, false,
+                                               &work->offline, &reply->offline_replicas_count);
 }
 
 static int16_t missing_error(struct slice name)
@@ -213,77 +213,83 @@ static int16_t missing_error(struct slice name)
     return meta_topic_name_is_valid(name, message) ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : KAFKA_INVALID_TOPIC_EXCEPTION;
 }
 
-static void topics_write(struct request *request, struct wire_writer *out)
+/* The topic that is told next; NULL when there is none of that name. */
+static const struct meta_topic *topic_at(struct metadata_work *work, int32_t index)
 {
-    const struct metadata_work *work = request->work;
-    const struct meta_image *image = request->home->image;
-    bool flexible = request->api_version >= 9;
-    wire_write_array_count(out, flexible, work->all ? image->topic_count : work->count);
-    if (work->all) {
-        struct meta_walk walk;
-        meta_topics_begin(image, SLICE_NULL, &walk);
-        for (const struct meta_topic *topic; (topic = meta_topics_next(&walk));)
-            topic_write(request, out, KAFKA_NONE, topic->name, topic->id, topic);
-        return;
+    if (!work->all) {
+        struct slice name = work->topics[index].name;
+        return slice_is_null(name) ? NULL : meta_topic_by_name(work->image, name);
     }
-    for (int32_t i = 0; i < work->count; i++) {
-        const struct named *named = &work->topics[i];
-        const struct meta_topic *topic = slice_is_null(named->name) ? NULL : meta_topic_by_name(image, named->name);
-        if (topic)
-            topic_write(request, out, KAFKA_NONE, topic->name, topic->id, topic);
-        else
-            topic_write(request, out, missing_error(named->name), named->name, named->id, NULL);
-    }
+    if (index == 0)
+        meta_topics_begin(work->image, SLICE_NULL, &work->walk);
+    return meta_topics_next(&work->walk);
 }
 
-static bool broker_fill(const struct request *request, const struct meta_item *item, broker_reply *ret_reply)
+static void topic_fill(struct metadata_work *work, int32_t index, topic_reply *reply)
+{
+    const struct metadata_request *body = work->request->body;
+    const struct meta_topic *topic = work->topic = topic_at(work, index);
+    struct slice name = topic ? topic->name : work->topics[index].name;
+    metadata_response_metadata_response_topic_init(reply);
+    reply->error_code = topic ? KAFKA_NONE : missing_error(name);
+    reply->name = slice_is_null(name) && work->request->api_version < 12 ? slice_str("") : name;
+    reply->topic_id = topic ? topic->id : work->topics[index].id;
+    reply->is_internal = !slice_is_null(name) && meta_topic_is_internal(name);
+    reply->partitions_count = topic ? topic->partition_count : 0;
+    if (body->include_topic_authorized_operations)
+        reply->topic_authorized_operations = OPERATIONS_OF_TOPIC;
+}
+
+static void supply(void *context, int depth, const void *parent, int32_t index, void *ret_element)
+{
+    (void)parent;
+    if (depth == 1)
+        topic_fill(context, index, ret_element);
+    else
+        partition_fill(context, index, ret_element);
+}
+
+static bool broker_fill(const struct metadata_work *work, const struct meta_item *item, broker_reply *ret_reply)
 {
     const struct meta_broker *broker = CONTAINER_OF(item, struct meta_broker, item);
     metadata_response_metadata_response_broker_init(ret_reply);
     ret_reply->node_id = broker->id;
     ret_reply->rack = broker->rack;
-    return !broker->fenced && request__broker_address(request, broker, &ret_reply->host, &ret_reply->port);
+    return !broker->fenced && request__broker_address(work->request, broker, &ret_reply->host, &ret_reply->port);
 }
 
-static void brokers_write(const struct request *request, struct wire_writer *out, int32_t *ret_controller)
+static void brokers_list(const struct metadata_work *work, struct metadata_response *response)
 {
-    const struct meta_node *tree = request->home->image->brokers;
-    broker_reply reply;
     struct meta_walk walk;
-    int32_t count = 0;
-    *ret_controller = -1;
-    meta_walk_begin(tree, &walk);
+    size_t count = 0;
+    meta_walk_begin(work->image->brokers, &walk);
+    while (meta_walk_next(&walk))
+        count++;
+    response->brokers = arena_array(&work->request->arena, count, sizeof *response->brokers);
+    if (!response->brokers)
+        return;
+    meta_walk_begin(work->image->brokers, &walk);
     for (const struct meta_item *item; (item = meta_walk_next(&walk));)
-        if (broker_fill(request, item, &reply) && count++ == 0)
-            *ret_controller = reply.node_id; // any that lives: it passes on what is for the controller
-    wire_write_array_count(out, request->api_version >= 9, count);
-    meta_walk_begin(tree, &walk);
-    for (const struct meta_item *item; (item = meta_walk_next(&walk));)
-        if (broker_fill(request, item, &reply))
-            metadata_response_metadata_response_broker_write(out, request->api_version, &reply);
+        response->brokers_count += broker_fill(work, item, &response->brokers[response->brokers_count]);
+    if (response->brokers_count > 0) // any that lives: it passes on what is for the controller
+        response->controller_id = response->brokers[0].node_id;
 }
 
 static void answer(struct request *request)
 {
     const struct metadata_request *body = request->body;
-    int16_t version = request->api_version;
-    struct wire_writer *out = request_reply_begin(request);
-    int32_t controller;
-    if (version >= 3)
-        wire_write_i32(out, request__throttle_ms(request));
-    brokers_write(request, out, &controller);
-    if (version >= 2)
-        wire_write_string(out, version >= 9, slice_str(request->home->broker->options.cluster_id));
-    if (version >= 1)
-        wire_write_i32(out, controller);
-    topics_write(request, out);
-    if (version >= 8 && version <= 10)
-        wire_write_i32(out, body->include_cluster_authorized_operations ? OPERATIONS_OF_CLUSTER : INT32_MIN);
-    if (version >= 13)
-        wire_write_i16(out, KAFKA_NONE);
-    if (version >= 9)
-        wire_write_uvarint(out, 0);
-    request_reply_end(request);
+    struct metadata_work *work = request->work;
+    struct metadata_response response;
+    metadata_response_init(&response);
+    work->request = request;
+    work->image = request->home->image;
+    work->look.id = -1;
+    brokers_list(work, &response);
+    response.cluster_id = slice_str(request->home->broker->options.cluster_id);
+    response.topics_count = work->all ? work->image->topic_count : work->count;
+    if (body->include_cluster_authorized_operations)
+        response.cluster_authorized_operations = OPERATIONS_OF_CLUSTER;
+    request__reply_supplied(request, &response, supply, work);
 }
 
 /* Kafka's answer to a request that makes no sense: no brokers, and the error at each topic. One without name and id it does

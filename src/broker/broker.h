@@ -142,7 +142,7 @@ struct partition_use {
     uint64_t config_version;
 };
 
-/* ---- replies: bytes with pieces of files between them */
+/* ---- replies: bytes with pieces of files between them, or bytes of which only the next piece is there */
 struct reply_piece {
     size_t at;              // the piece follows this many bytes of `out`
     struct log_slice slice; // held until sent
@@ -153,8 +153,11 @@ struct reply {
     struct reply_piece *pieces;
     int piece_count;
     size_t pieces_size_bytes;
-    bool none;  // acks=0: nothing is sent
-    bool close; // the connection is closed instead
+    struct wire_stream *stream; // NULL: nothing follows what is in `out`
+    size_t stream_size_bytes;   // what follows
+    struct meta_image *image;   // counted: what the stream tells, until it is written
+    bool none;                  // acks=0: nothing is sent
+    bool close;                 // the connection is closed instead
 };
 
 /* ---- requests */
@@ -192,6 +195,7 @@ struct request {
     const struct io_address *client, *local; // of the connection
 
     const struct api_row *api;
+    const struct wire_api *layouts; // of its key
     struct arena arena;
     size_t charged_bytes; // to its reactor, of its arena and reply
     int16_t api_key, api_version;
@@ -233,6 +237,8 @@ bool request_begin(struct request *request);
 /* Its turn has come: decodes and runs. May complete at once. */
 void request_start(struct request *request);
 bool request_may_overlap(const struct request *request);
+/* What lay in the reply was sent: the next piece of the answer is there now. False: there was no more. */
+bool request_reply_more(struct request *request);
 /* After its reply was sent or dropped. */
 void request_free(struct request *request);
 

@@ -91,6 +91,14 @@ uint16_t broker__controller_port(const struct broker *broker);
  * client reached where none is advertised. False when the broker has no such listener. */
 bool request__broker_address(const struct request *request, const struct meta_broker *broker, struct slice *ret_host,
                              int32_t *ret_port);
+/* What a client may know of a broker. One look serves for all partitions in a row that name the same one. */
+struct broker_look {
+    int32_t id;        // -1: at none yet
+    bool lives;        // it is there, and not fenced
+    bool is_reachable; // and has the listener that the client came by
+};
+const struct broker_look *request__broker_look(const struct request *request, const struct meta_image *image,
+                                               int32_t id, struct broker_look *look);
 /* A node id as Java reads an int: a sign, digits, nothing else. */
 bool request__read_node_id(struct slice text, int32_t *ret_id);
 /* What anybody may do while there is no authorizer (KIP-430): bit n stands for operation n. */
@@ -109,8 +117,12 @@ extern const char request__invalid_message[];
 /* Counts what it needs now beside its frame, which is a block of net's. On its reactor; done whenever it begins, starts and
  * completes, and by a request that waits with much. */
 void request__charge(struct request *request);
-/* Writes the whole answer (the generated struct of the request's key) and completes. */
+/* Answers with the generated struct of the request's key, and completes. A large answer is written as its client reads: all
+ * that the struct points to lies in the request's frame or arena, in its reactor's image, or stays for ever. */
 void request__reply(struct request *request, const void *response);
+/* The same, with arrays whose elements are made when their turn comes, from the image that was its reactor's at this call and
+ * stays until then. What `context` points to lies where the response's does. */
+void request__reply_supplied(struct request *request, const void *response, wire_supply_fn *supply, void *context);
 
 /* ---- live_settings.c */
 /* Of the file of settings; another pointer when it was read again, the old ones live as long as the broker. */

@@ -179,12 +179,22 @@ static inline bool story_is_done(const struct request *request)
 }
 
 /* The decoded answer, in the story's arena. Pieces of files are not in it. */
+/* As a client gets them, who reads all. */
+static inline struct slice story_reply_bytes(struct story *story, struct request *request)
+{
+    struct buffer all CLEANUP(buffer_free) = {0};
+    do
+        buffer_append(&all, request->reply.out.data, request->reply.out.size);
+    while (request_reply_more(request));
+    return arena_copy(&story->arena, slice_of(all.data, all.size));
+}
+
 static inline void *story_answer(struct story *story, struct request *request)
 {
     while (!story_is_done(request))
         story_tick(story);
     assert_false(request->reply.close);
-    struct slice bytes = arena_copy(&story->arena, wire_writer_bytes(&request->reply.out));
+    struct slice bytes = story_reply_bytes(story, request);
     struct wire_reader r;
     wire_reader_init(&r, bytes.data + 4, bytes.size - 4);
     struct response_header header;

@@ -49,6 +49,20 @@ const char *broker__registered_host(const struct broker_listener *listener)
     return is_wildcard(listener->host) ? "localhost" : listener->host;
 }
 
+const struct broker_look *request__broker_look(const struct request *request, const struct meta_image *image,
+                                               int32_t id, struct broker_look *look)
+{
+    struct slice host;
+    int32_t port;
+    if (look->id == id && id >= 0)
+        return look;
+    const struct meta_broker *broker = meta_broker(image, id);
+    look->id = id;
+    look->lives = broker && !broker->fenced;
+    look->is_reachable = look->lives && request__broker_address(request, broker, &host, &port);
+    return look;
+}
+
 static const struct broker_listener *controller_listener(const struct broker_options *options)
 {
     for (int i = 0; i < options->listener_count; i++)

@@ -5,12 +5,16 @@
  * malloc. The header is read when the frame is cut (so that order and overlap can be decided), the body when the
  * request's turn comes. A body that does not decode closes the connection, as Kafka does: after it no length can be
  * believed. An unknown ApiVersions version is answered in version 0 with UNSUPPORTED_VERSION (KIP-511).
+ *
+ * An answer that is larger than REPLY_PIECE_BYTES never stands in memory whole: it is written piece by piece, the next one
+ * when the one before has been sent. Its size comes first on the wire, so it is written twice, the first time only to count.
  */
 #include "broker/broker__.h"
 #include "wire/gen/api_versions.h"
 #include "wire/gen/headers.h"
 
 enum { ARENA_BLOCK_BYTES = 4096, REPLY_KEPT_BYTES = 64 << 10, REQUESTS_KEPT = 256 };
+enum { REPLY_PIECE_BYTES = 32 << 10 }; // of a larger answer, or more by its last element
 
 const char request__invalid_message[] =
     "This most likely occurs because of a request being malformed by the client library or the message was sent to an "
@@ -50,6 +54,9 @@ static void reply_release(struct reply *reply)
     reply->pieces = NULL;
     reply->piece_count = 0;
     reply->pieces_size_bytes = 0;
+    reply->stream = NULL;
+    meta_image_unref(reply->image);
+    reply->image = NULL;
     reply->none = reply->close = false;
     wire_writer_reset(&reply->out, REPLY_KEPT_BYTES);
 }
@@ -124,7 +131,7 @@ static bool version_is_served(const struct request *request)
  * request for all topics has three too many. */
 static void *body_read(struct request *request, struct wire_reader *reader)
 {
-    const struct wire_message *layout = wire_api_find(request->api_key)->request;
+    const struct wire_message *layout = request->layouts->request;
     void *body = arena_zalloc(&request->arena, layout->size);
     if (!body)
         return NULL;
@@ -137,6 +144,7 @@ void request_start(struct request *request)
     assert(request->state == REQUEST_QUEUED);
     request->state = REQUEST_RUNNING;
     request->started_ns = io_now_ns();
+    request->layouts = wire_api_find(request->api_key);
     struct reactor *reactor = request->home;
     atomic_fetch_add_explicit(&reactor->counters[request->api_key].requests, 1, memory_order_relaxed);
     if (!version_is_served(request)) { // only ApiVersions comes here; its body is in a layout that we don't know
@@ -197,7 +205,7 @@ void request_reply_end(struct request *request)
 {
     struct wire_writer *out = &request->reply.out;
     uint64_t size = (uint64_t)out->size + request->reply.pieces_size_bytes;
-    if (wire_writer_failed(out) || size > INT32_MAX) {
+    if (wire_writer_failed(out) || request->arena.failed || size > INT32_MAX) {
         request_refuse(request, "the reply cannot be encoded");
         return;
     }
@@ -223,17 +231,95 @@ static const void *with_throttle(struct request *request, const struct wire_mess
     return response;
 }
 
-void request__reply(struct request *request, const void *response)
+/* It is counted first, since its size comes first, and then written as its client reads. Until then nothing of it is held. */
+static void reply_large(struct request *request, const void *response, wire_supply_fn *supply, void *context)
 {
-    const struct wire_message *layout = wire_api_find(request->api_key)->response;
-    int32_t throttle_ms = request__throttle_ms(request);
-    if (throttle_ms > 0)
-        response = with_throttle(request, layout, response, throttle_ms);
-    if (!response) {
+    const struct wire_message *layout = request->layouts->response;
+    struct reply *reply = &request->reply;
+    void *kept = arena_alloc(&request->arena, layout->size);
+    struct wire_stream *stream = arena_alloc(&request->arena, sizeof *stream);
+    if (!kept || !stream) {
         request_refuse(request, "it needs more memory than one request may have");
         return;
     }
-    struct wire_writer *out = request_reply_begin(request);
+    memcpy(kept, response, layout->size);
+    wire_writer_reset(&reply->out, 0);
+    request_reply_begin(request);
+    struct wire_writer counter;
+    wire_writer_init_counting(&counter);
+    wire_stream_begin(stream, layout, request->api_version, kept, supply, context);
+    wire_stream_write(stream, &counter, SIZE_MAX);
+    uint64_t size = (uint64_t)reply->out.size - 4 + counter.size;
+    if (counter.failed || size > INT32_MAX || request->arena.failed) {
+        request_refuse(request, "the reply cannot be encoded");
+        return;
+    }
+    wire_writer_patch_i32(&reply->out, 0, (int32_t)size);
+    wire_stream_begin(stream, layout, request->api_version, kept, supply, context);
+    reply->stream = stream;
+    reply->stream_size_bytes = counter.size;
+    reply->image = meta_image_ref(request->home->image);
+    request_complete(request);
+}
+
+bool request_reply_more(struct request *request)
+{
+    struct reply *reply = &request->reply;
+    if (!reply->stream)
+        return false;
+    wire_writer_reset(&reply->out, REPLY_KEPT_BYTES);
+    bool is_over = !wire_stream_write(reply->stream, &reply->out, REPLY_PIECE_BYTES);
+    assert(!wire_writer_failed(&reply->out) && reply->out.size <= reply->stream_size_bytes);
+    reply->stream_size_bytes -= reply->out.size;
+    assert(is_over == (reply->stream_size_bytes == 0));
+    if (is_over)
+        reply->stream = NULL;
+    request__charge(request);
+    return true;
+}
+
+/* The answer begins, with the time that its client has to wait; NULL: refused. `response` may become a copy. */
+static struct wire_writer *reply_begin(struct request *request, const struct wire_message *layout,
+                                       const void **response)
+{
+    int32_t throttle_ms = request__throttle_ms(request);
+    if (throttle_ms > 0)
+        *response = with_throttle(request, layout, *response, throttle_ms);
+    if (*response && !request->arena.failed)
+        return request_reply_begin(request);
+    request_refuse(request, "it needs more memory than one request may have");
+    return NULL;
+}
+
+void request__reply_supplied(struct request *request, const void *response, wire_supply_fn *supply, void *context)
+{
+    const struct wire_message *layout = request->layouts->response;
+    struct wire_writer *out = reply_begin(request, layout, &response);
+    if (!out)
+        return;
+    size_t enough = request->local_call ? SIZE_MAX : REPLY_PIECE_BYTES;
+    struct wire_stream stream;
+    wire_stream_begin(&stream, layout, request->api_version, response, supply, context);
+    if (wire_stream_write(&stream, out, enough) && !request->arena.failed)
+        reply_large(request, response, supply, context);
+    else
+        request_reply_end(request);
+}
+
+/* Most answers are small: the codec writes them in one go, as far as the first piece goes. */
+void request__reply(struct request *request, const void *response)
+{
+    const struct wire_message *layout = request->layouts->response;
+    struct wire_writer *out = reply_begin(request, layout, &response);
+    if (!out)
+        return;
+    size_t limit = out->limit;
+    if (!request->local_call)
+        out->limit = REPLY_PIECE_BYTES;
     layout->write(out, request->api_version, response);
-    request_reply_end(request);
+    out->limit = limit;
+    if (wire_writer_failed(out) && !request->local_call)
+        reply_large(request, response, NULL, NULL);
+    else
+        request_reply_end(request);
 }

@@ -63,6 +63,21 @@ static void an_unknown_header_closes_the_connection_after_earlier_replies(void *
     io_socket_close(client);
 }
 
+static void an_answer_that_is_made_while_it_is_sent_arrives_whole_and_in_its_place(void **state)
+{
+    static const size_t SIZES[] = {0, 1, PART_BYTES, PART_BYTES + 1, 300 * PART_BYTES + 7};
+    int client = connect_client();
+    for (uint32_t i = 0; i < COUNT_OF(SIZES); i++) {
+        send_frame(client, 's', 2 * i, SIZES[i]);
+        send_frame(client, 'e', 2 * i + 1, 10);
+    }
+    for (uint32_t i = 0; i < COUNT_OF(SIZES); i++) {
+        expect_reply(client, 2 * i, SIZES[i]);
+        expect_reply(client, 2 * i + 1, 10);
+    }
+    io_socket_close(client);
+}
+
 /* ---- order */
 static void replies_leave_in_the_order_of_requests(void **state)
 {
@@ -344,6 +359,7 @@ int main(void)
         OVER_SOCKETS(a_frame_may_come_byte_by_byte),
         OVER_SOCKETS(many_frames_may_come_at_once),
         OVER_SOCKETS(a_frame_may_be_larger_than_a_block),
+        OVER_SOCKETS(an_answer_that_is_made_while_it_is_sent_arrives_whole_and_in_its_place),
         OVER_SOCKETS(a_lying_size_closes_the_connection),
         OVER_SOCKETS(an_unknown_header_closes_the_connection_after_earlier_replies),
         OVER_SOCKETS(replies_leave_in_the_order_of_requests),

@@ -2,7 +2,7 @@
 /* net/net_test.h - what the stories about connections share: real sockets, and the broker floor, played by this file.
  *
  * A frame here is an operation, an id and more bytes. The played broker answers `e` at once with size, id and as many
- * bytes, lets `w` and `p` wait until the test says go (`p` may overlap, as Produce), answers `f` with a piece of a file, `n`
+ * bytes, lets `w` and `p` wait until the test says go (`p` may overlap, as Produce), answers `f` with a piece of a file, `s` as `e` but part by part while it is sent, `n`
  * with nothing (acks=0), and closes on `x`; `m` is a `p` that mutes its connection, `h` one that holds it up until it is
  * released, `t` an `e` whose client has to wait for a quota. One thread is the client and ticks the reactor between its calls.
  */
@@ -18,7 +18,7 @@
 #include <cmocka.h>
 
 enum { FRAME_HEAD = 5, REQUEST_SIZE_MAX = 1 << 20, STARTED_MAX = 4096, FILE_BYTES = 300000 };
-enum { THROTTLE_MS = 500 };
+enum { THROTTLE_MS = 500, PART_BYTES = 1000 };
 enum { STALLED_MAX_MS = 10000, REPLY_BYTES_MAX = 1 << 20 };
 enum { IDLE_MAX_MS = 600000 }; // the reactor's clock stands still unless a test moves it
 
@@ -74,7 +74,7 @@ void request_free(struct request *request)
 
 bool request_begin(struct request *request)
 {
-    return request->frame_size >= FRAME_HEAD && strchr("ewpmhtfnx", request->frame[0]);
+    return request->frame_size >= FRAME_HEAD && strchr("ewpmhtfsnx", request->frame[0]);
 }
 
 bool request_may_overlap(const struct request *request)
@@ -89,6 +89,24 @@ static inline void complete(struct request *request)
     list_push_back(&request->home->completed, &request->in_completed);
 }
 
+/* Of an answer to `s`; that there is more is all that net/ sees of a stream. */
+static struct wire_stream any_stream;
+
+bool request_reply_more(struct request *request)
+{
+    struct reply *reply = &request->reply;
+    if (!reply->stream)
+        return false;
+    size_t part = reply->stream_size_bytes < PART_BYTES ? reply->stream_size_bytes : PART_BYTES;
+    wire_writer_reset(&reply->out, SIZE_MAX);
+    const uint8_t *end = request->frame + request->frame_size;
+    wire_write_raw(&reply->out, end - reply->stream_size_bytes, part);
+    reply->stream_size_bytes -= part;
+    if (reply->stream_size_bytes == 0)
+        reply->stream = NULL;
+    return true;
+}
+
 static inline void answer(struct request *request)
 {
     struct wire_writer *out = &request->reply.out;
@@ -101,6 +119,9 @@ static inline void answer(struct request *request)
             (struct reply_piece){.at = out->size, .slice = {.file = played->file, .size_bytes = FILE_BYTES}};
         request->reply.piece_count = 1;
         request->reply.pieces_size_bytes = FILE_BYTES;
+    } else if (request->frame[0] == 's') {
+        request->reply.stream = more > 0 ? &any_stream : NULL;
+        request->reply.stream_size_bytes = more;
     } else {
         wire_write_raw(out, request->frame + FRAME_HEAD, more);
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* net/send.c - replies leave in request order: bytes of as many finished replies as possible in one call, pieces of files
- * by sendfile, MSG_MORE where a piece follows its header.
+ * by sendfile, MSG_MORE where a piece follows its header. A large answer is written as it leaves: when all that there is of
+ * it has been sent, the broker floor makes the next part.
  *
  * The position is kept per connection as (segment, bytes of it sent) of the oldest request: segment 2i is the memory
  * before piece i, 2i+1 the piece, the last one the memory behind all pieces. What the kernel does not take now waits for
@@ -52,7 +53,7 @@ static struct request *oldest_finished(struct connection *connection)
 struct gather {
     struct iovec pieces[PIECES_PER_CALL];
     int count;
-    bool file_follows;
+    bool more_follows; // but not from memory that is there
 };
 
 /* Memory to be sent next, up to the first piece of a file. */
@@ -67,7 +68,7 @@ static void gather_memory(struct connection *connection, struct gather *gather)
             return;
         for (; has_reply(request) && segment <= 2 * request->reply.piece_count; segment++, sent = 0) {
             if (segment % 2 == 1) {
-                gather->file_follows = true;
+                gather->more_follows = true;
                 return;
             }
             struct slice memory = memory_segment(request, segment);
@@ -76,6 +77,10 @@ static void gather_memory(struct connection *connection, struct gather *gather)
                     (struct iovec){(void *)(uintptr_t)(memory.data + sent), memory.size - sent};
             if (gather->count == PIECES_PER_CALL)
                 return;
+        }
+        if (request->reply.stream) {
+            gather->more_follows = true;
+            return;
         }
         segment = 0;
         sent = 0;
@@ -91,7 +96,10 @@ static void advance(struct connection *connection, size_t size)
             continue;
         }
         if (connection->segment > 2 * request->reply.piece_count) {
-            oldest_done(connection, request);
+            if (request_reply_more(request))
+                connection->segment = 0;
+            else
+                oldest_done(connection, request);
             continue;
         }
         if (connection->segment % 2 == 1)
@@ -142,7 +150,7 @@ static int64_t send_some(struct connection *connection)
     struct gather gather;
     gather_memory(connection, &gather);
     assert(gather.count > 0);
-    int64_t sent = io_sendv(connection->socket, gather.pieces, gather.count, gather.file_follows);
+    int64_t sent = io_sendv(connection->socket, gather.pieces, gather.count, gather.more_follows);
     if (sent > 0)
         advance(connection, (size_t)sent);
     return sent;

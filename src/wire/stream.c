@@ -14,86 +14,72 @@ static const void *value_of(const struct wire_stream_level *level)
     return level->value ? level->value : level->element;
 }
 
-static void push(struct wire_stream *stream, const struct wire_struct *layout, const void *value)
+static void level_begin(struct wire_stream *stream, struct wire_stream_level *level, const struct wire_struct *layout,
+                        const void *value)
 {
-    assert(stream->depth < WIRE_STREAM_DEPTH_MAX && layout->part_write);
-    struct wire_stream_level *level = &stream->levels[stream->depth++];
+    assert(level < stream->levels + WIRE_STREAM_DEPTH_MAX && layout->part_write);
     level->layout = layout;
     level->value = value;
-    level->part = level->index = level->count = 0;
-    level->field = -1;
+    level->part = 0;
+    level->left = 0;
+    stream->at = level;
 }
 
 void wire_stream_begin(struct wire_stream *stream, const struct wire_message *message, int16_t version,
                        const void *response, wire_supply_fn *supply, void *context)
 {
     stream->version = version;
-    stream->depth = 0;
     stream->supply = supply;
     stream->context = context;
-    push(stream, message->layout, response);
+    level_begin(stream, stream->levels, message->layout, response);
 }
 
-/* Versions in which its elements are written between two parts. */
-static uint64_t streamed_in(const struct wire_field *field)
+/* A part, and then come the elements of the array behind it; the version may have none. */
+static inline void part_write(struct wire_stream *stream, struct wire_stream_level *level, struct wire_writer *out)
 {
-    return field->type == WIRE_STRUCT && field->is_array ? field->versions & ~field->tagged : 0;
+    const struct wire_struct *layout = level->layout;
+    const uint8_t *value = value_of(level);
+    int part = level->part++;
+    layout->part_write(out, stream->version, value, part);
+    if (part == layout->array_count) {
+        stream->at = level > stream->levels ? level - 1 : NULL;
+        return;
+    }
+    const struct wire_array *array = &layout->arrays[part];
+    if (!(array->versions >> stream->version & 1))
+        return;
+    memcpy(&level->left, value + array->count_offset, sizeof level->left);
+    memcpy(&level->array, value + array->offset, sizeof level->array);
+    level->index = 0;
+    level->of = array->of;
 }
 
-/* To the array behind the part that was just written; it is empty where the version has none. */
-static void array_begin(struct wire_stream_level *level, int16_t version)
+static inline void element_write(struct wire_stream *stream, struct wire_stream_level *level, struct wire_writer *out)
 {
-    const struct wire_field *field;
-    do {
-        assert(level->field + 1 < level->layout->field_count);
-        field = &level->layout->fields[++level->field];
-    } while (!streamed_in(field));
-    level->index = level->count = 0;
-    if (streamed_in(field) & 1ull << version)
-        memcpy(&level->count, (const uint8_t *)value_of(level) + field->count_offset, sizeof level->count);
-}
-
-static void part_write(struct wire_stream *stream, struct wire_stream_level *level, struct wire_writer *out)
-{
-    level->layout->part_write(out, stream->version, value_of(level), level->part++);
-    if (level->part > level->layout->array_count)
-        stream->depth--;
-    else
-        array_begin(level, stream->version);
-}
-
-/* NULL: it was made in the level below. */
-static const void *element_take(struct wire_stream *stream, struct wire_stream_level *level,
-                                const struct wire_field *field)
-{
-    const uint8_t *array;
-    memcpy(&array, (const uint8_t *)value_of(level) + field->offset, sizeof array);
+    const struct wire_struct *of = level->of;
+    const uint8_t *element = level->array;
     int32_t index = level->index++;
-    if (array)
-        return array + (size_t)index * field->of->size;
-    assert(stream->supply && stream->depth < WIRE_STREAM_DEPTH_MAX && field->of->size <= WIRE_STREAM_ELEMENT_MAX);
-    stream->supply(stream->context, stream->depth, value_of(level), index, stream->levels[stream->depth].element);
-    return NULL;
-}
-
-static void element_write(struct wire_stream *stream, struct wire_stream_level *level, struct wire_writer *out)
-{
-    const struct wire_field *field = &level->layout->fields[level->field];
-    const void *element = element_take(stream, level, field);
-    if (field->of->array_count > 0)
-        push(stream, field->of, element);
+    level->left--;
+    if (element) {
+        element += (size_t)index * of->size;
+    } else {
+        int depth = (int)(level - stream->levels) + 1;
+        assert(depth < WIRE_STREAM_DEPTH_MAX && of->size <= WIRE_STREAM_ELEMENT_MAX);
+        stream->supply(stream->context, depth, value_of(level), index, level[1].element);
+    }
+    if (of->array_count > 0)
+        level_begin(stream, level + 1, of, element);
     else
-        field->of->part_write(out, stream->version, element ? element : level[1].element, 0);
+        of->part_write(out, stream->version, element ? element : level[1].element, 0);
 }
 
 bool wire_stream_write(struct wire_stream *stream, struct wire_writer *out, size_t enough)
 {
-    while (stream->depth > 0 && out->size < enough && !out->failed) {
-        struct wire_stream_level *level = &stream->levels[stream->depth - 1];
-        if (level->index < level->count)
+    for (struct wire_stream_level *level; (level = stream->at) && out->size < enough && !out->failed;) {
+        if (level->left > 0)
             element_write(stream, level, out);
         else
             part_write(stream, level, out);
     }
-    return stream->depth > 0 && !out->failed;
+    return stream->at && !out->failed;
 }

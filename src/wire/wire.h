@@ -165,8 +165,16 @@ struct wire_struct {
     size_t size;
     const struct wire_field *fields;
     int field_count;
-    wire_part_fn *part_write; // NULL: no response's
-    int array_count;          // of structs, not tagged
+    wire_part_fn *part_write;        // NULL: no response's
+    const struct wire_array *arrays; // between its parts
+    int array_count;
+};
+
+/* An array of structs that is no tagged field. */
+struct wire_array {
+    uint32_t offset, count_offset;
+    uint64_t versions; // bit v: present in version v
+    const struct wire_struct *of;
 };
 
 struct wire_message {
@@ -197,15 +205,18 @@ typedef void wire_supply_fn(void *context, int depth, const void *parent, int32_
 
 struct wire_stream_level {
     const struct wire_struct *layout;
-    const void *value; // NULL: it lies in `element`
-    int part, field;   // the next part; the array whose elements are being written, -1 before the first
-    int32_t index, count;
+    const void *value;            // NULL: it lies in `element`
+    int part;                     // the next one
+    int32_t left;                 // elements of the array before that
+    int32_t index;                // of its next
+    const uint8_t *array;         // NULL: they are made
+    const struct wire_struct *of; // and what they are
     alignas(max_align_t) uint8_t element[WIRE_STREAM_ELEMENT_MAX];
 };
 
 struct wire_stream {
     int16_t version;
-    int depth; // levels that are not over
+    struct wire_stream_level *at; // the innermost that is not over; NULL: all are
     wire_supply_fn *supply;
     void *context;
     struct wire_stream_level levels[WIRE_STREAM_DEPTH_MAX];

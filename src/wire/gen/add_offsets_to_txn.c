@@ -72,7 +72,7 @@ static const struct wire_field fields_add_offsets_to_txn_request[] = {
     {"ProducerEpoch", WIRE_I16, false, false, offsetof(struct add_offsets_to_txn_request, producer_epoch), 0, 0x1full, 0x0ull, NULL, NULL},
     {"GroupId", WIRE_STRING, false, false, offsetof(struct add_offsets_to_txn_request, group_id), 0, 0x1full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_add_offsets_to_txn_request = {"AddOffsetsToTxnRequest", sizeof(struct add_offsets_to_txn_request), fields_add_offsets_to_txn_request, 4, NULL, 0};
+static const struct wire_struct layout_add_offsets_to_txn_request = {"AddOffsetsToTxnRequest", sizeof(struct add_offsets_to_txn_request), fields_add_offsets_to_txn_request, 4, NULL, NULL, 0};
 const struct wire_message wire_message_add_offsets_to_txn_request = {"AddOffsetsToTxnRequest", 0, 4, 0x18ull, sizeof(struct add_offsets_to_txn_request), any_add_offsets_to_txn_request_init, any_add_offsets_to_txn_request_read, any_add_offsets_to_txn_request_write, &layout_add_offsets_to_txn_request};
 
 void add_offsets_to_txn_response_init(struct add_offsets_to_txn_response *s)
@@ -132,6 +132,6 @@ static const struct wire_field fields_add_offsets_to_txn_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct add_offsets_to_txn_response, throttle_time_ms), 0, 0x1full, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct add_offsets_to_txn_response, error_code), 0, 0x1full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_add_offsets_to_txn_response = {"AddOffsetsToTxnResponse", sizeof(struct add_offsets_to_txn_response), fields_add_offsets_to_txn_response, 2, part_add_offsets_to_txn_response, 0};
+static const struct wire_struct layout_add_offsets_to_txn_response = {"AddOffsetsToTxnResponse", sizeof(struct add_offsets_to_txn_response), fields_add_offsets_to_txn_response, 2, part_add_offsets_to_txn_response, NULL, 0};
 const struct wire_message wire_message_add_offsets_to_txn_response = {"AddOffsetsToTxnResponse", 0, 4, 0x18ull, sizeof(struct add_offsets_to_txn_response), any_add_offsets_to_txn_response_init, any_add_offsets_to_txn_response_read, any_add_offsets_to_txn_response_write, &layout_add_offsets_to_txn_response};
 

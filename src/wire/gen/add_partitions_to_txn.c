@@ -62,7 +62,7 @@ static const struct wire_field fields_add_partitions_to_txn_request_add_partitio
     {"Name", WIRE_STRING, false, false, offsetof(struct add_partitions_to_txn_request_add_partitions_to_txn_topic, name), 0, 0x3full, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct add_partitions_to_txn_request_add_partitions_to_txn_topic, partitions), offsetof(struct add_partitions_to_txn_request_add_partitions_to_txn_topic, partitions_count), 0x3full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_add_partitions_to_txn_request_add_partitions_to_txn_topic = {"AddPartitionsToTxnTopic", sizeof(struct add_partitions_to_txn_request_add_partitions_to_txn_topic), fields_add_partitions_to_txn_request_add_partitions_to_txn_topic, 2, NULL, 0};
+static const struct wire_struct layout_add_partitions_to_txn_request_add_partitions_to_txn_topic = {"AddPartitionsToTxnTopic", sizeof(struct add_partitions_to_txn_request_add_partitions_to_txn_topic), fields_add_partitions_to_txn_request_add_partitions_to_txn_topic, 2, NULL, NULL, 0};
 
 void add_partitions_to_txn_request_add_partitions_to_txn_transaction_init(struct add_partitions_to_txn_request_add_partitions_to_txn_transaction *s)
 {
@@ -148,7 +148,7 @@ static const struct wire_field fields_add_partitions_to_txn_request_add_partitio
     {"VerifyOnly", WIRE_BOOL, false, false, offsetof(struct add_partitions_to_txn_request_add_partitions_to_txn_transaction, verify_only), 0, 0x30ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct add_partitions_to_txn_request_add_partitions_to_txn_transaction, topics), offsetof(struct add_partitions_to_txn_request_add_partitions_to_txn_transaction, topics_count), 0x30ull, 0x0ull, NULL, &layout_add_partitions_to_txn_request_add_partitions_to_txn_topic},
 };
-static const struct wire_struct layout_add_partitions_to_txn_request_add_partitions_to_txn_transaction = {"AddPartitionsToTxnTransaction", sizeof(struct add_partitions_to_txn_request_add_partitions_to_txn_transaction), fields_add_partitions_to_txn_request_add_partitions_to_txn_transaction, 5, NULL, 0};
+static const struct wire_struct layout_add_partitions_to_txn_request_add_partitions_to_txn_transaction = {"AddPartitionsToTxnTransaction", sizeof(struct add_partitions_to_txn_request_add_partitions_to_txn_transaction), fields_add_partitions_to_txn_request_add_partitions_to_txn_transaction, 5, NULL, NULL, 0};
 
 void add_partitions_to_txn_request_init(struct add_partitions_to_txn_request *s)
 {
@@ -273,7 +273,7 @@ static const struct wire_field fields_add_partitions_to_txn_request[] = {
     {"V3AndBelowProducerEpoch", WIRE_I16, false, false, offsetof(struct add_partitions_to_txn_request, v3_and_below_producer_epoch), 0, 0xfull, 0x0ull, NULL, NULL},
     {"V3AndBelowTopics", WIRE_STRUCT, true, false, offsetof(struct add_partitions_to_txn_request, v3_and_below_topics), offsetof(struct add_partitions_to_txn_request, v3_and_below_topics_count), 0xfull, 0x0ull, NULL, &layout_add_partitions_to_txn_request_add_partitions_to_txn_topic},
 };
-static const struct wire_struct layout_add_partitions_to_txn_request = {"AddPartitionsToTxnRequest", sizeof(struct add_partitions_to_txn_request), fields_add_partitions_to_txn_request, 5, NULL, 0};
+static const struct wire_struct layout_add_partitions_to_txn_request = {"AddPartitionsToTxnRequest", sizeof(struct add_partitions_to_txn_request), fields_add_partitions_to_txn_request, 5, NULL, NULL, 0};
 const struct wire_message wire_message_add_partitions_to_txn_request = {"AddPartitionsToTxnRequest", 0, 5, 0x38ull, sizeof(struct add_partitions_to_txn_request), any_add_partitions_to_txn_request_init, any_add_partitions_to_txn_request_read, any_add_partitions_to_txn_request_write, &layout_add_partitions_to_txn_request};
 
 void add_partitions_to_txn_response_add_partitions_to_txn_partition_result_init(struct add_partitions_to_txn_response_add_partitions_to_txn_partition_result *s)
@@ -318,7 +318,7 @@ static const struct wire_field fields_add_partitions_to_txn_response_add_partiti
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct add_partitions_to_txn_response_add_partitions_to_txn_partition_result, partition_index), 0, 0x3full, 0x0ull, NULL, NULL},
     {"PartitionErrorCode", WIRE_I16, false, false, offsetof(struct add_partitions_to_txn_response_add_partitions_to_txn_partition_result, partition_error_code), 0, 0x3full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_add_partitions_to_txn_response_add_partitions_to_txn_partition_result = {"AddPartitionsToTxnPartitionResult", sizeof(struct add_partitions_to_txn_response_add_partitions_to_txn_partition_result), fields_add_partitions_to_txn_response_add_partitions_to_txn_partition_result, 2, part_add_partitions_to_txn_response_add_partitions_to_txn_partition_result, 0};
+static const struct wire_struct layout_add_partitions_to_txn_response_add_partitions_to_txn_partition_result = {"AddPartitionsToTxnPartitionResult", sizeof(struct add_partitions_to_txn_response_add_partitions_to_txn_partition_result), fields_add_partitions_to_txn_response_add_partitions_to_txn_partition_result, 2, part_add_partitions_to_txn_response_add_partitions_to_txn_partition_result, NULL, 0};
 
 void add_partitions_to_txn_response_add_partitions_to_txn_topic_result_init(struct add_partitions_to_txn_response_add_partitions_to_txn_topic_result *s)
 {
@@ -399,7 +399,10 @@ static const struct wire_field fields_add_partitions_to_txn_response_add_partiti
     {"Name", WIRE_STRING, false, false, offsetof(struct add_partitions_to_txn_response_add_partitions_to_txn_topic_result, name), 0, 0x3full, 0x0ull, NULL, NULL},
     {"ResultsByPartition", WIRE_STRUCT, true, false, offsetof(struct add_partitions_to_txn_response_add_partitions_to_txn_topic_result, results_by_partition), offsetof(struct add_partitions_to_txn_response_add_partitions_to_txn_topic_result, results_by_partition_count), 0x3full, 0x0ull, NULL, &layout_add_partitions_to_txn_response_add_partitions_to_txn_partition_result},
 };
-static const struct wire_struct layout_add_partitions_to_txn_response_add_partitions_to_txn_topic_result = {"AddPartitionsToTxnTopicResult", sizeof(struct add_partitions_to_txn_response_add_partitions_to_txn_topic_result), fields_add_partitions_to_txn_response_add_partitions_to_txn_topic_result, 2, part_add_partitions_to_txn_response_add_partitions_to_txn_topic_result, 1};
+static const struct wire_array arrays_add_partitions_to_txn_response_add_partitions_to_txn_topic_result[] = {
+    {offsetof(struct add_partitions_to_txn_response_add_partitions_to_txn_topic_result, results_by_partition), offsetof(struct add_partitions_to_txn_response_add_partitions_to_txn_topic_result, results_by_partition_count), 0x3full, &layout_add_partitions_to_txn_response_add_partitions_to_txn_partition_result},
+};
+static const struct wire_struct layout_add_partitions_to_txn_response_add_partitions_to_txn_topic_result = {"AddPartitionsToTxnTopicResult", sizeof(struct add_partitions_to_txn_response_add_partitions_to_txn_topic_result), fields_add_partitions_to_txn_response_add_partitions_to_txn_topic_result, 2, part_add_partitions_to_txn_response_add_partitions_to_txn_topic_result, arrays_add_partitions_to_txn_response_add_partitions_to_txn_topic_result, 1};
 
 void add_partitions_to_txn_response_add_partitions_to_txn_result_init(struct add_partitions_to_txn_response_add_partitions_to_txn_result *s)
 {
@@ -492,7 +495,10 @@ static const struct wire_field fields_add_partitions_to_txn_response_add_partiti
     {"TransactionalId", WIRE_STRING, false, false, offsetof(struct add_partitions_to_txn_response_add_partitions_to_txn_result, transactional_id), 0, 0x30ull, 0x0ull, NULL, NULL},
     {"TopicResults", WIRE_STRUCT, true, false, offsetof(struct add_partitions_to_txn_response_add_partitions_to_txn_result, topic_results), offsetof(struct add_partitions_to_txn_response_add_partitions_to_txn_result, topic_results_count), 0x30ull, 0x0ull, NULL, &layout_add_partitions_to_txn_response_add_partitions_to_txn_topic_result},
 };
-static const struct wire_struct layout_add_partitions_to_txn_response_add_partitions_to_txn_result = {"AddPartitionsToTxnResult", sizeof(struct add_partitions_to_txn_response_add_partitions_to_txn_result), fields_add_partitions_to_txn_response_add_partitions_to_txn_result, 2, part_add_partitions_to_txn_response_add_partitions_to_txn_result, 1};
+static const struct wire_array arrays_add_partitions_to_txn_response_add_partitions_to_txn_result[] = {
+    {offsetof(struct add_partitions_to_txn_response_add_partitions_to_txn_result, topic_results), offsetof(struct add_partitions_to_txn_response_add_partitions_to_txn_result, topic_results_count), 0x30ull, &layout_add_partitions_to_txn_response_add_partitions_to_txn_topic_result},
+};
+static const struct wire_struct layout_add_partitions_to_txn_response_add_partitions_to_txn_result = {"AddPartitionsToTxnResult", sizeof(struct add_partitions_to_txn_response_add_partitions_to_txn_result), fields_add_partitions_to_txn_response_add_partitions_to_txn_result, 2, part_add_partitions_to_txn_response_add_partitions_to_txn_result, arrays_add_partitions_to_txn_response_add_partitions_to_txn_result, 1};
 
 void add_partitions_to_txn_response_init(struct add_partitions_to_txn_response *s)
 {
@@ -636,6 +642,10 @@ static const struct wire_field fields_add_partitions_to_txn_response[] = {
     {"ResultsByTransaction", WIRE_STRUCT, true, false, offsetof(struct add_partitions_to_txn_response, results_by_transaction), offsetof(struct add_partitions_to_txn_response, results_by_transaction_count), 0x30ull, 0x0ull, NULL, &layout_add_partitions_to_txn_response_add_partitions_to_txn_result},
     {"ResultsByTopicV3AndBelow", WIRE_STRUCT, true, false, offsetof(struct add_partitions_to_txn_response, results_by_topic_v3_and_below), offsetof(struct add_partitions_to_txn_response, results_by_topic_v3_and_below_count), 0xfull, 0x0ull, NULL, &layout_add_partitions_to_txn_response_add_partitions_to_txn_topic_result},
 };
-static const struct wire_struct layout_add_partitions_to_txn_response = {"AddPartitionsToTxnResponse", sizeof(struct add_partitions_to_txn_response), fields_add_partitions_to_txn_response, 4, part_add_partitions_to_txn_response, 2};
+static const struct wire_array arrays_add_partitions_to_txn_response[] = {
+    {offsetof(struct add_partitions_to_txn_response, results_by_transaction), offsetof(struct add_partitions_to_txn_response, results_by_transaction_count), 0x30ull, &layout_add_partitions_to_txn_response_add_partitions_to_txn_result},
+    {offsetof(struct add_partitions_to_txn_response, results_by_topic_v3_and_below), offsetof(struct add_partitions_to_txn_response, results_by_topic_v3_and_below_count), 0xfull, &layout_add_partitions_to_txn_response_add_partitions_to_txn_topic_result},
+};
+static const struct wire_struct layout_add_partitions_to_txn_response = {"AddPartitionsToTxnResponse", sizeof(struct add_partitions_to_txn_response), fields_add_partitions_to_txn_response, 4, part_add_partitions_to_txn_response, arrays_add_partitions_to_txn_response, 2};
 const struct wire_message wire_message_add_partitions_to_txn_response = {"AddPartitionsToTxnResponse", 0, 5, 0x38ull, sizeof(struct add_partitions_to_txn_response), any_add_partitions_to_txn_response_init, any_add_partitions_to_txn_response_read, any_add_partitions_to_txn_response_write, &layout_add_partitions_to_txn_response};
 

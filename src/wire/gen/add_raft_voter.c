@@ -49,7 +49,7 @@ static const struct wire_field fields_add_raft_voter_request_listener[] = {
     {"Host", WIRE_STRING, false, false, offsetof(struct add_raft_voter_request_listener, host), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Port", WIRE_U16, false, false, offsetof(struct add_raft_voter_request_listener, port), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_add_raft_voter_request_listener = {"Listener", sizeof(struct add_raft_voter_request_listener), fields_add_raft_voter_request_listener, 3, NULL, 0};
+static const struct wire_struct layout_add_raft_voter_request_listener = {"Listener", sizeof(struct add_raft_voter_request_listener), fields_add_raft_voter_request_listener, 3, NULL, NULL, 0};
 
 void add_raft_voter_request_init(struct add_raft_voter_request *s)
 {
@@ -132,7 +132,7 @@ static const struct wire_field fields_add_raft_voter_request[] = {
     {"Listeners", WIRE_STRUCT, true, false, offsetof(struct add_raft_voter_request, listeners), offsetof(struct add_raft_voter_request, listeners_count), 0x3ull, 0x0ull, NULL, &layout_add_raft_voter_request_listener},
     {"AckWhenCommitted", WIRE_BOOL, false, false, offsetof(struct add_raft_voter_request, ack_when_committed), 0, 0x2ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_add_raft_voter_request = {"AddRaftVoterRequest", sizeof(struct add_raft_voter_request), fields_add_raft_voter_request, 6, NULL, 0};
+static const struct wire_struct layout_add_raft_voter_request = {"AddRaftVoterRequest", sizeof(struct add_raft_voter_request), fields_add_raft_voter_request, 6, NULL, NULL, 0};
 const struct wire_message wire_message_add_raft_voter_request = {"AddRaftVoterRequest", 0, 1, 0x3ull, sizeof(struct add_raft_voter_request), any_add_raft_voter_request_init, any_add_raft_voter_request_read, any_add_raft_voter_request_write, &layout_add_raft_voter_request};
 
 void add_raft_voter_response_init(struct add_raft_voter_response *s)
@@ -193,6 +193,6 @@ static const struct wire_field fields_add_raft_voter_response[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct add_raft_voter_response, error_code), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct add_raft_voter_response, error_message), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_add_raft_voter_response = {"AddRaftVoterResponse", sizeof(struct add_raft_voter_response), fields_add_raft_voter_response, 3, part_add_raft_voter_response, 0};
+static const struct wire_struct layout_add_raft_voter_response = {"AddRaftVoterResponse", sizeof(struct add_raft_voter_response), fields_add_raft_voter_response, 3, part_add_raft_voter_response, NULL, 0};
 const struct wire_message wire_message_add_raft_voter_response = {"AddRaftVoterResponse", 0, 1, 0x3ull, sizeof(struct add_raft_voter_response), any_add_raft_voter_response_init, any_add_raft_voter_response_read, any_add_raft_voter_response_write, &layout_add_raft_voter_response};
 

@@ -56,7 +56,7 @@ static const struct wire_field fields_allocate_producer_ids_request[] = {
     {"BrokerId", WIRE_I32, false, false, offsetof(struct allocate_producer_ids_request, broker_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"BrokerEpoch", WIRE_I64, false, false, offsetof(struct allocate_producer_ids_request, broker_epoch), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_allocate_producer_ids_request = {"AllocateProducerIdsRequest", sizeof(struct allocate_producer_ids_request), fields_allocate_producer_ids_request, 2, NULL, 0};
+static const struct wire_struct layout_allocate_producer_ids_request = {"AllocateProducerIdsRequest", sizeof(struct allocate_producer_ids_request), fields_allocate_producer_ids_request, 2, NULL, NULL, 0};
 const struct wire_message wire_message_allocate_producer_ids_request = {"AllocateProducerIdsRequest", 0, 0, 0x1ull, sizeof(struct allocate_producer_ids_request), any_allocate_producer_ids_request_init, any_allocate_producer_ids_request_read, any_allocate_producer_ids_request_write, &layout_allocate_producer_ids_request};
 
 void allocate_producer_ids_response_init(struct allocate_producer_ids_response *s)
@@ -119,6 +119,6 @@ static const struct wire_field fields_allocate_producer_ids_response[] = {
     {"ProducerIdStart", WIRE_I64, false, false, offsetof(struct allocate_producer_ids_response, producer_id_start), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ProducerIdLen", WIRE_I32, false, false, offsetof(struct allocate_producer_ids_response, producer_id_len), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_allocate_producer_ids_response = {"AllocateProducerIdsResponse", sizeof(struct allocate_producer_ids_response), fields_allocate_producer_ids_response, 4, part_allocate_producer_ids_response, 0};
+static const struct wire_struct layout_allocate_producer_ids_response = {"AllocateProducerIdsResponse", sizeof(struct allocate_producer_ids_response), fields_allocate_producer_ids_response, 4, part_allocate_producer_ids_response, NULL, 0};
 const struct wire_message wire_message_allocate_producer_ids_response = {"AllocateProducerIdsResponse", 0, 0, 0x1ull, sizeof(struct allocate_producer_ids_response), any_allocate_producer_ids_response_init, any_allocate_producer_ids_response_read, any_allocate_producer_ids_response_write, &layout_allocate_producer_ids_response};
 

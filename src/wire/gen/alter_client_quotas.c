@@ -49,7 +49,7 @@ static const struct wire_field fields_alter_client_quotas_request_entity_data[] 
     {"EntityType", WIRE_STRING, false, false, offsetof(struct alter_client_quotas_request_entity_data, entity_type), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"EntityName", WIRE_STRING, false, false, offsetof(struct alter_client_quotas_request_entity_data, entity_name), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_alter_client_quotas_request_entity_data = {"EntityData", sizeof(struct alter_client_quotas_request_entity_data), fields_alter_client_quotas_request_entity_data, 2, NULL, 0};
+static const struct wire_struct layout_alter_client_quotas_request_entity_data = {"EntityData", sizeof(struct alter_client_quotas_request_entity_data), fields_alter_client_quotas_request_entity_data, 2, NULL, NULL, 0};
 
 void alter_client_quotas_request_op_data_init(struct alter_client_quotas_request_op_data *s)
 {
@@ -95,7 +95,7 @@ static const struct wire_field fields_alter_client_quotas_request_op_data[] = {
     {"Value", WIRE_F64, false, false, offsetof(struct alter_client_quotas_request_op_data, value), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Remove", WIRE_BOOL, false, false, offsetof(struct alter_client_quotas_request_op_data, remove), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_alter_client_quotas_request_op_data = {"OpData", sizeof(struct alter_client_quotas_request_op_data), fields_alter_client_quotas_request_op_data, 3, NULL, 0};
+static const struct wire_struct layout_alter_client_quotas_request_op_data = {"OpData", sizeof(struct alter_client_quotas_request_op_data), fields_alter_client_quotas_request_op_data, 3, NULL, NULL, 0};
 
 void alter_client_quotas_request_entry_data_init(struct alter_client_quotas_request_entry_data *s)
 {
@@ -163,7 +163,7 @@ static const struct wire_field fields_alter_client_quotas_request_entry_data[] =
     {"Entity", WIRE_STRUCT, true, false, offsetof(struct alter_client_quotas_request_entry_data, entity), offsetof(struct alter_client_quotas_request_entry_data, entity_count), 0x3ull, 0x0ull, NULL, &layout_alter_client_quotas_request_entity_data},
     {"Ops", WIRE_STRUCT, true, false, offsetof(struct alter_client_quotas_request_entry_data, ops), offsetof(struct alter_client_quotas_request_entry_data, ops_count), 0x3ull, 0x0ull, NULL, &layout_alter_client_quotas_request_op_data},
 };
-static const struct wire_struct layout_alter_client_quotas_request_entry_data = {"EntryData", sizeof(struct alter_client_quotas_request_entry_data), fields_alter_client_quotas_request_entry_data, 2, NULL, 0};
+static const struct wire_struct layout_alter_client_quotas_request_entry_data = {"EntryData", sizeof(struct alter_client_quotas_request_entry_data), fields_alter_client_quotas_request_entry_data, 2, NULL, NULL, 0};
 
 void alter_client_quotas_request_init(struct alter_client_quotas_request *s)
 {
@@ -232,7 +232,7 @@ static const struct wire_field fields_alter_client_quotas_request[] = {
     {"Entries", WIRE_STRUCT, true, false, offsetof(struct alter_client_quotas_request, entries), offsetof(struct alter_client_quotas_request, entries_count), 0x3ull, 0x0ull, NULL, &layout_alter_client_quotas_request_entry_data},
     {"ValidateOnly", WIRE_BOOL, false, false, offsetof(struct alter_client_quotas_request, validate_only), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_alter_client_quotas_request = {"AlterClientQuotasRequest", sizeof(struct alter_client_quotas_request), fields_alter_client_quotas_request, 2, NULL, 0};
+static const struct wire_struct layout_alter_client_quotas_request = {"AlterClientQuotasRequest", sizeof(struct alter_client_quotas_request), fields_alter_client_quotas_request, 2, NULL, NULL, 0};
 const struct wire_message wire_message_alter_client_quotas_request = {"AlterClientQuotasRequest", 0, 1, 0x2ull, sizeof(struct alter_client_quotas_request), any_alter_client_quotas_request_init, any_alter_client_quotas_request_read, any_alter_client_quotas_request_write, &layout_alter_client_quotas_request};
 
 void alter_client_quotas_response_entity_data_init(struct alter_client_quotas_response_entity_data *s)
@@ -283,7 +283,7 @@ static const struct wire_field fields_alter_client_quotas_response_entity_data[]
     {"EntityType", WIRE_STRING, false, false, offsetof(struct alter_client_quotas_response_entity_data, entity_type), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"EntityName", WIRE_STRING, false, false, offsetof(struct alter_client_quotas_response_entity_data, entity_name), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_alter_client_quotas_response_entity_data = {"EntityData", sizeof(struct alter_client_quotas_response_entity_data), fields_alter_client_quotas_response_entity_data, 2, part_alter_client_quotas_response_entity_data, 0};
+static const struct wire_struct layout_alter_client_quotas_response_entity_data = {"EntityData", sizeof(struct alter_client_quotas_response_entity_data), fields_alter_client_quotas_response_entity_data, 2, part_alter_client_quotas_response_entity_data, NULL, 0};
 
 void alter_client_quotas_response_entry_data_init(struct alter_client_quotas_response_entry_data *s)
 {
@@ -364,7 +364,10 @@ static const struct wire_field fields_alter_client_quotas_response_entry_data[] 
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct alter_client_quotas_response_entry_data, error_message), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Entity", WIRE_STRUCT, true, false, offsetof(struct alter_client_quotas_response_entry_data, entity), offsetof(struct alter_client_quotas_response_entry_data, entity_count), 0x3ull, 0x0ull, NULL, &layout_alter_client_quotas_response_entity_data},
 };
-static const struct wire_struct layout_alter_client_quotas_response_entry_data = {"EntryData", sizeof(struct alter_client_quotas_response_entry_data), fields_alter_client_quotas_response_entry_data, 3, part_alter_client_quotas_response_entry_data, 1};
+static const struct wire_array arrays_alter_client_quotas_response_entry_data[] = {
+    {offsetof(struct alter_client_quotas_response_entry_data, entity), offsetof(struct alter_client_quotas_response_entry_data, entity_count), 0x3ull, &layout_alter_client_quotas_response_entity_data},
+};
+static const struct wire_struct layout_alter_client_quotas_response_entry_data = {"EntryData", sizeof(struct alter_client_quotas_response_entry_data), fields_alter_client_quotas_response_entry_data, 3, part_alter_client_quotas_response_entry_data, arrays_alter_client_quotas_response_entry_data, 1};
 
 void alter_client_quotas_response_init(struct alter_client_quotas_response *s)
 {
@@ -455,6 +458,9 @@ static const struct wire_field fields_alter_client_quotas_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct alter_client_quotas_response, throttle_time_ms), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Entries", WIRE_STRUCT, true, false, offsetof(struct alter_client_quotas_response, entries), offsetof(struct alter_client_quotas_response, entries_count), 0x3ull, 0x0ull, NULL, &layout_alter_client_quotas_response_entry_data},
 };
-static const struct wire_struct layout_alter_client_quotas_response = {"AlterClientQuotasResponse", sizeof(struct alter_client_quotas_response), fields_alter_client_quotas_response, 2, part_alter_client_quotas_response, 1};
+static const struct wire_array arrays_alter_client_quotas_response[] = {
+    {offsetof(struct alter_client_quotas_response, entries), offsetof(struct alter_client_quotas_response, entries_count), 0x3ull, &layout_alter_client_quotas_response_entry_data},
+};
+static const struct wire_struct layout_alter_client_quotas_response = {"AlterClientQuotasResponse", sizeof(struct alter_client_quotas_response), fields_alter_client_quotas_response, 2, part_alter_client_quotas_response, arrays_alter_client_quotas_response, 1};
 const struct wire_message wire_message_alter_client_quotas_response = {"AlterClientQuotasResponse", 0, 1, 0x2ull, sizeof(struct alter_client_quotas_response), any_alter_client_quotas_response_init, any_alter_client_quotas_response_read, any_alter_client_quotas_response_write, &layout_alter_client_quotas_response};
 

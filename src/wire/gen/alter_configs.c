@@ -49,7 +49,7 @@ static const struct wire_field fields_alter_configs_request_alterable_config[] =
     {"Name", WIRE_STRING, false, false, offsetof(struct alter_configs_request_alterable_config, name), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Value", WIRE_STRING, false, false, offsetof(struct alter_configs_request_alterable_config, value), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_alter_configs_request_alterable_config = {"AlterableConfig", sizeof(struct alter_configs_request_alterable_config), fields_alter_configs_request_alterable_config, 2, NULL, 0};
+static const struct wire_struct layout_alter_configs_request_alterable_config = {"AlterableConfig", sizeof(struct alter_configs_request_alterable_config), fields_alter_configs_request_alterable_config, 2, NULL, NULL, 0};
 
 void alter_configs_request_alter_configs_resource_init(struct alter_configs_request_alter_configs_resource *s)
 {
@@ -109,7 +109,7 @@ static const struct wire_field fields_alter_configs_request_alter_configs_resour
     {"ResourceName", WIRE_STRING, false, false, offsetof(struct alter_configs_request_alter_configs_resource, resource_name), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Configs", WIRE_STRUCT, true, false, offsetof(struct alter_configs_request_alter_configs_resource, configs), offsetof(struct alter_configs_request_alter_configs_resource, configs_count), 0x7ull, 0x0ull, NULL, &layout_alter_configs_request_alterable_config},
 };
-static const struct wire_struct layout_alter_configs_request_alter_configs_resource = {"AlterConfigsResource", sizeof(struct alter_configs_request_alter_configs_resource), fields_alter_configs_request_alter_configs_resource, 3, NULL, 0};
+static const struct wire_struct layout_alter_configs_request_alter_configs_resource = {"AlterConfigsResource", sizeof(struct alter_configs_request_alter_configs_resource), fields_alter_configs_request_alter_configs_resource, 3, NULL, NULL, 0};
 
 void alter_configs_request_init(struct alter_configs_request *s)
 {
@@ -178,7 +178,7 @@ static const struct wire_field fields_alter_configs_request[] = {
     {"Resources", WIRE_STRUCT, true, false, offsetof(struct alter_configs_request, resources), offsetof(struct alter_configs_request, resources_count), 0x7ull, 0x0ull, NULL, &layout_alter_configs_request_alter_configs_resource},
     {"ValidateOnly", WIRE_BOOL, false, false, offsetof(struct alter_configs_request, validate_only), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_alter_configs_request = {"AlterConfigsRequest", sizeof(struct alter_configs_request), fields_alter_configs_request, 2, NULL, 0};
+static const struct wire_struct layout_alter_configs_request = {"AlterConfigsRequest", sizeof(struct alter_configs_request), fields_alter_configs_request, 2, NULL, NULL, 0};
 const struct wire_message wire_message_alter_configs_request = {"AlterConfigsRequest", 0, 2, 0x4ull, sizeof(struct alter_configs_request), any_alter_configs_request_init, any_alter_configs_request_read, any_alter_configs_request_write, &layout_alter_configs_request};
 
 void alter_configs_response_alter_configs_resource_response_init(struct alter_configs_response_alter_configs_resource_response *s)
@@ -235,7 +235,7 @@ static const struct wire_field fields_alter_configs_response_alter_configs_resou
     {"ResourceType", WIRE_I8, false, false, offsetof(struct alter_configs_response_alter_configs_resource_response, resource_type), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"ResourceName", WIRE_STRING, false, false, offsetof(struct alter_configs_response_alter_configs_resource_response, resource_name), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_alter_configs_response_alter_configs_resource_response = {"AlterConfigsResourceResponse", sizeof(struct alter_configs_response_alter_configs_resource_response), fields_alter_configs_response_alter_configs_resource_response, 4, part_alter_configs_response_alter_configs_resource_response, 0};
+static const struct wire_struct layout_alter_configs_response_alter_configs_resource_response = {"AlterConfigsResourceResponse", sizeof(struct alter_configs_response_alter_configs_resource_response), fields_alter_configs_response_alter_configs_resource_response, 4, part_alter_configs_response_alter_configs_resource_response, NULL, 0};
 
 void alter_configs_response_init(struct alter_configs_response *s)
 {
@@ -326,6 +326,9 @@ static const struct wire_field fields_alter_configs_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct alter_configs_response, throttle_time_ms), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Responses", WIRE_STRUCT, true, false, offsetof(struct alter_configs_response, responses), offsetof(struct alter_configs_response, responses_count), 0x7ull, 0x0ull, NULL, &layout_alter_configs_response_alter_configs_resource_response},
 };
-static const struct wire_struct layout_alter_configs_response = {"AlterConfigsResponse", sizeof(struct alter_configs_response), fields_alter_configs_response, 2, part_alter_configs_response, 1};
+static const struct wire_array arrays_alter_configs_response[] = {
+    {offsetof(struct alter_configs_response, responses), offsetof(struct alter_configs_response, responses_count), 0x7ull, &layout_alter_configs_response_alter_configs_resource_response},
+};
+static const struct wire_struct layout_alter_configs_response = {"AlterConfigsResponse", sizeof(struct alter_configs_response), fields_alter_configs_response, 2, part_alter_configs_response, arrays_alter_configs_response, 1};
 const struct wire_message wire_message_alter_configs_response = {"AlterConfigsResponse", 0, 2, 0x4ull, sizeof(struct alter_configs_response), any_alter_configs_response_init, any_alter_configs_response_read, any_alter_configs_response_write, &layout_alter_configs_response};
 

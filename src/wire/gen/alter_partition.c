@@ -48,7 +48,7 @@ static const struct wire_field fields_alter_partition_request_broker_state[] = {
     {"BrokerId", WIRE_I32, false, false, offsetof(struct alter_partition_request_broker_state, broker_id), 0, 0x8ull, 0x0ull, NULL, NULL},
     {"BrokerEpoch", WIRE_I64, false, false, offsetof(struct alter_partition_request_broker_state, broker_epoch), 0, 0x8ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_alter_partition_request_broker_state = {"BrokerState", sizeof(struct alter_partition_request_broker_state), fields_alter_partition_request_broker_state, 2, NULL, 0};
+static const struct wire_struct layout_alter_partition_request_broker_state = {"BrokerState", sizeof(struct alter_partition_request_broker_state), fields_alter_partition_request_broker_state, 2, NULL, NULL, 0};
 
 void alter_partition_request_partition_data_init(struct alter_partition_request_partition_data *s)
 {
@@ -140,7 +140,7 @@ static const struct wire_field fields_alter_partition_request_partition_data[] =
     {"LeaderRecoveryState", WIRE_I8, false, false, offsetof(struct alter_partition_request_partition_data, leader_recovery_state), 0, 0xeull, 0x0ull, NULL, NULL},
     {"PartitionEpoch", WIRE_I32, false, false, offsetof(struct alter_partition_request_partition_data, partition_epoch), 0, 0xfull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_alter_partition_request_partition_data = {"PartitionData", sizeof(struct alter_partition_request_partition_data), fields_alter_partition_request_partition_data, 6, NULL, 0};
+static const struct wire_struct layout_alter_partition_request_partition_data = {"PartitionData", sizeof(struct alter_partition_request_partition_data), fields_alter_partition_request_partition_data, 6, NULL, NULL, 0};
 
 void alter_partition_request_topic_data_init(struct alter_partition_request_topic_data *s)
 {
@@ -202,7 +202,7 @@ static const struct wire_field fields_alter_partition_request_topic_data[] = {
     {"TopicId", WIRE_UUID, false, false, offsetof(struct alter_partition_request_topic_data, topic_id), 0, 0xcull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct alter_partition_request_topic_data, partitions), offsetof(struct alter_partition_request_topic_data, partitions_count), 0xfull, 0x0ull, NULL, &layout_alter_partition_request_partition_data},
 };
-static const struct wire_struct layout_alter_partition_request_topic_data = {"TopicData", sizeof(struct alter_partition_request_topic_data), fields_alter_partition_request_topic_data, 3, NULL, 0};
+static const struct wire_struct layout_alter_partition_request_topic_data = {"TopicData", sizeof(struct alter_partition_request_topic_data), fields_alter_partition_request_topic_data, 3, NULL, NULL, 0};
 
 void alter_partition_request_init(struct alter_partition_request *s)
 {
@@ -269,7 +269,7 @@ static const struct wire_field fields_alter_partition_request[] = {
     {"BrokerEpoch", WIRE_I64, false, false, offsetof(struct alter_partition_request, broker_epoch), 0, 0xfull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct alter_partition_request, topics), offsetof(struct alter_partition_request, topics_count), 0xfull, 0x0ull, NULL, &layout_alter_partition_request_topic_data},
 };
-static const struct wire_struct layout_alter_partition_request = {"AlterPartitionRequest", sizeof(struct alter_partition_request), fields_alter_partition_request, 3, NULL, 0};
+static const struct wire_struct layout_alter_partition_request = {"AlterPartitionRequest", sizeof(struct alter_partition_request), fields_alter_partition_request, 3, NULL, NULL, 0};
 const struct wire_message wire_message_alter_partition_request = {"AlterPartitionRequest", 0, 3, 0xfull, sizeof(struct alter_partition_request), any_alter_partition_request_init, any_alter_partition_request_read, any_alter_partition_request_write, &layout_alter_partition_request};
 
 void alter_partition_response_partition_data_init(struct alter_partition_response_partition_data *s)
@@ -343,7 +343,7 @@ static const struct wire_field fields_alter_partition_response_partition_data[] 
     {"LeaderRecoveryState", WIRE_I8, false, false, offsetof(struct alter_partition_response_partition_data, leader_recovery_state), 0, 0xeull, 0x0ull, NULL, NULL},
     {"PartitionEpoch", WIRE_I32, false, false, offsetof(struct alter_partition_response_partition_data, partition_epoch), 0, 0xfull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_alter_partition_response_partition_data = {"PartitionData", sizeof(struct alter_partition_response_partition_data), fields_alter_partition_response_partition_data, 7, part_alter_partition_response_partition_data, 0};
+static const struct wire_struct layout_alter_partition_response_partition_data = {"PartitionData", sizeof(struct alter_partition_response_partition_data), fields_alter_partition_response_partition_data, 7, part_alter_partition_response_partition_data, NULL, 0};
 
 void alter_partition_response_topic_data_init(struct alter_partition_response_topic_data *s)
 {
@@ -431,7 +431,10 @@ static const struct wire_field fields_alter_partition_response_topic_data[] = {
     {"TopicId", WIRE_UUID, false, false, offsetof(struct alter_partition_response_topic_data, topic_id), 0, 0xcull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct alter_partition_response_topic_data, partitions), offsetof(struct alter_partition_response_topic_data, partitions_count), 0xfull, 0x0ull, NULL, &layout_alter_partition_response_partition_data},
 };
-static const struct wire_struct layout_alter_partition_response_topic_data = {"TopicData", sizeof(struct alter_partition_response_topic_data), fields_alter_partition_response_topic_data, 3, part_alter_partition_response_topic_data, 1};
+static const struct wire_array arrays_alter_partition_response_topic_data[] = {
+    {offsetof(struct alter_partition_response_topic_data, partitions), offsetof(struct alter_partition_response_topic_data, partitions_count), 0xfull, &layout_alter_partition_response_partition_data},
+};
+static const struct wire_struct layout_alter_partition_response_topic_data = {"TopicData", sizeof(struct alter_partition_response_topic_data), fields_alter_partition_response_topic_data, 3, part_alter_partition_response_topic_data, arrays_alter_partition_response_topic_data, 1};
 
 void alter_partition_response_init(struct alter_partition_response *s)
 {
@@ -518,6 +521,9 @@ static const struct wire_field fields_alter_partition_response[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct alter_partition_response, error_code), 0, 0xfull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct alter_partition_response, topics), offsetof(struct alter_partition_response, topics_count), 0xfull, 0x0ull, NULL, &layout_alter_partition_response_topic_data},
 };
-static const struct wire_struct layout_alter_partition_response = {"AlterPartitionResponse", sizeof(struct alter_partition_response), fields_alter_partition_response, 3, part_alter_partition_response, 1};
+static const struct wire_array arrays_alter_partition_response[] = {
+    {offsetof(struct alter_partition_response, topics), offsetof(struct alter_partition_response, topics_count), 0xfull, &layout_alter_partition_response_topic_data},
+};
+static const struct wire_struct layout_alter_partition_response = {"AlterPartitionResponse", sizeof(struct alter_partition_response), fields_alter_partition_response, 3, part_alter_partition_response, arrays_alter_partition_response, 1};
 const struct wire_message wire_message_alter_partition_response = {"AlterPartitionResponse", 0, 3, 0xfull, sizeof(struct alter_partition_response), any_alter_partition_response_init, any_alter_partition_response_read, any_alter_partition_response_write, &layout_alter_partition_response};
 

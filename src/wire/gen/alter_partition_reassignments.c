@@ -53,7 +53,7 @@ static const struct wire_field fields_alter_partition_reassignments_request_reas
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct alter_partition_reassignments_request_reassignable_partition, partition_index), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Replicas", WIRE_I32, true, false, offsetof(struct alter_partition_reassignments_request_reassignable_partition, replicas), offsetof(struct alter_partition_reassignments_request_reassignable_partition, replicas_count), 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_alter_partition_reassignments_request_reassignable_partition = {"ReassignablePartition", sizeof(struct alter_partition_reassignments_request_reassignable_partition), fields_alter_partition_reassignments_request_reassignable_partition, 2, NULL, 0};
+static const struct wire_struct layout_alter_partition_reassignments_request_reassignable_partition = {"ReassignablePartition", sizeof(struct alter_partition_reassignments_request_reassignable_partition), fields_alter_partition_reassignments_request_reassignable_partition, 2, NULL, NULL, 0};
 
 void alter_partition_reassignments_request_reassignable_topic_init(struct alter_partition_reassignments_request_reassignable_topic *s)
 {
@@ -104,7 +104,7 @@ static const struct wire_field fields_alter_partition_reassignments_request_reas
     {"Name", WIRE_STRING, false, false, offsetof(struct alter_partition_reassignments_request_reassignable_topic, name), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct alter_partition_reassignments_request_reassignable_topic, partitions), offsetof(struct alter_partition_reassignments_request_reassignable_topic, partitions_count), 0x3ull, 0x0ull, NULL, &layout_alter_partition_reassignments_request_reassignable_partition},
 };
-static const struct wire_struct layout_alter_partition_reassignments_request_reassignable_topic = {"ReassignableTopic", sizeof(struct alter_partition_reassignments_request_reassignable_topic), fields_alter_partition_reassignments_request_reassignable_topic, 2, NULL, 0};
+static const struct wire_struct layout_alter_partition_reassignments_request_reassignable_topic = {"ReassignableTopic", sizeof(struct alter_partition_reassignments_request_reassignable_topic), fields_alter_partition_reassignments_request_reassignable_topic, 2, NULL, NULL, 0};
 
 void alter_partition_reassignments_request_init(struct alter_partition_reassignments_request *s)
 {
@@ -178,7 +178,7 @@ static const struct wire_field fields_alter_partition_reassignments_request[] = 
     {"AllowReplicationFactorChange", WIRE_BOOL, false, false, offsetof(struct alter_partition_reassignments_request, allow_replication_factor_change), 0, 0x2ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct alter_partition_reassignments_request, topics), offsetof(struct alter_partition_reassignments_request, topics_count), 0x3ull, 0x0ull, NULL, &layout_alter_partition_reassignments_request_reassignable_topic},
 };
-static const struct wire_struct layout_alter_partition_reassignments_request = {"AlterPartitionReassignmentsRequest", sizeof(struct alter_partition_reassignments_request), fields_alter_partition_reassignments_request, 3, NULL, 0};
+static const struct wire_struct layout_alter_partition_reassignments_request = {"AlterPartitionReassignmentsRequest", sizeof(struct alter_partition_reassignments_request), fields_alter_partition_reassignments_request, 3, NULL, NULL, 0};
 const struct wire_message wire_message_alter_partition_reassignments_request = {"AlterPartitionReassignmentsRequest", 0, 1, 0x3ull, sizeof(struct alter_partition_reassignments_request), any_alter_partition_reassignments_request_init, any_alter_partition_reassignments_request_read, any_alter_partition_reassignments_request_write, &layout_alter_partition_reassignments_request};
 
 void alter_partition_reassignments_response_reassignable_partition_response_init(struct alter_partition_reassignments_response_reassignable_partition_response *s)
@@ -224,7 +224,7 @@ static const struct wire_field fields_alter_partition_reassignments_response_rea
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct alter_partition_reassignments_response_reassignable_partition_response, error_code), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct alter_partition_reassignments_response_reassignable_partition_response, error_message), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_alter_partition_reassignments_response_reassignable_partition_response = {"ReassignablePartitionResponse", sizeof(struct alter_partition_reassignments_response_reassignable_partition_response), fields_alter_partition_reassignments_response_reassignable_partition_response, 3, part_alter_partition_reassignments_response_reassignable_partition_response, 0};
+static const struct wire_struct layout_alter_partition_reassignments_response_reassignable_partition_response = {"ReassignablePartitionResponse", sizeof(struct alter_partition_reassignments_response_reassignable_partition_response), fields_alter_partition_reassignments_response_reassignable_partition_response, 3, part_alter_partition_reassignments_response_reassignable_partition_response, NULL, 0};
 
 void alter_partition_reassignments_response_reassignable_topic_response_init(struct alter_partition_reassignments_response_reassignable_topic_response *s)
 {
@@ -297,7 +297,10 @@ static const struct wire_field fields_alter_partition_reassignments_response_rea
     {"Name", WIRE_STRING, false, false, offsetof(struct alter_partition_reassignments_response_reassignable_topic_response, name), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct alter_partition_reassignments_response_reassignable_topic_response, partitions), offsetof(struct alter_partition_reassignments_response_reassignable_topic_response, partitions_count), 0x3ull, 0x0ull, NULL, &layout_alter_partition_reassignments_response_reassignable_partition_response},
 };
-static const struct wire_struct layout_alter_partition_reassignments_response_reassignable_topic_response = {"ReassignableTopicResponse", sizeof(struct alter_partition_reassignments_response_reassignable_topic_response), fields_alter_partition_reassignments_response_reassignable_topic_response, 2, part_alter_partition_reassignments_response_reassignable_topic_response, 1};
+static const struct wire_array arrays_alter_partition_reassignments_response_reassignable_topic_response[] = {
+    {offsetof(struct alter_partition_reassignments_response_reassignable_topic_response, partitions), offsetof(struct alter_partition_reassignments_response_reassignable_topic_response, partitions_count), 0x3ull, &layout_alter_partition_reassignments_response_reassignable_partition_response},
+};
+static const struct wire_struct layout_alter_partition_reassignments_response_reassignable_topic_response = {"ReassignableTopicResponse", sizeof(struct alter_partition_reassignments_response_reassignable_topic_response), fields_alter_partition_reassignments_response_reassignable_topic_response, 2, part_alter_partition_reassignments_response_reassignable_topic_response, arrays_alter_partition_reassignments_response_reassignable_topic_response, 1};
 
 void alter_partition_reassignments_response_init(struct alter_partition_reassignments_response *s)
 {
@@ -399,6 +402,9 @@ static const struct wire_field fields_alter_partition_reassignments_response[] =
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct alter_partition_reassignments_response, error_message), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Responses", WIRE_STRUCT, true, false, offsetof(struct alter_partition_reassignments_response, responses), offsetof(struct alter_partition_reassignments_response, responses_count), 0x3ull, 0x0ull, NULL, &layout_alter_partition_reassignments_response_reassignable_topic_response},
 };
-static const struct wire_struct layout_alter_partition_reassignments_response = {"AlterPartitionReassignmentsResponse", sizeof(struct alter_partition_reassignments_response), fields_alter_partition_reassignments_response, 5, part_alter_partition_reassignments_response, 1};
+static const struct wire_array arrays_alter_partition_reassignments_response[] = {
+    {offsetof(struct alter_partition_reassignments_response, responses), offsetof(struct alter_partition_reassignments_response, responses_count), 0x3ull, &layout_alter_partition_reassignments_response_reassignable_topic_response},
+};
+static const struct wire_struct layout_alter_partition_reassignments_response = {"AlterPartitionReassignmentsResponse", sizeof(struct alter_partition_reassignments_response), fields_alter_partition_reassignments_response, 5, part_alter_partition_reassignments_response, arrays_alter_partition_reassignments_response, 1};
 const struct wire_message wire_message_alter_partition_reassignments_response = {"AlterPartitionReassignmentsResponse", 0, 1, 0x3ull, sizeof(struct alter_partition_reassignments_response), any_alter_partition_reassignments_response_init, any_alter_partition_reassignments_response_read, any_alter_partition_reassignments_response_write, &layout_alter_partition_reassignments_response};
 

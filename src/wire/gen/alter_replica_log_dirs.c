@@ -62,7 +62,7 @@ static const struct wire_field fields_alter_replica_log_dirs_request_alter_repli
     {"Name", WIRE_STRING, false, false, offsetof(struct alter_replica_log_dirs_request_alter_replica_log_dir_topic, name), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct alter_replica_log_dirs_request_alter_replica_log_dir_topic, partitions), offsetof(struct alter_replica_log_dirs_request_alter_replica_log_dir_topic, partitions_count), 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_alter_replica_log_dirs_request_alter_replica_log_dir_topic = {"AlterReplicaLogDirTopic", sizeof(struct alter_replica_log_dirs_request_alter_replica_log_dir_topic), fields_alter_replica_log_dirs_request_alter_replica_log_dir_topic, 2, NULL, 0};
+static const struct wire_struct layout_alter_replica_log_dirs_request_alter_replica_log_dir_topic = {"AlterReplicaLogDirTopic", sizeof(struct alter_replica_log_dirs_request_alter_replica_log_dir_topic), fields_alter_replica_log_dirs_request_alter_replica_log_dir_topic, 2, NULL, NULL, 0};
 
 void alter_replica_log_dirs_request_alter_replica_log_dir_init(struct alter_replica_log_dirs_request_alter_replica_log_dir *s)
 {
@@ -119,7 +119,7 @@ static const struct wire_field fields_alter_replica_log_dirs_request_alter_repli
     {"Path", WIRE_STRING, false, false, offsetof(struct alter_replica_log_dirs_request_alter_replica_log_dir, path), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct alter_replica_log_dirs_request_alter_replica_log_dir, topics), offsetof(struct alter_replica_log_dirs_request_alter_replica_log_dir, topics_count), 0x7ull, 0x0ull, NULL, &layout_alter_replica_log_dirs_request_alter_replica_log_dir_topic},
 };
-static const struct wire_struct layout_alter_replica_log_dirs_request_alter_replica_log_dir = {"AlterReplicaLogDir", sizeof(struct alter_replica_log_dirs_request_alter_replica_log_dir), fields_alter_replica_log_dirs_request_alter_replica_log_dir, 2, NULL, 0};
+static const struct wire_struct layout_alter_replica_log_dirs_request_alter_replica_log_dir = {"AlterReplicaLogDir", sizeof(struct alter_replica_log_dirs_request_alter_replica_log_dir), fields_alter_replica_log_dirs_request_alter_replica_log_dir, 2, NULL, NULL, 0};
 
 void alter_replica_log_dirs_request_init(struct alter_replica_log_dirs_request *s)
 {
@@ -185,7 +185,7 @@ static void any_alter_replica_log_dirs_request_write(struct wire_writer *w, int1
 static const struct wire_field fields_alter_replica_log_dirs_request[] = {
     {"Dirs", WIRE_STRUCT, true, false, offsetof(struct alter_replica_log_dirs_request, dirs), offsetof(struct alter_replica_log_dirs_request, dirs_count), 0x7ull, 0x0ull, NULL, &layout_alter_replica_log_dirs_request_alter_replica_log_dir},
 };
-static const struct wire_struct layout_alter_replica_log_dirs_request = {"AlterReplicaLogDirsRequest", sizeof(struct alter_replica_log_dirs_request), fields_alter_replica_log_dirs_request, 1, NULL, 0};
+static const struct wire_struct layout_alter_replica_log_dirs_request = {"AlterReplicaLogDirsRequest", sizeof(struct alter_replica_log_dirs_request), fields_alter_replica_log_dirs_request, 1, NULL, NULL, 0};
 const struct wire_message wire_message_alter_replica_log_dirs_request = {"AlterReplicaLogDirsRequest", 0, 2, 0x4ull, sizeof(struct alter_replica_log_dirs_request), any_alter_replica_log_dirs_request_init, any_alter_replica_log_dirs_request_read, any_alter_replica_log_dirs_request_write, &layout_alter_replica_log_dirs_request};
 
 void alter_replica_log_dirs_response_alter_replica_log_dir_partition_result_init(struct alter_replica_log_dirs_response_alter_replica_log_dir_partition_result *s)
@@ -230,7 +230,7 @@ static const struct wire_field fields_alter_replica_log_dirs_response_alter_repl
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct alter_replica_log_dirs_response_alter_replica_log_dir_partition_result, partition_index), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct alter_replica_log_dirs_response_alter_replica_log_dir_partition_result, error_code), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_alter_replica_log_dirs_response_alter_replica_log_dir_partition_result = {"AlterReplicaLogDirPartitionResult", sizeof(struct alter_replica_log_dirs_response_alter_replica_log_dir_partition_result), fields_alter_replica_log_dirs_response_alter_replica_log_dir_partition_result, 2, part_alter_replica_log_dirs_response_alter_replica_log_dir_partition_result, 0};
+static const struct wire_struct layout_alter_replica_log_dirs_response_alter_replica_log_dir_partition_result = {"AlterReplicaLogDirPartitionResult", sizeof(struct alter_replica_log_dirs_response_alter_replica_log_dir_partition_result), fields_alter_replica_log_dirs_response_alter_replica_log_dir_partition_result, 2, part_alter_replica_log_dirs_response_alter_replica_log_dir_partition_result, NULL, 0};
 
 void alter_replica_log_dirs_response_alter_replica_log_dir_topic_result_init(struct alter_replica_log_dirs_response_alter_replica_log_dir_topic_result *s)
 {
@@ -311,7 +311,10 @@ static const struct wire_field fields_alter_replica_log_dirs_response_alter_repl
     {"TopicName", WIRE_STRING, false, false, offsetof(struct alter_replica_log_dirs_response_alter_replica_log_dir_topic_result, topic_name), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct alter_replica_log_dirs_response_alter_replica_log_dir_topic_result, partitions), offsetof(struct alter_replica_log_dirs_response_alter_replica_log_dir_topic_result, partitions_count), 0x7ull, 0x0ull, NULL, &layout_alter_replica_log_dirs_response_alter_replica_log_dir_partition_result},
 };
-static const struct wire_struct layout_alter_replica_log_dirs_response_alter_replica_log_dir_topic_result = {"AlterReplicaLogDirTopicResult", sizeof(struct alter_replica_log_dirs_response_alter_replica_log_dir_topic_result), fields_alter_replica_log_dirs_response_alter_replica_log_dir_topic_result, 2, part_alter_replica_log_dirs_response_alter_replica_log_dir_topic_result, 1};
+static const struct wire_array arrays_alter_replica_log_dirs_response_alter_replica_log_dir_topic_result[] = {
+    {offsetof(struct alter_replica_log_dirs_response_alter_replica_log_dir_topic_result, partitions), offsetof(struct alter_replica_log_dirs_response_alter_replica_log_dir_topic_result, partitions_count), 0x7ull, &layout_alter_replica_log_dirs_response_alter_replica_log_dir_partition_result},
+};
+static const struct wire_struct layout_alter_replica_log_dirs_response_alter_replica_log_dir_topic_result = {"AlterReplicaLogDirTopicResult", sizeof(struct alter_replica_log_dirs_response_alter_replica_log_dir_topic_result), fields_alter_replica_log_dirs_response_alter_replica_log_dir_topic_result, 2, part_alter_replica_log_dirs_response_alter_replica_log_dir_topic_result, arrays_alter_replica_log_dirs_response_alter_replica_log_dir_topic_result, 1};
 
 void alter_replica_log_dirs_response_init(struct alter_replica_log_dirs_response *s)
 {
@@ -402,6 +405,9 @@ static const struct wire_field fields_alter_replica_log_dirs_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct alter_replica_log_dirs_response, throttle_time_ms), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Results", WIRE_STRUCT, true, false, offsetof(struct alter_replica_log_dirs_response, results), offsetof(struct alter_replica_log_dirs_response, results_count), 0x7ull, 0x0ull, NULL, &layout_alter_replica_log_dirs_response_alter_replica_log_dir_topic_result},
 };
-static const struct wire_struct layout_alter_replica_log_dirs_response = {"AlterReplicaLogDirsResponse", sizeof(struct alter_replica_log_dirs_response), fields_alter_replica_log_dirs_response, 2, part_alter_replica_log_dirs_response, 1};
+static const struct wire_array arrays_alter_replica_log_dirs_response[] = {
+    {offsetof(struct alter_replica_log_dirs_response, results), offsetof(struct alter_replica_log_dirs_response, results_count), 0x7ull, &layout_alter_replica_log_dirs_response_alter_replica_log_dir_topic_result},
+};
+static const struct wire_struct layout_alter_replica_log_dirs_response = {"AlterReplicaLogDirsResponse", sizeof(struct alter_replica_log_dirs_response), fields_alter_replica_log_dirs_response, 2, part_alter_replica_log_dirs_response, arrays_alter_replica_log_dirs_response, 1};
 const struct wire_message wire_message_alter_replica_log_dirs_response = {"AlterReplicaLogDirsResponse", 0, 2, 0x4ull, sizeof(struct alter_replica_log_dirs_response), any_alter_replica_log_dirs_response_init, any_alter_replica_log_dirs_response_read, any_alter_replica_log_dirs_response_write, &layout_alter_replica_log_dirs_response};
 

@@ -40,7 +40,7 @@ static const struct wire_field fields_alter_share_group_offsets_request_alter_sh
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct alter_share_group_offsets_request_alter_share_group_offsets_request_partition, partition_index), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"StartOffset", WIRE_I64, false, false, offsetof(struct alter_share_group_offsets_request_alter_share_group_offsets_request_partition, start_offset), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_alter_share_group_offsets_request_alter_share_group_offsets_request_partition = {"AlterShareGroupOffsetsRequestPartition", sizeof(struct alter_share_group_offsets_request_alter_share_group_offsets_request_partition), fields_alter_share_group_offsets_request_alter_share_group_offsets_request_partition, 2, NULL, 0};
+static const struct wire_struct layout_alter_share_group_offsets_request_alter_share_group_offsets_request_partition = {"AlterShareGroupOffsetsRequestPartition", sizeof(struct alter_share_group_offsets_request_alter_share_group_offsets_request_partition), fields_alter_share_group_offsets_request_alter_share_group_offsets_request_partition, 2, NULL, NULL, 0};
 
 void alter_share_group_offsets_request_alter_share_group_offsets_request_topic_init(struct alter_share_group_offsets_request_alter_share_group_offsets_request_topic *s)
 {
@@ -91,7 +91,7 @@ static const struct wire_field fields_alter_share_group_offsets_request_alter_sh
     {"TopicName", WIRE_STRING, false, false, offsetof(struct alter_share_group_offsets_request_alter_share_group_offsets_request_topic, topic_name), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct alter_share_group_offsets_request_alter_share_group_offsets_request_topic, partitions), offsetof(struct alter_share_group_offsets_request_alter_share_group_offsets_request_topic, partitions_count), 0x1ull, 0x0ull, NULL, &layout_alter_share_group_offsets_request_alter_share_group_offsets_request_partition},
 };
-static const struct wire_struct layout_alter_share_group_offsets_request_alter_share_group_offsets_request_topic = {"AlterShareGroupOffsetsRequestTopic", sizeof(struct alter_share_group_offsets_request_alter_share_group_offsets_request_topic), fields_alter_share_group_offsets_request_alter_share_group_offsets_request_topic, 2, NULL, 0};
+static const struct wire_struct layout_alter_share_group_offsets_request_alter_share_group_offsets_request_topic = {"AlterShareGroupOffsetsRequestTopic", sizeof(struct alter_share_group_offsets_request_alter_share_group_offsets_request_topic), fields_alter_share_group_offsets_request_alter_share_group_offsets_request_topic, 2, NULL, NULL, 0};
 
 void alter_share_group_offsets_request_init(struct alter_share_group_offsets_request *s)
 {
@@ -157,7 +157,7 @@ static const struct wire_field fields_alter_share_group_offsets_request[] = {
     {"GroupId", WIRE_STRING, false, false, offsetof(struct alter_share_group_offsets_request, group_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct alter_share_group_offsets_request, topics), offsetof(struct alter_share_group_offsets_request, topics_count), 0x1ull, 0x0ull, NULL, &layout_alter_share_group_offsets_request_alter_share_group_offsets_request_topic},
 };
-static const struct wire_struct layout_alter_share_group_offsets_request = {"AlterShareGroupOffsetsRequest", sizeof(struct alter_share_group_offsets_request), fields_alter_share_group_offsets_request, 2, NULL, 0};
+static const struct wire_struct layout_alter_share_group_offsets_request = {"AlterShareGroupOffsetsRequest", sizeof(struct alter_share_group_offsets_request), fields_alter_share_group_offsets_request, 2, NULL, NULL, 0};
 const struct wire_message wire_message_alter_share_group_offsets_request = {"AlterShareGroupOffsetsRequest", 0, 0, 0x1ull, sizeof(struct alter_share_group_offsets_request), any_alter_share_group_offsets_request_init, any_alter_share_group_offsets_request_read, any_alter_share_group_offsets_request_write, &layout_alter_share_group_offsets_request};
 
 void alter_share_group_offsets_response_alter_share_group_offsets_response_partition_init(struct alter_share_group_offsets_response_alter_share_group_offsets_response_partition *s)
@@ -202,7 +202,7 @@ static const struct wire_field fields_alter_share_group_offsets_response_alter_s
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct alter_share_group_offsets_response_alter_share_group_offsets_response_partition, error_code), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct alter_share_group_offsets_response_alter_share_group_offsets_response_partition, error_message), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_alter_share_group_offsets_response_alter_share_group_offsets_response_partition = {"AlterShareGroupOffsetsResponsePartition", sizeof(struct alter_share_group_offsets_response_alter_share_group_offsets_response_partition), fields_alter_share_group_offsets_response_alter_share_group_offsets_response_partition, 3, part_alter_share_group_offsets_response_alter_share_group_offsets_response_partition, 0};
+static const struct wire_struct layout_alter_share_group_offsets_response_alter_share_group_offsets_response_partition = {"AlterShareGroupOffsetsResponsePartition", sizeof(struct alter_share_group_offsets_response_alter_share_group_offsets_response_partition), fields_alter_share_group_offsets_response_alter_share_group_offsets_response_partition, 3, part_alter_share_group_offsets_response_alter_share_group_offsets_response_partition, NULL, 0};
 
 void alter_share_group_offsets_response_alter_share_group_offsets_response_topic_init(struct alter_share_group_offsets_response_alter_share_group_offsets_response_topic *s)
 {
@@ -279,7 +279,10 @@ static const struct wire_field fields_alter_share_group_offsets_response_alter_s
     {"TopicId", WIRE_UUID, false, false, offsetof(struct alter_share_group_offsets_response_alter_share_group_offsets_response_topic, topic_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct alter_share_group_offsets_response_alter_share_group_offsets_response_topic, partitions), offsetof(struct alter_share_group_offsets_response_alter_share_group_offsets_response_topic, partitions_count), 0x1ull, 0x0ull, NULL, &layout_alter_share_group_offsets_response_alter_share_group_offsets_response_partition},
 };
-static const struct wire_struct layout_alter_share_group_offsets_response_alter_share_group_offsets_response_topic = {"AlterShareGroupOffsetsResponseTopic", sizeof(struct alter_share_group_offsets_response_alter_share_group_offsets_response_topic), fields_alter_share_group_offsets_response_alter_share_group_offsets_response_topic, 3, part_alter_share_group_offsets_response_alter_share_group_offsets_response_topic, 1};
+static const struct wire_array arrays_alter_share_group_offsets_response_alter_share_group_offsets_response_topic[] = {
+    {offsetof(struct alter_share_group_offsets_response_alter_share_group_offsets_response_topic, partitions), offsetof(struct alter_share_group_offsets_response_alter_share_group_offsets_response_topic, partitions_count), 0x1ull, &layout_alter_share_group_offsets_response_alter_share_group_offsets_response_partition},
+};
+static const struct wire_struct layout_alter_share_group_offsets_response_alter_share_group_offsets_response_topic = {"AlterShareGroupOffsetsResponseTopic", sizeof(struct alter_share_group_offsets_response_alter_share_group_offsets_response_topic), fields_alter_share_group_offsets_response_alter_share_group_offsets_response_topic, 3, part_alter_share_group_offsets_response_alter_share_group_offsets_response_topic, arrays_alter_share_group_offsets_response_alter_share_group_offsets_response_topic, 1};
 
 void alter_share_group_offsets_response_init(struct alter_share_group_offsets_response *s)
 {
@@ -370,6 +373,9 @@ static const struct wire_field fields_alter_share_group_offsets_response[] = {
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct alter_share_group_offsets_response, error_message), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Responses", WIRE_STRUCT, true, false, offsetof(struct alter_share_group_offsets_response, responses), offsetof(struct alter_share_group_offsets_response, responses_count), 0x1ull, 0x0ull, NULL, &layout_alter_share_group_offsets_response_alter_share_group_offsets_response_topic},
 };
-static const struct wire_struct layout_alter_share_group_offsets_response = {"AlterShareGroupOffsetsResponse", sizeof(struct alter_share_group_offsets_response), fields_alter_share_group_offsets_response, 4, part_alter_share_group_offsets_response, 1};
+static const struct wire_array arrays_alter_share_group_offsets_response[] = {
+    {offsetof(struct alter_share_group_offsets_response, responses), offsetof(struct alter_share_group_offsets_response, responses_count), 0x1ull, &layout_alter_share_group_offsets_response_alter_share_group_offsets_response_topic},
+};
+static const struct wire_struct layout_alter_share_group_offsets_response = {"AlterShareGroupOffsetsResponse", sizeof(struct alter_share_group_offsets_response), fields_alter_share_group_offsets_response, 4, part_alter_share_group_offsets_response, arrays_alter_share_group_offsets_response, 1};
 const struct wire_message wire_message_alter_share_group_offsets_response = {"AlterShareGroupOffsetsResponse", 0, 0, 0x1ull, sizeof(struct alter_share_group_offsets_response), any_alter_share_group_offsets_response_init, any_alter_share_group_offsets_response_read, any_alter_share_group_offsets_response_write, &layout_alter_share_group_offsets_response};
 

@@ -43,7 +43,7 @@ static const struct wire_field fields_alter_user_scram_credentials_request_scram
     {"Name", WIRE_STRING, false, false, offsetof(struct alter_user_scram_credentials_request_scram_credential_deletion, name), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Mechanism", WIRE_I8, false, false, offsetof(struct alter_user_scram_credentials_request_scram_credential_deletion, mechanism), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_alter_user_scram_credentials_request_scram_credential_deletion = {"ScramCredentialDeletion", sizeof(struct alter_user_scram_credentials_request_scram_credential_deletion), fields_alter_user_scram_credentials_request_scram_credential_deletion, 2, NULL, 0};
+static const struct wire_struct layout_alter_user_scram_credentials_request_scram_credential_deletion = {"ScramCredentialDeletion", sizeof(struct alter_user_scram_credentials_request_scram_credential_deletion), fields_alter_user_scram_credentials_request_scram_credential_deletion, 2, NULL, NULL, 0};
 
 void alter_user_scram_credentials_request_scram_credential_upsertion_init(struct alter_user_scram_credentials_request_scram_credential_upsertion *s)
 {
@@ -96,7 +96,7 @@ static const struct wire_field fields_alter_user_scram_credentials_request_scram
     {"Salt", WIRE_BYTES, false, false, offsetof(struct alter_user_scram_credentials_request_scram_credential_upsertion, salt), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"SaltedPassword", WIRE_BYTES, false, false, offsetof(struct alter_user_scram_credentials_request_scram_credential_upsertion, salted_password), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_alter_user_scram_credentials_request_scram_credential_upsertion = {"ScramCredentialUpsertion", sizeof(struct alter_user_scram_credentials_request_scram_credential_upsertion), fields_alter_user_scram_credentials_request_scram_credential_upsertion, 5, NULL, 0};
+static const struct wire_struct layout_alter_user_scram_credentials_request_scram_credential_upsertion = {"ScramCredentialUpsertion", sizeof(struct alter_user_scram_credentials_request_scram_credential_upsertion), fields_alter_user_scram_credentials_request_scram_credential_upsertion, 5, NULL, NULL, 0};
 
 void alter_user_scram_credentials_request_init(struct alter_user_scram_credentials_request *s)
 {
@@ -173,7 +173,7 @@ static const struct wire_field fields_alter_user_scram_credentials_request[] = {
     {"Deletions", WIRE_STRUCT, true, false, offsetof(struct alter_user_scram_credentials_request, deletions), offsetof(struct alter_user_scram_credentials_request, deletions_count), 0x1ull, 0x0ull, NULL, &layout_alter_user_scram_credentials_request_scram_credential_deletion},
     {"Upsertions", WIRE_STRUCT, true, false, offsetof(struct alter_user_scram_credentials_request, upsertions), offsetof(struct alter_user_scram_credentials_request, upsertions_count), 0x1ull, 0x0ull, NULL, &layout_alter_user_scram_credentials_request_scram_credential_upsertion},
 };
-static const struct wire_struct layout_alter_user_scram_credentials_request = {"AlterUserScramCredentialsRequest", sizeof(struct alter_user_scram_credentials_request), fields_alter_user_scram_credentials_request, 2, NULL, 0};
+static const struct wire_struct layout_alter_user_scram_credentials_request = {"AlterUserScramCredentialsRequest", sizeof(struct alter_user_scram_credentials_request), fields_alter_user_scram_credentials_request, 2, NULL, NULL, 0};
 const struct wire_message wire_message_alter_user_scram_credentials_request = {"AlterUserScramCredentialsRequest", 0, 0, 0x1ull, sizeof(struct alter_user_scram_credentials_request), any_alter_user_scram_credentials_request_init, any_alter_user_scram_credentials_request_read, any_alter_user_scram_credentials_request_write, &layout_alter_user_scram_credentials_request};
 
 void alter_user_scram_credentials_response_alter_user_scram_credentials_result_init(struct alter_user_scram_credentials_response_alter_user_scram_credentials_result *s)
@@ -222,7 +222,7 @@ static const struct wire_field fields_alter_user_scram_credentials_response_alte
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct alter_user_scram_credentials_response_alter_user_scram_credentials_result, error_code), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct alter_user_scram_credentials_response_alter_user_scram_credentials_result, error_message), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_alter_user_scram_credentials_response_alter_user_scram_credentials_result = {"AlterUserScramCredentialsResult", sizeof(struct alter_user_scram_credentials_response_alter_user_scram_credentials_result), fields_alter_user_scram_credentials_response_alter_user_scram_credentials_result, 3, part_alter_user_scram_credentials_response_alter_user_scram_credentials_result, 0};
+static const struct wire_struct layout_alter_user_scram_credentials_response_alter_user_scram_credentials_result = {"AlterUserScramCredentialsResult", sizeof(struct alter_user_scram_credentials_response_alter_user_scram_credentials_result), fields_alter_user_scram_credentials_response_alter_user_scram_credentials_result, 3, part_alter_user_scram_credentials_response_alter_user_scram_credentials_result, NULL, 0};
 
 void alter_user_scram_credentials_response_init(struct alter_user_scram_credentials_response *s)
 {
@@ -305,6 +305,9 @@ static const struct wire_field fields_alter_user_scram_credentials_response[] = 
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct alter_user_scram_credentials_response, throttle_time_ms), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Results", WIRE_STRUCT, true, false, offsetof(struct alter_user_scram_credentials_response, results), offsetof(struct alter_user_scram_credentials_response, results_count), 0x1ull, 0x0ull, NULL, &layout_alter_user_scram_credentials_response_alter_user_scram_credentials_result},
 };
-static const struct wire_struct layout_alter_user_scram_credentials_response = {"AlterUserScramCredentialsResponse", sizeof(struct alter_user_scram_credentials_response), fields_alter_user_scram_credentials_response, 2, part_alter_user_scram_credentials_response, 1};
+static const struct wire_array arrays_alter_user_scram_credentials_response[] = {
+    {offsetof(struct alter_user_scram_credentials_response, results), offsetof(struct alter_user_scram_credentials_response, results_count), 0x1ull, &layout_alter_user_scram_credentials_response_alter_user_scram_credentials_result},
+};
+static const struct wire_struct layout_alter_user_scram_credentials_response = {"AlterUserScramCredentialsResponse", sizeof(struct alter_user_scram_credentials_response), fields_alter_user_scram_credentials_response, 2, part_alter_user_scram_credentials_response, arrays_alter_user_scram_credentials_response, 1};
 const struct wire_message wire_message_alter_user_scram_credentials_response = {"AlterUserScramCredentialsResponse", 0, 0, 0x1ull, sizeof(struct alter_user_scram_credentials_response), any_alter_user_scram_credentials_response_init, any_alter_user_scram_credentials_response_read, any_alter_user_scram_credentials_response_write, &layout_alter_user_scram_credentials_response};
 

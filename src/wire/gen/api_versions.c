@@ -74,7 +74,7 @@ static const struct wire_field fields_api_versions_request[] = {
     {"ClientSoftwareName", WIRE_STRING, false, false, offsetof(struct api_versions_request, client_software_name), 0, 0x18ull, 0x0ull, NULL, NULL},
     {"ClientSoftwareVersion", WIRE_STRING, false, false, offsetof(struct api_versions_request, client_software_version), 0, 0x18ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_api_versions_request = {"ApiVersionsRequest", sizeof(struct api_versions_request), fields_api_versions_request, 2, NULL, 0};
+static const struct wire_struct layout_api_versions_request = {"ApiVersionsRequest", sizeof(struct api_versions_request), fields_api_versions_request, 2, NULL, NULL, 0};
 const struct wire_message wire_message_api_versions_request = {"ApiVersionsRequest", 0, 4, 0x18ull, sizeof(struct api_versions_request), any_api_versions_request_init, any_api_versions_request_read, any_api_versions_request_write, &layout_api_versions_request};
 
 void api_versions_response_api_version_init(struct api_versions_response_api_version *s)
@@ -122,7 +122,7 @@ static const struct wire_field fields_api_versions_response_api_version[] = {
     {"MinVersion", WIRE_I16, false, false, offsetof(struct api_versions_response_api_version, min_version), 0, 0x1full, 0x0ull, NULL, NULL},
     {"MaxVersion", WIRE_I16, false, false, offsetof(struct api_versions_response_api_version, max_version), 0, 0x1full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_api_versions_response_api_version = {"ApiVersion", sizeof(struct api_versions_response_api_version), fields_api_versions_response_api_version, 3, part_api_versions_response_api_version, 0};
+static const struct wire_struct layout_api_versions_response_api_version = {"ApiVersion", sizeof(struct api_versions_response_api_version), fields_api_versions_response_api_version, 3, part_api_versions_response_api_version, NULL, 0};
 
 void api_versions_response_supported_feature_key_init(struct api_versions_response_supported_feature_key *s)
 {
@@ -186,7 +186,7 @@ static const struct wire_field fields_api_versions_response_supported_feature_ke
     {"MinVersion", WIRE_I16, false, false, offsetof(struct api_versions_response_supported_feature_key, min_version), 0, 0x18ull, 0x0ull, NULL, NULL},
     {"MaxVersion", WIRE_I16, false, false, offsetof(struct api_versions_response_supported_feature_key, max_version), 0, 0x18ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_api_versions_response_supported_feature_key = {"SupportedFeatureKey", sizeof(struct api_versions_response_supported_feature_key), fields_api_versions_response_supported_feature_key, 3, part_api_versions_response_supported_feature_key, 0};
+static const struct wire_struct layout_api_versions_response_supported_feature_key = {"SupportedFeatureKey", sizeof(struct api_versions_response_supported_feature_key), fields_api_versions_response_supported_feature_key, 3, part_api_versions_response_supported_feature_key, NULL, 0};
 
 void api_versions_response_finalized_feature_key_init(struct api_versions_response_finalized_feature_key *s)
 {
@@ -250,7 +250,7 @@ static const struct wire_field fields_api_versions_response_finalized_feature_ke
     {"MaxVersionLevel", WIRE_I16, false, false, offsetof(struct api_versions_response_finalized_feature_key, max_version_level), 0, 0x18ull, 0x0ull, NULL, NULL},
     {"MinVersionLevel", WIRE_I16, false, false, offsetof(struct api_versions_response_finalized_feature_key, min_version_level), 0, 0x18ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_api_versions_response_finalized_feature_key = {"FinalizedFeatureKey", sizeof(struct api_versions_response_finalized_feature_key), fields_api_versions_response_finalized_feature_key, 3, part_api_versions_response_finalized_feature_key, 0};
+static const struct wire_struct layout_api_versions_response_finalized_feature_key = {"FinalizedFeatureKey", sizeof(struct api_versions_response_finalized_feature_key), fields_api_versions_response_finalized_feature_key, 3, part_api_versions_response_finalized_feature_key, NULL, 0};
 
 void api_versions_response_init(struct api_versions_response *s)
 {
@@ -548,6 +548,9 @@ static const struct wire_field fields_api_versions_response[] = {
     {"FinalizedFeatures", WIRE_STRUCT, true, false, offsetof(struct api_versions_response, finalized_features), offsetof(struct api_versions_response, finalized_features_count), 0x18ull, 0x18ull, unsent_api_versions_response_finalized_features, &layout_api_versions_response_finalized_feature_key},
     {"ZkMigrationReady", WIRE_BOOL, false, false, offsetof(struct api_versions_response, zk_migration_ready), 0, 0x18ull, 0x18ull, unsent_api_versions_response_zk_migration_ready, NULL},
 };
-static const struct wire_struct layout_api_versions_response = {"ApiVersionsResponse", sizeof(struct api_versions_response), fields_api_versions_response, 7, part_api_versions_response, 1};
+static const struct wire_array arrays_api_versions_response[] = {
+    {offsetof(struct api_versions_response, api_keys), offsetof(struct api_versions_response, api_keys_count), 0x1full, &layout_api_versions_response_api_version},
+};
+static const struct wire_struct layout_api_versions_response = {"ApiVersionsResponse", sizeof(struct api_versions_response), fields_api_versions_response, 7, part_api_versions_response, arrays_api_versions_response, 1};
 const struct wire_message wire_message_api_versions_response = {"ApiVersionsResponse", 0, 4, 0x18ull, sizeof(struct api_versions_response), any_api_versions_response_init, any_api_versions_response_read, any_api_versions_response_write, &layout_api_versions_response};
 

@@ -37,7 +37,7 @@ void assign_replicas_to_dirs_request_partition_data_write(struct wire_writer *w,
 static const struct wire_field fields_assign_replicas_to_dirs_request_partition_data[] = {
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct assign_replicas_to_dirs_request_partition_data, partition_index), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_assign_replicas_to_dirs_request_partition_data = {"PartitionData", sizeof(struct assign_replicas_to_dirs_request_partition_data), fields_assign_replicas_to_dirs_request_partition_data, 1, NULL, 0};
+static const struct wire_struct layout_assign_replicas_to_dirs_request_partition_data = {"PartitionData", sizeof(struct assign_replicas_to_dirs_request_partition_data), fields_assign_replicas_to_dirs_request_partition_data, 1, NULL, NULL, 0};
 
 void assign_replicas_to_dirs_request_topic_data_init(struct assign_replicas_to_dirs_request_topic_data *s)
 {
@@ -85,7 +85,7 @@ static const struct wire_field fields_assign_replicas_to_dirs_request_topic_data
     {"TopicId", WIRE_UUID, false, false, offsetof(struct assign_replicas_to_dirs_request_topic_data, topic_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct assign_replicas_to_dirs_request_topic_data, partitions), offsetof(struct assign_replicas_to_dirs_request_topic_data, partitions_count), 0x1ull, 0x0ull, NULL, &layout_assign_replicas_to_dirs_request_partition_data},
 };
-static const struct wire_struct layout_assign_replicas_to_dirs_request_topic_data = {"TopicData", sizeof(struct assign_replicas_to_dirs_request_topic_data), fields_assign_replicas_to_dirs_request_topic_data, 2, NULL, 0};
+static const struct wire_struct layout_assign_replicas_to_dirs_request_topic_data = {"TopicData", sizeof(struct assign_replicas_to_dirs_request_topic_data), fields_assign_replicas_to_dirs_request_topic_data, 2, NULL, NULL, 0};
 
 void assign_replicas_to_dirs_request_directory_data_init(struct assign_replicas_to_dirs_request_directory_data *s)
 {
@@ -133,7 +133,7 @@ static const struct wire_field fields_assign_replicas_to_dirs_request_directory_
     {"Id", WIRE_UUID, false, false, offsetof(struct assign_replicas_to_dirs_request_directory_data, id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct assign_replicas_to_dirs_request_directory_data, topics), offsetof(struct assign_replicas_to_dirs_request_directory_data, topics_count), 0x1ull, 0x0ull, NULL, &layout_assign_replicas_to_dirs_request_topic_data},
 };
-static const struct wire_struct layout_assign_replicas_to_dirs_request_directory_data = {"DirectoryData", sizeof(struct assign_replicas_to_dirs_request_directory_data), fields_assign_replicas_to_dirs_request_directory_data, 2, NULL, 0};
+static const struct wire_struct layout_assign_replicas_to_dirs_request_directory_data = {"DirectoryData", sizeof(struct assign_replicas_to_dirs_request_directory_data), fields_assign_replicas_to_dirs_request_directory_data, 2, NULL, NULL, 0};
 
 void assign_replicas_to_dirs_request_init(struct assign_replicas_to_dirs_request *s)
 {
@@ -200,7 +200,7 @@ static const struct wire_field fields_assign_replicas_to_dirs_request[] = {
     {"BrokerEpoch", WIRE_I64, false, false, offsetof(struct assign_replicas_to_dirs_request, broker_epoch), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Directories", WIRE_STRUCT, true, false, offsetof(struct assign_replicas_to_dirs_request, directories), offsetof(struct assign_replicas_to_dirs_request, directories_count), 0x1ull, 0x0ull, NULL, &layout_assign_replicas_to_dirs_request_directory_data},
 };
-static const struct wire_struct layout_assign_replicas_to_dirs_request = {"AssignReplicasToDirsRequest", sizeof(struct assign_replicas_to_dirs_request), fields_assign_replicas_to_dirs_request, 3, NULL, 0};
+static const struct wire_struct layout_assign_replicas_to_dirs_request = {"AssignReplicasToDirsRequest", sizeof(struct assign_replicas_to_dirs_request), fields_assign_replicas_to_dirs_request, 3, NULL, NULL, 0};
 const struct wire_message wire_message_assign_replicas_to_dirs_request = {"AssignReplicasToDirsRequest", 0, 0, 0x1ull, sizeof(struct assign_replicas_to_dirs_request), any_assign_replicas_to_dirs_request_init, any_assign_replicas_to_dirs_request_read, any_assign_replicas_to_dirs_request_write, &layout_assign_replicas_to_dirs_request};
 
 void assign_replicas_to_dirs_response_partition_data_init(struct assign_replicas_to_dirs_response_partition_data *s)
@@ -242,7 +242,7 @@ static const struct wire_field fields_assign_replicas_to_dirs_response_partition
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct assign_replicas_to_dirs_response_partition_data, partition_index), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct assign_replicas_to_dirs_response_partition_data, error_code), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_assign_replicas_to_dirs_response_partition_data = {"PartitionData", sizeof(struct assign_replicas_to_dirs_response_partition_data), fields_assign_replicas_to_dirs_response_partition_data, 2, part_assign_replicas_to_dirs_response_partition_data, 0};
+static const struct wire_struct layout_assign_replicas_to_dirs_response_partition_data = {"PartitionData", sizeof(struct assign_replicas_to_dirs_response_partition_data), fields_assign_replicas_to_dirs_response_partition_data, 2, part_assign_replicas_to_dirs_response_partition_data, NULL, 0};
 
 void assign_replicas_to_dirs_response_topic_data_init(struct assign_replicas_to_dirs_response_topic_data *s)
 {
@@ -310,7 +310,10 @@ static const struct wire_field fields_assign_replicas_to_dirs_response_topic_dat
     {"TopicId", WIRE_UUID, false, false, offsetof(struct assign_replicas_to_dirs_response_topic_data, topic_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct assign_replicas_to_dirs_response_topic_data, partitions), offsetof(struct assign_replicas_to_dirs_response_topic_data, partitions_count), 0x1ull, 0x0ull, NULL, &layout_assign_replicas_to_dirs_response_partition_data},
 };
-static const struct wire_struct layout_assign_replicas_to_dirs_response_topic_data = {"TopicData", sizeof(struct assign_replicas_to_dirs_response_topic_data), fields_assign_replicas_to_dirs_response_topic_data, 2, part_assign_replicas_to_dirs_response_topic_data, 1};
+static const struct wire_array arrays_assign_replicas_to_dirs_response_topic_data[] = {
+    {offsetof(struct assign_replicas_to_dirs_response_topic_data, partitions), offsetof(struct assign_replicas_to_dirs_response_topic_data, partitions_count), 0x1ull, &layout_assign_replicas_to_dirs_response_partition_data},
+};
+static const struct wire_struct layout_assign_replicas_to_dirs_response_topic_data = {"TopicData", sizeof(struct assign_replicas_to_dirs_response_topic_data), fields_assign_replicas_to_dirs_response_topic_data, 2, part_assign_replicas_to_dirs_response_topic_data, arrays_assign_replicas_to_dirs_response_topic_data, 1};
 
 void assign_replicas_to_dirs_response_directory_data_init(struct assign_replicas_to_dirs_response_directory_data *s)
 {
@@ -378,7 +381,10 @@ static const struct wire_field fields_assign_replicas_to_dirs_response_directory
     {"Id", WIRE_UUID, false, false, offsetof(struct assign_replicas_to_dirs_response_directory_data, id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct assign_replicas_to_dirs_response_directory_data, topics), offsetof(struct assign_replicas_to_dirs_response_directory_data, topics_count), 0x1ull, 0x0ull, NULL, &layout_assign_replicas_to_dirs_response_topic_data},
 };
-static const struct wire_struct layout_assign_replicas_to_dirs_response_directory_data = {"DirectoryData", sizeof(struct assign_replicas_to_dirs_response_directory_data), fields_assign_replicas_to_dirs_response_directory_data, 2, part_assign_replicas_to_dirs_response_directory_data, 1};
+static const struct wire_array arrays_assign_replicas_to_dirs_response_directory_data[] = {
+    {offsetof(struct assign_replicas_to_dirs_response_directory_data, topics), offsetof(struct assign_replicas_to_dirs_response_directory_data, topics_count), 0x1ull, &layout_assign_replicas_to_dirs_response_topic_data},
+};
+static const struct wire_struct layout_assign_replicas_to_dirs_response_directory_data = {"DirectoryData", sizeof(struct assign_replicas_to_dirs_response_directory_data), fields_assign_replicas_to_dirs_response_directory_data, 2, part_assign_replicas_to_dirs_response_directory_data, arrays_assign_replicas_to_dirs_response_directory_data, 1};
 
 void assign_replicas_to_dirs_response_init(struct assign_replicas_to_dirs_response *s)
 {
@@ -465,6 +471,9 @@ static const struct wire_field fields_assign_replicas_to_dirs_response[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct assign_replicas_to_dirs_response, error_code), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Directories", WIRE_STRUCT, true, false, offsetof(struct assign_replicas_to_dirs_response, directories), offsetof(struct assign_replicas_to_dirs_response, directories_count), 0x1ull, 0x0ull, NULL, &layout_assign_replicas_to_dirs_response_directory_data},
 };
-static const struct wire_struct layout_assign_replicas_to_dirs_response = {"AssignReplicasToDirsResponse", sizeof(struct assign_replicas_to_dirs_response), fields_assign_replicas_to_dirs_response, 3, part_assign_replicas_to_dirs_response, 1};
+static const struct wire_array arrays_assign_replicas_to_dirs_response[] = {
+    {offsetof(struct assign_replicas_to_dirs_response, directories), offsetof(struct assign_replicas_to_dirs_response, directories_count), 0x1ull, &layout_assign_replicas_to_dirs_response_directory_data},
+};
+static const struct wire_struct layout_assign_replicas_to_dirs_response = {"AssignReplicasToDirsResponse", sizeof(struct assign_replicas_to_dirs_response), fields_assign_replicas_to_dirs_response, 3, part_assign_replicas_to_dirs_response, arrays_assign_replicas_to_dirs_response, 1};
 const struct wire_message wire_message_assign_replicas_to_dirs_response = {"AssignReplicasToDirsResponse", 0, 0, 0x1ull, sizeof(struct assign_replicas_to_dirs_response), any_assign_replicas_to_dirs_response_init, any_assign_replicas_to_dirs_response_read, any_assign_replicas_to_dirs_response_write, &layout_assign_replicas_to_dirs_response};
 

@@ -53,7 +53,7 @@ static const struct wire_field fields_begin_quorum_epoch_request_partition_data[
     {"LeaderId", WIRE_I32, false, false, offsetof(struct begin_quorum_epoch_request_partition_data, leader_id), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"LeaderEpoch", WIRE_I32, false, false, offsetof(struct begin_quorum_epoch_request_partition_data, leader_epoch), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_begin_quorum_epoch_request_partition_data = {"PartitionData", sizeof(struct begin_quorum_epoch_request_partition_data), fields_begin_quorum_epoch_request_partition_data, 4, NULL, 0};
+static const struct wire_struct layout_begin_quorum_epoch_request_partition_data = {"PartitionData", sizeof(struct begin_quorum_epoch_request_partition_data), fields_begin_quorum_epoch_request_partition_data, 4, NULL, NULL, 0};
 
 void begin_quorum_epoch_request_topic_data_init(struct begin_quorum_epoch_request_topic_data *s)
 {
@@ -110,7 +110,7 @@ static const struct wire_field fields_begin_quorum_epoch_request_topic_data[] = 
     {"TopicName", WIRE_STRING, false, false, offsetof(struct begin_quorum_epoch_request_topic_data, topic_name), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct begin_quorum_epoch_request_topic_data, partitions), offsetof(struct begin_quorum_epoch_request_topic_data, partitions_count), 0x3ull, 0x0ull, NULL, &layout_begin_quorum_epoch_request_partition_data},
 };
-static const struct wire_struct layout_begin_quorum_epoch_request_topic_data = {"TopicData", sizeof(struct begin_quorum_epoch_request_topic_data), fields_begin_quorum_epoch_request_topic_data, 2, NULL, 0};
+static const struct wire_struct layout_begin_quorum_epoch_request_topic_data = {"TopicData", sizeof(struct begin_quorum_epoch_request_topic_data), fields_begin_quorum_epoch_request_topic_data, 2, NULL, NULL, 0};
 
 void begin_quorum_epoch_request_leader_endpoint_init(struct begin_quorum_epoch_request_leader_endpoint *s)
 {
@@ -171,7 +171,7 @@ static const struct wire_field fields_begin_quorum_epoch_request_leader_endpoint
     {"Host", WIRE_STRING, false, false, offsetof(struct begin_quorum_epoch_request_leader_endpoint, host), 0, 0x2ull, 0x0ull, NULL, NULL},
     {"Port", WIRE_U16, false, false, offsetof(struct begin_quorum_epoch_request_leader_endpoint, port), 0, 0x2ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_begin_quorum_epoch_request_leader_endpoint = {"LeaderEndpoint", sizeof(struct begin_quorum_epoch_request_leader_endpoint), fields_begin_quorum_epoch_request_leader_endpoint, 3, NULL, 0};
+static const struct wire_struct layout_begin_quorum_epoch_request_leader_endpoint = {"LeaderEndpoint", sizeof(struct begin_quorum_epoch_request_leader_endpoint), fields_begin_quorum_epoch_request_leader_endpoint, 3, NULL, NULL, 0};
 
 void begin_quorum_epoch_request_init(struct begin_quorum_epoch_request *s)
 {
@@ -269,7 +269,7 @@ static const struct wire_field fields_begin_quorum_epoch_request[] = {
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct begin_quorum_epoch_request, topics), offsetof(struct begin_quorum_epoch_request, topics_count), 0x3ull, 0x0ull, NULL, &layout_begin_quorum_epoch_request_topic_data},
     {"LeaderEndpoints", WIRE_STRUCT, true, false, offsetof(struct begin_quorum_epoch_request, leader_endpoints), offsetof(struct begin_quorum_epoch_request, leader_endpoints_count), 0x2ull, 0x0ull, NULL, &layout_begin_quorum_epoch_request_leader_endpoint},
 };
-static const struct wire_struct layout_begin_quorum_epoch_request = {"BeginQuorumEpochRequest", sizeof(struct begin_quorum_epoch_request), fields_begin_quorum_epoch_request, 4, NULL, 0};
+static const struct wire_struct layout_begin_quorum_epoch_request = {"BeginQuorumEpochRequest", sizeof(struct begin_quorum_epoch_request), fields_begin_quorum_epoch_request, 4, NULL, NULL, 0};
 const struct wire_message wire_message_begin_quorum_epoch_request = {"BeginQuorumEpochRequest", 0, 1, 0x2ull, sizeof(struct begin_quorum_epoch_request), any_begin_quorum_epoch_request_init, any_begin_quorum_epoch_request_read, any_begin_quorum_epoch_request_write, &layout_begin_quorum_epoch_request};
 
 void begin_quorum_epoch_response_partition_data_init(struct begin_quorum_epoch_response_partition_data *s)
@@ -320,7 +320,7 @@ static const struct wire_field fields_begin_quorum_epoch_response_partition_data
     {"LeaderId", WIRE_I32, false, false, offsetof(struct begin_quorum_epoch_response_partition_data, leader_id), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"LeaderEpoch", WIRE_I32, false, false, offsetof(struct begin_quorum_epoch_response_partition_data, leader_epoch), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_begin_quorum_epoch_response_partition_data = {"PartitionData", sizeof(struct begin_quorum_epoch_response_partition_data), fields_begin_quorum_epoch_response_partition_data, 4, part_begin_quorum_epoch_response_partition_data, 0};
+static const struct wire_struct layout_begin_quorum_epoch_response_partition_data = {"PartitionData", sizeof(struct begin_quorum_epoch_response_partition_data), fields_begin_quorum_epoch_response_partition_data, 4, part_begin_quorum_epoch_response_partition_data, NULL, 0};
 
 void begin_quorum_epoch_response_topic_data_init(struct begin_quorum_epoch_response_topic_data *s)
 {
@@ -401,7 +401,10 @@ static const struct wire_field fields_begin_quorum_epoch_response_topic_data[] =
     {"TopicName", WIRE_STRING, false, false, offsetof(struct begin_quorum_epoch_response_topic_data, topic_name), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct begin_quorum_epoch_response_topic_data, partitions), offsetof(struct begin_quorum_epoch_response_topic_data, partitions_count), 0x3ull, 0x0ull, NULL, &layout_begin_quorum_epoch_response_partition_data},
 };
-static const struct wire_struct layout_begin_quorum_epoch_response_topic_data = {"TopicData", sizeof(struct begin_quorum_epoch_response_topic_data), fields_begin_quorum_epoch_response_topic_data, 2, part_begin_quorum_epoch_response_topic_data, 1};
+static const struct wire_array arrays_begin_quorum_epoch_response_topic_data[] = {
+    {offsetof(struct begin_quorum_epoch_response_topic_data, partitions), offsetof(struct begin_quorum_epoch_response_topic_data, partitions_count), 0x3ull, &layout_begin_quorum_epoch_response_partition_data},
+};
+static const struct wire_struct layout_begin_quorum_epoch_response_topic_data = {"TopicData", sizeof(struct begin_quorum_epoch_response_topic_data), fields_begin_quorum_epoch_response_topic_data, 2, part_begin_quorum_epoch_response_topic_data, arrays_begin_quorum_epoch_response_topic_data, 1};
 
 void begin_quorum_epoch_response_node_endpoint_init(struct begin_quorum_epoch_response_node_endpoint *s)
 {
@@ -465,7 +468,7 @@ static const struct wire_field fields_begin_quorum_epoch_response_node_endpoint[
     {"Host", WIRE_STRING, false, false, offsetof(struct begin_quorum_epoch_response_node_endpoint, host), 0, 0x2ull, 0x0ull, NULL, NULL},
     {"Port", WIRE_U16, false, false, offsetof(struct begin_quorum_epoch_response_node_endpoint, port), 0, 0x2ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_begin_quorum_epoch_response_node_endpoint = {"NodeEndpoint", sizeof(struct begin_quorum_epoch_response_node_endpoint), fields_begin_quorum_epoch_response_node_endpoint, 3, part_begin_quorum_epoch_response_node_endpoint, 0};
+static const struct wire_struct layout_begin_quorum_epoch_response_node_endpoint = {"NodeEndpoint", sizeof(struct begin_quorum_epoch_response_node_endpoint), fields_begin_quorum_epoch_response_node_endpoint, 3, part_begin_quorum_epoch_response_node_endpoint, NULL, 0};
 
 void begin_quorum_epoch_response_init(struct begin_quorum_epoch_response *s)
 {
@@ -620,6 +623,9 @@ static const struct wire_field fields_begin_quorum_epoch_response[] = {
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct begin_quorum_epoch_response, topics), offsetof(struct begin_quorum_epoch_response, topics_count), 0x3ull, 0x0ull, NULL, &layout_begin_quorum_epoch_response_topic_data},
     {"NodeEndpoints", WIRE_STRUCT, true, false, offsetof(struct begin_quorum_epoch_response, node_endpoints), offsetof(struct begin_quorum_epoch_response, node_endpoints_count), 0x2ull, 0x2ull, unsent_begin_quorum_epoch_response_node_endpoints, &layout_begin_quorum_epoch_response_node_endpoint},
 };
-static const struct wire_struct layout_begin_quorum_epoch_response = {"BeginQuorumEpochResponse", sizeof(struct begin_quorum_epoch_response), fields_begin_quorum_epoch_response, 3, part_begin_quorum_epoch_response, 1};
+static const struct wire_array arrays_begin_quorum_epoch_response[] = {
+    {offsetof(struct begin_quorum_epoch_response, topics), offsetof(struct begin_quorum_epoch_response, topics_count), 0x3ull, &layout_begin_quorum_epoch_response_topic_data},
+};
+static const struct wire_struct layout_begin_quorum_epoch_response = {"BeginQuorumEpochResponse", sizeof(struct begin_quorum_epoch_response), fields_begin_quorum_epoch_response, 3, part_begin_quorum_epoch_response, arrays_begin_quorum_epoch_response, 1};
 const struct wire_message wire_message_begin_quorum_epoch_response = {"BeginQuorumEpochResponse", 0, 1, 0x2ull, sizeof(struct begin_quorum_epoch_response), any_begin_quorum_epoch_response_init, any_begin_quorum_epoch_response_read, any_begin_quorum_epoch_response_write, &layout_begin_quorum_epoch_response};
 

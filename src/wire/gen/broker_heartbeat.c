@@ -151,7 +151,7 @@ static const struct wire_field fields_broker_heartbeat_request[] = {
     {"OfflineLogDirs", WIRE_UUID, true, false, offsetof(struct broker_heartbeat_request, offline_log_dirs), offsetof(struct broker_heartbeat_request, offline_log_dirs_count), 0x6ull, 0x6ull, unsent_broker_heartbeat_request_offline_log_dirs, NULL},
     {"CordonedLogDirs", WIRE_UUID, true, false, offsetof(struct broker_heartbeat_request, cordoned_log_dirs), offsetof(struct broker_heartbeat_request, cordoned_log_dirs_count), 0x4ull, 0x4ull, unsent_broker_heartbeat_request_cordoned_log_dirs, NULL},
 };
-static const struct wire_struct layout_broker_heartbeat_request = {"BrokerHeartbeatRequest", sizeof(struct broker_heartbeat_request), fields_broker_heartbeat_request, 7, NULL, 0};
+static const struct wire_struct layout_broker_heartbeat_request = {"BrokerHeartbeatRequest", sizeof(struct broker_heartbeat_request), fields_broker_heartbeat_request, 7, NULL, NULL, 0};
 const struct wire_message wire_message_broker_heartbeat_request = {"BrokerHeartbeatRequest", 0, 2, 0x7ull, sizeof(struct broker_heartbeat_request), any_broker_heartbeat_request_init, any_broker_heartbeat_request_read, any_broker_heartbeat_request_write, &layout_broker_heartbeat_request};
 
 void broker_heartbeat_response_init(struct broker_heartbeat_response *s)
@@ -218,6 +218,6 @@ static const struct wire_field fields_broker_heartbeat_response[] = {
     {"IsFenced", WIRE_BOOL, false, false, offsetof(struct broker_heartbeat_response, is_fenced), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"ShouldShutDown", WIRE_BOOL, false, false, offsetof(struct broker_heartbeat_response, should_shut_down), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_broker_heartbeat_response = {"BrokerHeartbeatResponse", sizeof(struct broker_heartbeat_response), fields_broker_heartbeat_response, 5, part_broker_heartbeat_response, 0};
+static const struct wire_struct layout_broker_heartbeat_response = {"BrokerHeartbeatResponse", sizeof(struct broker_heartbeat_response), fields_broker_heartbeat_response, 5, part_broker_heartbeat_response, NULL, 0};
 const struct wire_message wire_message_broker_heartbeat_response = {"BrokerHeartbeatResponse", 0, 2, 0x7ull, sizeof(struct broker_heartbeat_response), any_broker_heartbeat_response_init, any_broker_heartbeat_response_read, any_broker_heartbeat_response_write, &layout_broker_heartbeat_response};
 

@@ -52,7 +52,7 @@ static const struct wire_field fields_broker_registration_request_listener[] = {
     {"Port", WIRE_U16, false, false, offsetof(struct broker_registration_request_listener, port), 0, 0x1full, 0x0ull, NULL, NULL},
     {"SecurityProtocol", WIRE_I16, false, false, offsetof(struct broker_registration_request_listener, security_protocol), 0, 0x1full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_broker_registration_request_listener = {"Listener", sizeof(struct broker_registration_request_listener), fields_broker_registration_request_listener, 4, NULL, 0};
+static const struct wire_struct layout_broker_registration_request_listener = {"Listener", sizeof(struct broker_registration_request_listener), fields_broker_registration_request_listener, 4, NULL, NULL, 0};
 
 void broker_registration_request_feature_init(struct broker_registration_request_feature *s)
 {
@@ -93,7 +93,7 @@ static const struct wire_field fields_broker_registration_request_feature[] = {
     {"MinSupportedVersion", WIRE_I16, false, false, offsetof(struct broker_registration_request_feature, min_supported_version), 0, 0x1full, 0x0ull, NULL, NULL},
     {"MaxSupportedVersion", WIRE_I16, false, false, offsetof(struct broker_registration_request_feature, max_supported_version), 0, 0x1full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_broker_registration_request_feature = {"Feature", sizeof(struct broker_registration_request_feature), fields_broker_registration_request_feature, 3, NULL, 0};
+static const struct wire_struct layout_broker_registration_request_feature = {"Feature", sizeof(struct broker_registration_request_feature), fields_broker_registration_request_feature, 3, NULL, NULL, 0};
 
 void broker_registration_request_init(struct broker_registration_request *s)
 {
@@ -224,7 +224,7 @@ static const struct wire_field fields_broker_registration_request[] = {
     {"LogDirs", WIRE_UUID, true, false, offsetof(struct broker_registration_request, log_dirs), offsetof(struct broker_registration_request, log_dirs_count), 0x1cull, 0x0ull, NULL, NULL},
     {"PreviousBrokerEpoch", WIRE_I64, false, false, offsetof(struct broker_registration_request, previous_broker_epoch), 0, 0x18ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_broker_registration_request = {"BrokerRegistrationRequest", sizeof(struct broker_registration_request), fields_broker_registration_request, 9, NULL, 0};
+static const struct wire_struct layout_broker_registration_request = {"BrokerRegistrationRequest", sizeof(struct broker_registration_request), fields_broker_registration_request, 9, NULL, NULL, 0};
 const struct wire_message wire_message_broker_registration_request = {"BrokerRegistrationRequest", 0, 4, 0x1full, sizeof(struct broker_registration_request), any_broker_registration_request_init, any_broker_registration_request_read, any_broker_registration_request_write, &layout_broker_registration_request};
 
 void broker_registration_response_init(struct broker_registration_response *s)
@@ -285,6 +285,6 @@ static const struct wire_field fields_broker_registration_response[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct broker_registration_response, error_code), 0, 0x1full, 0x0ull, NULL, NULL},
     {"BrokerEpoch", WIRE_I64, false, false, offsetof(struct broker_registration_response, broker_epoch), 0, 0x1full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_broker_registration_response = {"BrokerRegistrationResponse", sizeof(struct broker_registration_response), fields_broker_registration_response, 3, part_broker_registration_response, 0};
+static const struct wire_struct layout_broker_registration_response = {"BrokerRegistrationResponse", sizeof(struct broker_registration_response), fields_broker_registration_response, 3, part_broker_registration_response, NULL, 0};
 const struct wire_message wire_message_broker_registration_response = {"BrokerRegistrationResponse", 0, 4, 0x1full, sizeof(struct broker_registration_response), any_broker_registration_response_init, any_broker_registration_response_read, any_broker_registration_response_write, &layout_broker_registration_response};
 

@@ -47,7 +47,7 @@ static const struct wire_field fields_consumer_protocol_assignment_topic_partiti
     {"Topic", WIRE_STRING, false, false, offsetof(struct consumer_protocol_assignment_topic_partition, topic), 0, 0xfull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct consumer_protocol_assignment_topic_partition, partitions), offsetof(struct consumer_protocol_assignment_topic_partition, partitions_count), 0xfull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_consumer_protocol_assignment_topic_partition = {"TopicPartition", sizeof(struct consumer_protocol_assignment_topic_partition), fields_consumer_protocol_assignment_topic_partition, 2, NULL, 0};
+static const struct wire_struct layout_consumer_protocol_assignment_topic_partition = {"TopicPartition", sizeof(struct consumer_protocol_assignment_topic_partition), fields_consumer_protocol_assignment_topic_partition, 2, NULL, NULL, 0};
 
 void consumer_protocol_assignment_init(struct consumer_protocol_assignment *s)
 {
@@ -100,7 +100,7 @@ static const struct wire_field fields_consumer_protocol_assignment[] = {
     {"AssignedPartitions", WIRE_STRUCT, true, false, offsetof(struct consumer_protocol_assignment, assigned_partitions), offsetof(struct consumer_protocol_assignment, assigned_partitions_count), 0xfull, 0x0ull, NULL, &layout_consumer_protocol_assignment_topic_partition},
     {"UserData", WIRE_BYTES, false, false, offsetof(struct consumer_protocol_assignment, user_data), 0, 0xfull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_consumer_protocol_assignment = {"ConsumerProtocolAssignment", sizeof(struct consumer_protocol_assignment), fields_consumer_protocol_assignment, 2, NULL, 0};
+static const struct wire_struct layout_consumer_protocol_assignment = {"ConsumerProtocolAssignment", sizeof(struct consumer_protocol_assignment), fields_consumer_protocol_assignment, 2, NULL, NULL, 0};
 const struct wire_message wire_message_consumer_protocol_assignment = {"ConsumerProtocolAssignment", 0, 3, 0x0ull, sizeof(struct consumer_protocol_assignment), any_consumer_protocol_assignment_init, any_consumer_protocol_assignment_read, any_consumer_protocol_assignment_write, &layout_consumer_protocol_assignment};
 
 void consumer_protocol_subscription_topic_partition_init(struct consumer_protocol_subscription_topic_partition *s)
@@ -150,7 +150,7 @@ static const struct wire_field fields_consumer_protocol_subscription_topic_parti
     {"Topic", WIRE_STRING, false, false, offsetof(struct consumer_protocol_subscription_topic_partition, topic), 0, 0xeull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct consumer_protocol_subscription_topic_partition, partitions), offsetof(struct consumer_protocol_subscription_topic_partition, partitions_count), 0xeull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_consumer_protocol_subscription_topic_partition = {"TopicPartition", sizeof(struct consumer_protocol_subscription_topic_partition), fields_consumer_protocol_subscription_topic_partition, 2, NULL, 0};
+static const struct wire_struct layout_consumer_protocol_subscription_topic_partition = {"TopicPartition", sizeof(struct consumer_protocol_subscription_topic_partition), fields_consumer_protocol_subscription_topic_partition, 2, NULL, NULL, 0};
 
 void consumer_protocol_subscription_init(struct consumer_protocol_subscription *s)
 {
@@ -243,7 +243,7 @@ static const struct wire_field fields_consumer_protocol_subscription[] = {
     {"GenerationId", WIRE_I32, false, false, offsetof(struct consumer_protocol_subscription, generation_id), 0, 0xcull, 0x0ull, NULL, NULL},
     {"RackId", WIRE_STRING, false, false, offsetof(struct consumer_protocol_subscription, rack_id), 0, 0x8ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_consumer_protocol_subscription = {"ConsumerProtocolSubscription", sizeof(struct consumer_protocol_subscription), fields_consumer_protocol_subscription, 5, NULL, 0};
+static const struct wire_struct layout_consumer_protocol_subscription = {"ConsumerProtocolSubscription", sizeof(struct consumer_protocol_subscription), fields_consumer_protocol_subscription, 5, NULL, NULL, 0};
 const struct wire_message wire_message_consumer_protocol_subscription = {"ConsumerProtocolSubscription", 0, 3, 0x0ull, sizeof(struct consumer_protocol_subscription), any_consumer_protocol_subscription_init, any_consumer_protocol_subscription_read, any_consumer_protocol_subscription_write, &layout_consumer_protocol_subscription};
 
 void default_principal_data_init(struct default_principal_data *s)
@@ -303,6 +303,6 @@ static const struct wire_field fields_default_principal_data[] = {
     {"Name", WIRE_STRING, false, false, offsetof(struct default_principal_data, name), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"TokenAuthenticated", WIRE_BOOL, false, false, offsetof(struct default_principal_data, token_authenticated), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_default_principal_data = {"DefaultPrincipalData", sizeof(struct default_principal_data), fields_default_principal_data, 3, NULL, 0};
+static const struct wire_struct layout_default_principal_data = {"DefaultPrincipalData", sizeof(struct default_principal_data), fields_default_principal_data, 3, NULL, NULL, 0};
 const struct wire_message wire_message_default_principal_data = {"DefaultPrincipalData", 0, 0, 0x1ull, sizeof(struct default_principal_data), any_default_principal_data_init, any_default_principal_data_read, any_default_principal_data_write, &layout_default_principal_data};
 

@@ -71,7 +71,7 @@ static const struct wire_field fields_consumer_group_describe_request[] = {
     {"GroupIds", WIRE_STRING, true, false, offsetof(struct consumer_group_describe_request, group_ids), offsetof(struct consumer_group_describe_request, group_ids_count), 0x3ull, 0x0ull, NULL, NULL},
     {"IncludeAuthorizedOperations", WIRE_BOOL, false, false, offsetof(struct consumer_group_describe_request, include_authorized_operations), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_consumer_group_describe_request = {"ConsumerGroupDescribeRequest", sizeof(struct consumer_group_describe_request), fields_consumer_group_describe_request, 2, NULL, 0};
+static const struct wire_struct layout_consumer_group_describe_request = {"ConsumerGroupDescribeRequest", sizeof(struct consumer_group_describe_request), fields_consumer_group_describe_request, 2, NULL, NULL, 0};
 const struct wire_message wire_message_consumer_group_describe_request = {"ConsumerGroupDescribeRequest", 0, 1, 0x3ull, sizeof(struct consumer_group_describe_request), any_consumer_group_describe_request_init, any_consumer_group_describe_request_read, any_consumer_group_describe_request_write, &layout_consumer_group_describe_request};
 
 void consumer_group_describe_response_topic_partitions_init(struct consumer_group_describe_response_topic_partitions *s)
@@ -133,7 +133,7 @@ static const struct wire_field fields_consumer_group_describe_response_topic_par
     {"TopicName", WIRE_STRING, false, false, offsetof(struct consumer_group_describe_response_topic_partitions, topic_name), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct consumer_group_describe_response_topic_partitions, partitions), offsetof(struct consumer_group_describe_response_topic_partitions, partitions_count), 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_consumer_group_describe_response_topic_partitions = {"TopicPartitions", sizeof(struct consumer_group_describe_response_topic_partitions), fields_consumer_group_describe_response_topic_partitions, 3, part_consumer_group_describe_response_topic_partitions, 0};
+static const struct wire_struct layout_consumer_group_describe_response_topic_partitions = {"TopicPartitions", sizeof(struct consumer_group_describe_response_topic_partitions), fields_consumer_group_describe_response_topic_partitions, 3, part_consumer_group_describe_response_topic_partitions, NULL, 0};
 
 void consumer_group_describe_response_assignment_init(struct consumer_group_describe_response_assignment *s)
 {
@@ -197,7 +197,10 @@ static void part_consumer_group_describe_response_assignment(struct wire_writer 
 static const struct wire_field fields_consumer_group_describe_response_assignment[] = {
     {"TopicPartitions", WIRE_STRUCT, true, false, offsetof(struct consumer_group_describe_response_assignment, topic_partitions), offsetof(struct consumer_group_describe_response_assignment, topic_partitions_count), 0x3ull, 0x0ull, NULL, &layout_consumer_group_describe_response_topic_partitions},
 };
-static const struct wire_struct layout_consumer_group_describe_response_assignment = {"Assignment", sizeof(struct consumer_group_describe_response_assignment), fields_consumer_group_describe_response_assignment, 1, part_consumer_group_describe_response_assignment, 1};
+static const struct wire_array arrays_consumer_group_describe_response_assignment[] = {
+    {offsetof(struct consumer_group_describe_response_assignment, topic_partitions), offsetof(struct consumer_group_describe_response_assignment, topic_partitions_count), 0x3ull, &layout_consumer_group_describe_response_topic_partitions},
+};
+static const struct wire_struct layout_consumer_group_describe_response_assignment = {"Assignment", sizeof(struct consumer_group_describe_response_assignment), fields_consumer_group_describe_response_assignment, 1, part_consumer_group_describe_response_assignment, arrays_consumer_group_describe_response_assignment, 1};
 
 void consumer_group_describe_response_member_init(struct consumer_group_describe_response_member *s)
 {
@@ -296,7 +299,7 @@ static const struct wire_field fields_consumer_group_describe_response_member[] 
     {"TargetAssignment", WIRE_STRUCT, false, false, offsetof(struct consumer_group_describe_response_member, target_assignment), 0, 0x3ull, 0x0ull, NULL, &layout_consumer_group_describe_response_assignment},
     {"MemberType", WIRE_I8, false, false, offsetof(struct consumer_group_describe_response_member, member_type), 0, 0x2ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_consumer_group_describe_response_member = {"Member", sizeof(struct consumer_group_describe_response_member), fields_consumer_group_describe_response_member, 11, part_consumer_group_describe_response_member, 0};
+static const struct wire_struct layout_consumer_group_describe_response_member = {"Member", sizeof(struct consumer_group_describe_response_member), fields_consumer_group_describe_response_member, 11, part_consumer_group_describe_response_member, NULL, 0};
 
 void consumer_group_describe_response_described_group_init(struct consumer_group_describe_response_described_group *s)
 {
@@ -408,7 +411,10 @@ static const struct wire_field fields_consumer_group_describe_response_described
     {"Members", WIRE_STRUCT, true, false, offsetof(struct consumer_group_describe_response_described_group, members), offsetof(struct consumer_group_describe_response_described_group, members_count), 0x3ull, 0x0ull, NULL, &layout_consumer_group_describe_response_member},
     {"AuthorizedOperations", WIRE_I32, false, false, offsetof(struct consumer_group_describe_response_described_group, authorized_operations), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_consumer_group_describe_response_described_group = {"DescribedGroup", sizeof(struct consumer_group_describe_response_described_group), fields_consumer_group_describe_response_described_group, 9, part_consumer_group_describe_response_described_group, 1};
+static const struct wire_array arrays_consumer_group_describe_response_described_group[] = {
+    {offsetof(struct consumer_group_describe_response_described_group, members), offsetof(struct consumer_group_describe_response_described_group, members_count), 0x3ull, &layout_consumer_group_describe_response_member},
+};
+static const struct wire_struct layout_consumer_group_describe_response_described_group = {"DescribedGroup", sizeof(struct consumer_group_describe_response_described_group), fields_consumer_group_describe_response_described_group, 9, part_consumer_group_describe_response_described_group, arrays_consumer_group_describe_response_described_group, 1};
 
 void consumer_group_describe_response_init(struct consumer_group_describe_response *s)
 {
@@ -491,6 +497,9 @@ static const struct wire_field fields_consumer_group_describe_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct consumer_group_describe_response, throttle_time_ms), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Groups", WIRE_STRUCT, true, false, offsetof(struct consumer_group_describe_response, groups), offsetof(struct consumer_group_describe_response, groups_count), 0x3ull, 0x0ull, NULL, &layout_consumer_group_describe_response_described_group},
 };
-static const struct wire_struct layout_consumer_group_describe_response = {"ConsumerGroupDescribeResponse", sizeof(struct consumer_group_describe_response), fields_consumer_group_describe_response, 2, part_consumer_group_describe_response, 1};
+static const struct wire_array arrays_consumer_group_describe_response[] = {
+    {offsetof(struct consumer_group_describe_response, groups), offsetof(struct consumer_group_describe_response, groups_count), 0x3ull, &layout_consumer_group_describe_response_described_group},
+};
+static const struct wire_struct layout_consumer_group_describe_response = {"ConsumerGroupDescribeResponse", sizeof(struct consumer_group_describe_response), fields_consumer_group_describe_response, 2, part_consumer_group_describe_response, arrays_consumer_group_describe_response, 1};
 const struct wire_message wire_message_consumer_group_describe_response = {"ConsumerGroupDescribeResponse", 0, 1, 0x3ull, sizeof(struct consumer_group_describe_response), any_consumer_group_describe_response_init, any_consumer_group_describe_response_read, any_consumer_group_describe_response_write, &layout_consumer_group_describe_response};
 

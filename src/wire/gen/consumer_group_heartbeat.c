@@ -54,7 +54,7 @@ static const struct wire_field fields_consumer_group_heartbeat_request_topic_par
     {"TopicId", WIRE_UUID, false, false, offsetof(struct consumer_group_heartbeat_request_topic_partitions, topic_id), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct consumer_group_heartbeat_request_topic_partitions, partitions), offsetof(struct consumer_group_heartbeat_request_topic_partitions, partitions_count), 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_consumer_group_heartbeat_request_topic_partitions = {"TopicPartitions", sizeof(struct consumer_group_heartbeat_request_topic_partitions), fields_consumer_group_heartbeat_request_topic_partitions, 2, NULL, 0};
+static const struct wire_struct layout_consumer_group_heartbeat_request_topic_partitions = {"TopicPartitions", sizeof(struct consumer_group_heartbeat_request_topic_partitions), fields_consumer_group_heartbeat_request_topic_partitions, 2, NULL, NULL, 0};
 
 void consumer_group_heartbeat_request_init(struct consumer_group_heartbeat_request *s)
 {
@@ -168,7 +168,7 @@ static const struct wire_field fields_consumer_group_heartbeat_request[] = {
     {"ServerAssignor", WIRE_STRING, false, false, offsetof(struct consumer_group_heartbeat_request, server_assignor), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"TopicPartitions", WIRE_STRUCT, true, false, offsetof(struct consumer_group_heartbeat_request, topic_partitions), offsetof(struct consumer_group_heartbeat_request, topic_partitions_count), 0x3ull, 0x0ull, NULL, &layout_consumer_group_heartbeat_request_topic_partitions},
 };
-static const struct wire_struct layout_consumer_group_heartbeat_request = {"ConsumerGroupHeartbeatRequest", sizeof(struct consumer_group_heartbeat_request), fields_consumer_group_heartbeat_request, 10, NULL, 0};
+static const struct wire_struct layout_consumer_group_heartbeat_request = {"ConsumerGroupHeartbeatRequest", sizeof(struct consumer_group_heartbeat_request), fields_consumer_group_heartbeat_request, 10, NULL, NULL, 0};
 const struct wire_message wire_message_consumer_group_heartbeat_request = {"ConsumerGroupHeartbeatRequest", 0, 1, 0x3ull, sizeof(struct consumer_group_heartbeat_request), any_consumer_group_heartbeat_request_init, any_consumer_group_heartbeat_request_read, any_consumer_group_heartbeat_request_write, &layout_consumer_group_heartbeat_request};
 
 void consumer_group_heartbeat_response_topic_partitions_init(struct consumer_group_heartbeat_response_topic_partitions *s)
@@ -224,7 +224,7 @@ static const struct wire_field fields_consumer_group_heartbeat_response_topic_pa
     {"TopicId", WIRE_UUID, false, false, offsetof(struct consumer_group_heartbeat_response_topic_partitions, topic_id), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct consumer_group_heartbeat_response_topic_partitions, partitions), offsetof(struct consumer_group_heartbeat_response_topic_partitions, partitions_count), 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_consumer_group_heartbeat_response_topic_partitions = {"TopicPartitions", sizeof(struct consumer_group_heartbeat_response_topic_partitions), fields_consumer_group_heartbeat_response_topic_partitions, 2, part_consumer_group_heartbeat_response_topic_partitions, 0};
+static const struct wire_struct layout_consumer_group_heartbeat_response_topic_partitions = {"TopicPartitions", sizeof(struct consumer_group_heartbeat_response_topic_partitions), fields_consumer_group_heartbeat_response_topic_partitions, 2, part_consumer_group_heartbeat_response_topic_partitions, NULL, 0};
 
 void consumer_group_heartbeat_response_assignment_init(struct consumer_group_heartbeat_response_assignment *s)
 {
@@ -288,7 +288,10 @@ static void part_consumer_group_heartbeat_response_assignment(struct wire_writer
 static const struct wire_field fields_consumer_group_heartbeat_response_assignment[] = {
     {"TopicPartitions", WIRE_STRUCT, true, false, offsetof(struct consumer_group_heartbeat_response_assignment, topic_partitions), offsetof(struct consumer_group_heartbeat_response_assignment, topic_partitions_count), 0x3ull, 0x0ull, NULL, &layout_consumer_group_heartbeat_response_topic_partitions},
 };
-static const struct wire_struct layout_consumer_group_heartbeat_response_assignment = {"Assignment", sizeof(struct consumer_group_heartbeat_response_assignment), fields_consumer_group_heartbeat_response_assignment, 1, part_consumer_group_heartbeat_response_assignment, 1};
+static const struct wire_array arrays_consumer_group_heartbeat_response_assignment[] = {
+    {offsetof(struct consumer_group_heartbeat_response_assignment, topic_partitions), offsetof(struct consumer_group_heartbeat_response_assignment, topic_partitions_count), 0x3ull, &layout_consumer_group_heartbeat_response_topic_partitions},
+};
+static const struct wire_struct layout_consumer_group_heartbeat_response_assignment = {"Assignment", sizeof(struct consumer_group_heartbeat_response_assignment), fields_consumer_group_heartbeat_response_assignment, 1, part_consumer_group_heartbeat_response_assignment, arrays_consumer_group_heartbeat_response_assignment, 1};
 
 void consumer_group_heartbeat_response_init(struct consumer_group_heartbeat_response *s)
 {
@@ -368,6 +371,6 @@ static const struct wire_field fields_consumer_group_heartbeat_response[] = {
     {"HeartbeatIntervalMs", WIRE_I32, false, false, offsetof(struct consumer_group_heartbeat_response, heartbeat_interval_ms), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Assignment", WIRE_STRUCT, false, true, offsetof(struct consumer_group_heartbeat_response, assignment), 0, 0x3ull, 0x0ull, NULL, &layout_consumer_group_heartbeat_response_assignment},
 };
-static const struct wire_struct layout_consumer_group_heartbeat_response = {"ConsumerGroupHeartbeatResponse", sizeof(struct consumer_group_heartbeat_response), fields_consumer_group_heartbeat_response, 7, part_consumer_group_heartbeat_response, 0};
+static const struct wire_struct layout_consumer_group_heartbeat_response = {"ConsumerGroupHeartbeatResponse", sizeof(struct consumer_group_heartbeat_response), fields_consumer_group_heartbeat_response, 7, part_consumer_group_heartbeat_response, NULL, 0};
 const struct wire_message wire_message_consumer_group_heartbeat_response = {"ConsumerGroupHeartbeatResponse", 0, 1, 0x3ull, sizeof(struct consumer_group_heartbeat_response), any_consumer_group_heartbeat_response_init, any_consumer_group_heartbeat_response_read, any_consumer_group_heartbeat_response_write, &layout_consumer_group_heartbeat_response};
 

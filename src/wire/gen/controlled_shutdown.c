@@ -63,7 +63,7 @@ static const struct wire_field fields_controlled_shutdown_request[] = {
     {"BrokerId", WIRE_I32, false, false, offsetof(struct controlled_shutdown_request, broker_id), 0, 0xfull, 0x0ull, NULL, NULL},
     {"BrokerEpoch", WIRE_I64, false, false, offsetof(struct controlled_shutdown_request, broker_epoch), 0, 0xcull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_controlled_shutdown_request = {"ControlledShutdownRequest", sizeof(struct controlled_shutdown_request), fields_controlled_shutdown_request, 2, NULL, 0};
+static const struct wire_struct layout_controlled_shutdown_request = {"ControlledShutdownRequest", sizeof(struct controlled_shutdown_request), fields_controlled_shutdown_request, 2, NULL, NULL, 0};
 const struct wire_message wire_message_controlled_shutdown_request = {"ControlledShutdownRequest", 0, 3, 0x8ull, sizeof(struct controlled_shutdown_request), any_controlled_shutdown_request_init, any_controlled_shutdown_request_read, any_controlled_shutdown_request_write, &layout_controlled_shutdown_request};
 
 void controlled_shutdown_response_remaining_partition_init(struct controlled_shutdown_response_remaining_partition *s)
@@ -113,7 +113,7 @@ static const struct wire_field fields_controlled_shutdown_response_remaining_par
     {"TopicName", WIRE_STRING, false, false, offsetof(struct controlled_shutdown_response_remaining_partition, topic_name), 0, 0xfull, 0x0ull, NULL, NULL},
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct controlled_shutdown_response_remaining_partition, partition_index), 0, 0xfull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_controlled_shutdown_response_remaining_partition = {"RemainingPartition", sizeof(struct controlled_shutdown_response_remaining_partition), fields_controlled_shutdown_response_remaining_partition, 2, part_controlled_shutdown_response_remaining_partition, 0};
+static const struct wire_struct layout_controlled_shutdown_response_remaining_partition = {"RemainingPartition", sizeof(struct controlled_shutdown_response_remaining_partition), fields_controlled_shutdown_response_remaining_partition, 2, part_controlled_shutdown_response_remaining_partition, NULL, 0};
 
 void controlled_shutdown_response_init(struct controlled_shutdown_response *s)
 {
@@ -204,6 +204,9 @@ static const struct wire_field fields_controlled_shutdown_response[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct controlled_shutdown_response, error_code), 0, 0xfull, 0x0ull, NULL, NULL},
     {"RemainingPartitions", WIRE_STRUCT, true, false, offsetof(struct controlled_shutdown_response, remaining_partitions), offsetof(struct controlled_shutdown_response, remaining_partitions_count), 0xfull, 0x0ull, NULL, &layout_controlled_shutdown_response_remaining_partition},
 };
-static const struct wire_struct layout_controlled_shutdown_response = {"ControlledShutdownResponse", sizeof(struct controlled_shutdown_response), fields_controlled_shutdown_response, 2, part_controlled_shutdown_response, 1};
+static const struct wire_array arrays_controlled_shutdown_response[] = {
+    {offsetof(struct controlled_shutdown_response, remaining_partitions), offsetof(struct controlled_shutdown_response, remaining_partitions_count), 0xfull, &layout_controlled_shutdown_response_remaining_partition},
+};
+static const struct wire_struct layout_controlled_shutdown_response = {"ControlledShutdownResponse", sizeof(struct controlled_shutdown_response), fields_controlled_shutdown_response, 2, part_controlled_shutdown_response, arrays_controlled_shutdown_response, 1};
 const struct wire_message wire_message_controlled_shutdown_response = {"ControlledShutdownResponse", 0, 3, 0x8ull, sizeof(struct controlled_shutdown_response), any_controlled_shutdown_response_init, any_controlled_shutdown_response_read, any_controlled_shutdown_response_write, &layout_controlled_shutdown_response};
 

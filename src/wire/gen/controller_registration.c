@@ -52,7 +52,7 @@ static const struct wire_field fields_controller_registration_request_listener[]
     {"Port", WIRE_U16, false, false, offsetof(struct controller_registration_request_listener, port), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"SecurityProtocol", WIRE_I16, false, false, offsetof(struct controller_registration_request_listener, security_protocol), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_controller_registration_request_listener = {"Listener", sizeof(struct controller_registration_request_listener), fields_controller_registration_request_listener, 4, NULL, 0};
+static const struct wire_struct layout_controller_registration_request_listener = {"Listener", sizeof(struct controller_registration_request_listener), fields_controller_registration_request_listener, 4, NULL, NULL, 0};
 
 void controller_registration_request_feature_init(struct controller_registration_request_feature *s)
 {
@@ -93,7 +93,7 @@ static const struct wire_field fields_controller_registration_request_feature[] 
     {"MinSupportedVersion", WIRE_I16, false, false, offsetof(struct controller_registration_request_feature, min_supported_version), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"MaxSupportedVersion", WIRE_I16, false, false, offsetof(struct controller_registration_request_feature, max_supported_version), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_controller_registration_request_feature = {"Feature", sizeof(struct controller_registration_request_feature), fields_controller_registration_request_feature, 3, NULL, 0};
+static const struct wire_struct layout_controller_registration_request_feature = {"Feature", sizeof(struct controller_registration_request_feature), fields_controller_registration_request_feature, 3, NULL, NULL, 0};
 
 void controller_registration_request_init(struct controller_registration_request *s)
 {
@@ -179,7 +179,7 @@ static const struct wire_field fields_controller_registration_request[] = {
     {"Listeners", WIRE_STRUCT, true, false, offsetof(struct controller_registration_request, listeners), offsetof(struct controller_registration_request, listeners_count), 0x1ull, 0x0ull, NULL, &layout_controller_registration_request_listener},
     {"Features", WIRE_STRUCT, true, false, offsetof(struct controller_registration_request, features), offsetof(struct controller_registration_request, features_count), 0x1ull, 0x0ull, NULL, &layout_controller_registration_request_feature},
 };
-static const struct wire_struct layout_controller_registration_request = {"ControllerRegistrationRequest", sizeof(struct controller_registration_request), fields_controller_registration_request, 5, NULL, 0};
+static const struct wire_struct layout_controller_registration_request = {"ControllerRegistrationRequest", sizeof(struct controller_registration_request), fields_controller_registration_request, 5, NULL, NULL, 0};
 const struct wire_message wire_message_controller_registration_request = {"ControllerRegistrationRequest", 0, 0, 0x1ull, sizeof(struct controller_registration_request), any_controller_registration_request_init, any_controller_registration_request_read, any_controller_registration_request_write, &layout_controller_registration_request};
 
 void controller_registration_response_init(struct controller_registration_response *s)
@@ -240,6 +240,6 @@ static const struct wire_field fields_controller_registration_response[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct controller_registration_response, error_code), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct controller_registration_response, error_message), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_controller_registration_response = {"ControllerRegistrationResponse", sizeof(struct controller_registration_response), fields_controller_registration_response, 3, part_controller_registration_response, 0};
+static const struct wire_struct layout_controller_registration_response = {"ControllerRegistrationResponse", sizeof(struct controller_registration_response), fields_controller_registration_response, 3, part_controller_registration_response, NULL, 0};
 const struct wire_message wire_message_controller_registration_response = {"ControllerRegistrationResponse", 0, 0, 0x1ull, sizeof(struct controller_registration_response), any_controller_registration_response_init, any_controller_registration_response_read, any_controller_registration_response_write, &layout_controller_registration_response};
 

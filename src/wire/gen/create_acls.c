@@ -76,7 +76,7 @@ static const struct wire_field fields_create_acls_request_acl_creation[] = {
     {"Operation", WIRE_I8, false, false, offsetof(struct create_acls_request_acl_creation, operation), 0, 0xfull, 0x0ull, NULL, NULL},
     {"PermissionType", WIRE_I8, false, false, offsetof(struct create_acls_request_acl_creation, permission_type), 0, 0xfull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_create_acls_request_acl_creation = {"AclCreation", sizeof(struct create_acls_request_acl_creation), fields_create_acls_request_acl_creation, 7, NULL, 0};
+static const struct wire_struct layout_create_acls_request_acl_creation = {"AclCreation", sizeof(struct create_acls_request_acl_creation), fields_create_acls_request_acl_creation, 7, NULL, NULL, 0};
 
 void create_acls_request_init(struct create_acls_request *s)
 {
@@ -142,7 +142,7 @@ static void any_create_acls_request_write(struct wire_writer *w, int16_t version
 static const struct wire_field fields_create_acls_request[] = {
     {"Creations", WIRE_STRUCT, true, false, offsetof(struct create_acls_request, creations), offsetof(struct create_acls_request, creations_count), 0xfull, 0x0ull, NULL, &layout_create_acls_request_acl_creation},
 };
-static const struct wire_struct layout_create_acls_request = {"CreateAclsRequest", sizeof(struct create_acls_request), fields_create_acls_request, 1, NULL, 0};
+static const struct wire_struct layout_create_acls_request = {"CreateAclsRequest", sizeof(struct create_acls_request), fields_create_acls_request, 1, NULL, NULL, 0};
 const struct wire_message wire_message_create_acls_request = {"CreateAclsRequest", 0, 3, 0xcull, sizeof(struct create_acls_request), any_create_acls_request_init, any_create_acls_request_read, any_create_acls_request_write, &layout_create_acls_request};
 
 void create_acls_response_acl_creation_result_init(struct create_acls_response_acl_creation_result *s)
@@ -190,7 +190,7 @@ static const struct wire_field fields_create_acls_response_acl_creation_result[]
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct create_acls_response_acl_creation_result, error_code), 0, 0xfull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct create_acls_response_acl_creation_result, error_message), 0, 0xfull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_create_acls_response_acl_creation_result = {"AclCreationResult", sizeof(struct create_acls_response_acl_creation_result), fields_create_acls_response_acl_creation_result, 2, part_create_acls_response_acl_creation_result, 0};
+static const struct wire_struct layout_create_acls_response_acl_creation_result = {"AclCreationResult", sizeof(struct create_acls_response_acl_creation_result), fields_create_acls_response_acl_creation_result, 2, part_create_acls_response_acl_creation_result, NULL, 0};
 
 void create_acls_response_init(struct create_acls_response *s)
 {
@@ -281,6 +281,9 @@ static const struct wire_field fields_create_acls_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct create_acls_response, throttle_time_ms), 0, 0xfull, 0x0ull, NULL, NULL},
     {"Results", WIRE_STRUCT, true, false, offsetof(struct create_acls_response, results), offsetof(struct create_acls_response, results_count), 0xfull, 0x0ull, NULL, &layout_create_acls_response_acl_creation_result},
 };
-static const struct wire_struct layout_create_acls_response = {"CreateAclsResponse", sizeof(struct create_acls_response), fields_create_acls_response, 2, part_create_acls_response, 1};
+static const struct wire_array arrays_create_acls_response[] = {
+    {offsetof(struct create_acls_response, results), offsetof(struct create_acls_response, results_count), 0xfull, &layout_create_acls_response_acl_creation_result},
+};
+static const struct wire_struct layout_create_acls_response = {"CreateAclsResponse", sizeof(struct create_acls_response), fields_create_acls_response, 2, part_create_acls_response, arrays_create_acls_response, 1};
 const struct wire_message wire_message_create_acls_response = {"CreateAclsResponse", 0, 3, 0xcull, sizeof(struct create_acls_response), any_create_acls_response_init, any_create_acls_response_read, any_create_acls_response_write, &layout_create_acls_response};
 

@@ -51,7 +51,7 @@ static const struct wire_field fields_create_delegation_token_request_creatable_
     {"PrincipalType", WIRE_STRING, false, false, offsetof(struct create_delegation_token_request_creatable_renewers, principal_type), 0, 0xfull, 0x0ull, NULL, NULL},
     {"PrincipalName", WIRE_STRING, false, false, offsetof(struct create_delegation_token_request_creatable_renewers, principal_name), 0, 0xfull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_create_delegation_token_request_creatable_renewers = {"CreatableRenewers", sizeof(struct create_delegation_token_request_creatable_renewers), fields_create_delegation_token_request_creatable_renewers, 2, NULL, 0};
+static const struct wire_struct layout_create_delegation_token_request_creatable_renewers = {"CreatableRenewers", sizeof(struct create_delegation_token_request_creatable_renewers), fields_create_delegation_token_request_creatable_renewers, 2, NULL, NULL, 0};
 
 void create_delegation_token_request_init(struct create_delegation_token_request *s)
 {
@@ -144,7 +144,7 @@ static const struct wire_field fields_create_delegation_token_request[] = {
     {"Renewers", WIRE_STRUCT, true, false, offsetof(struct create_delegation_token_request, renewers), offsetof(struct create_delegation_token_request, renewers_count), 0xfull, 0x0ull, NULL, &layout_create_delegation_token_request_creatable_renewers},
     {"MaxLifetimeMs", WIRE_I64, false, false, offsetof(struct create_delegation_token_request, max_lifetime_ms), 0, 0xfull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_create_delegation_token_request = {"CreateDelegationTokenRequest", sizeof(struct create_delegation_token_request), fields_create_delegation_token_request, 4, NULL, 0};
+static const struct wire_struct layout_create_delegation_token_request = {"CreateDelegationTokenRequest", sizeof(struct create_delegation_token_request), fields_create_delegation_token_request, 4, NULL, NULL, 0};
 const struct wire_message wire_message_create_delegation_token_request = {"CreateDelegationTokenRequest", 0, 3, 0xcull, sizeof(struct create_delegation_token_request), any_create_delegation_token_request_init, any_create_delegation_token_request_read, any_create_delegation_token_request_write, &layout_create_delegation_token_request};
 
 void create_delegation_token_response_init(struct create_delegation_token_response *s)
@@ -263,6 +263,6 @@ static const struct wire_field fields_create_delegation_token_response[] = {
     {"Hmac", WIRE_BYTES, false, false, offsetof(struct create_delegation_token_response, hmac), 0, 0xfull, 0x0ull, NULL, NULL},
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct create_delegation_token_response, throttle_time_ms), 0, 0xfull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_create_delegation_token_response = {"CreateDelegationTokenResponse", sizeof(struct create_delegation_token_response), fields_create_delegation_token_response, 11, part_create_delegation_token_response, 0};
+static const struct wire_struct layout_create_delegation_token_response = {"CreateDelegationTokenResponse", sizeof(struct create_delegation_token_response), fields_create_delegation_token_response, 11, part_create_delegation_token_response, NULL, 0};
 const struct wire_message wire_message_create_delegation_token_response = {"CreateDelegationTokenResponse", 0, 3, 0xcull, sizeof(struct create_delegation_token_response), any_create_delegation_token_response_init, any_create_delegation_token_response_read, any_create_delegation_token_response_write, &layout_create_delegation_token_response};
 

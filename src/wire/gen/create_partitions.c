@@ -56,7 +56,7 @@ void create_partitions_request_create_partitions_assignment_write(struct wire_wr
 static const struct wire_field fields_create_partitions_request_create_partitions_assignment[] = {
     {"BrokerIds", WIRE_I32, true, false, offsetof(struct create_partitions_request_create_partitions_assignment, broker_ids), offsetof(struct create_partitions_request_create_partitions_assignment, broker_ids_count), 0xfull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_create_partitions_request_create_partitions_assignment = {"CreatePartitionsAssignment", sizeof(struct create_partitions_request_create_partitions_assignment), fields_create_partitions_request_create_partitions_assignment, 1, NULL, 0};
+static const struct wire_struct layout_create_partitions_request_create_partitions_assignment = {"CreatePartitionsAssignment", sizeof(struct create_partitions_request_create_partitions_assignment), fields_create_partitions_request_create_partitions_assignment, 1, NULL, NULL, 0};
 
 void create_partitions_request_create_partitions_topic_init(struct create_partitions_request_create_partitions_topic *s)
 {
@@ -114,7 +114,7 @@ static const struct wire_field fields_create_partitions_request_create_partition
     {"Count", WIRE_I32, false, false, offsetof(struct create_partitions_request_create_partitions_topic, count), 0, 0xfull, 0x0ull, NULL, NULL},
     {"Assignments", WIRE_STRUCT, true, false, offsetof(struct create_partitions_request_create_partitions_topic, assignments), offsetof(struct create_partitions_request_create_partitions_topic, assignments_count), 0xfull, 0x0ull, NULL, &layout_create_partitions_request_create_partitions_assignment},
 };
-static const struct wire_struct layout_create_partitions_request_create_partitions_topic = {"CreatePartitionsTopic", sizeof(struct create_partitions_request_create_partitions_topic), fields_create_partitions_request_create_partitions_topic, 3, NULL, 0};
+static const struct wire_struct layout_create_partitions_request_create_partitions_topic = {"CreatePartitionsTopic", sizeof(struct create_partitions_request_create_partitions_topic), fields_create_partitions_request_create_partitions_topic, 3, NULL, NULL, 0};
 
 void create_partitions_request_init(struct create_partitions_request *s)
 {
@@ -186,7 +186,7 @@ static const struct wire_field fields_create_partitions_request[] = {
     {"TimeoutMs", WIRE_I32, false, false, offsetof(struct create_partitions_request, timeout_ms), 0, 0xfull, 0x0ull, NULL, NULL},
     {"ValidateOnly", WIRE_BOOL, false, false, offsetof(struct create_partitions_request, validate_only), 0, 0xfull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_create_partitions_request = {"CreatePartitionsRequest", sizeof(struct create_partitions_request), fields_create_partitions_request, 3, NULL, 0};
+static const struct wire_struct layout_create_partitions_request = {"CreatePartitionsRequest", sizeof(struct create_partitions_request), fields_create_partitions_request, 3, NULL, NULL, 0};
 const struct wire_message wire_message_create_partitions_request = {"CreatePartitionsRequest", 0, 3, 0xcull, sizeof(struct create_partitions_request), any_create_partitions_request_init, any_create_partitions_request_read, any_create_partitions_request_write, &layout_create_partitions_request};
 
 void create_partitions_response_create_partitions_topic_result_init(struct create_partitions_response_create_partitions_topic_result *s)
@@ -239,7 +239,7 @@ static const struct wire_field fields_create_partitions_response_create_partitio
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct create_partitions_response_create_partitions_topic_result, error_code), 0, 0xfull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct create_partitions_response_create_partitions_topic_result, error_message), 0, 0xfull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_create_partitions_response_create_partitions_topic_result = {"CreatePartitionsTopicResult", sizeof(struct create_partitions_response_create_partitions_topic_result), fields_create_partitions_response_create_partitions_topic_result, 3, part_create_partitions_response_create_partitions_topic_result, 0};
+static const struct wire_struct layout_create_partitions_response_create_partitions_topic_result = {"CreatePartitionsTopicResult", sizeof(struct create_partitions_response_create_partitions_topic_result), fields_create_partitions_response_create_partitions_topic_result, 3, part_create_partitions_response_create_partitions_topic_result, NULL, 0};
 
 void create_partitions_response_init(struct create_partitions_response *s)
 {
@@ -330,6 +330,9 @@ static const struct wire_field fields_create_partitions_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct create_partitions_response, throttle_time_ms), 0, 0xfull, 0x0ull, NULL, NULL},
     {"Results", WIRE_STRUCT, true, false, offsetof(struct create_partitions_response, results), offsetof(struct create_partitions_response, results_count), 0xfull, 0x0ull, NULL, &layout_create_partitions_response_create_partitions_topic_result},
 };
-static const struct wire_struct layout_create_partitions_response = {"CreatePartitionsResponse", sizeof(struct create_partitions_response), fields_create_partitions_response, 2, part_create_partitions_response, 1};
+static const struct wire_array arrays_create_partitions_response[] = {
+    {offsetof(struct create_partitions_response, results), offsetof(struct create_partitions_response, results_count), 0xfull, &layout_create_partitions_response_create_partitions_topic_result},
+};
+static const struct wire_struct layout_create_partitions_response = {"CreatePartitionsResponse", sizeof(struct create_partitions_response), fields_create_partitions_response, 2, part_create_partitions_response, arrays_create_partitions_response, 1};
 const struct wire_message wire_message_create_partitions_response = {"CreatePartitionsResponse", 0, 3, 0xcull, sizeof(struct create_partitions_response), any_create_partitions_response_init, any_create_partitions_response_read, any_create_partitions_response_write, &layout_create_partitions_response};
 

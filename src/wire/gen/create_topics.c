@@ -59,7 +59,7 @@ static const struct wire_field fields_create_topics_request_creatable_replica_as
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct create_topics_request_creatable_replica_assignment, partition_index), 0, 0xffull, 0x0ull, NULL, NULL},
     {"BrokerIds", WIRE_I32, true, false, offsetof(struct create_topics_request_creatable_replica_assignment, broker_ids), offsetof(struct create_topics_request_creatable_replica_assignment, broker_ids_count), 0xffull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_create_topics_request_creatable_replica_assignment = {"CreatableReplicaAssignment", sizeof(struct create_topics_request_creatable_replica_assignment), fields_create_topics_request_creatable_replica_assignment, 2, NULL, 0};
+static const struct wire_struct layout_create_topics_request_creatable_replica_assignment = {"CreatableReplicaAssignment", sizeof(struct create_topics_request_creatable_replica_assignment), fields_create_topics_request_creatable_replica_assignment, 2, NULL, NULL, 0};
 
 void create_topics_request_creatable_topic_config_init(struct create_topics_request_creatable_topic_config *s)
 {
@@ -103,7 +103,7 @@ static const struct wire_field fields_create_topics_request_creatable_topic_conf
     {"Name", WIRE_STRING, false, false, offsetof(struct create_topics_request_creatable_topic_config, name), 0, 0xffull, 0x0ull, NULL, NULL},
     {"Value", WIRE_STRING, false, false, offsetof(struct create_topics_request_creatable_topic_config, value), 0, 0xffull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_create_topics_request_creatable_topic_config = {"CreatableTopicConfig", sizeof(struct create_topics_request_creatable_topic_config), fields_create_topics_request_creatable_topic_config, 2, NULL, 0};
+static const struct wire_struct layout_create_topics_request_creatable_topic_config = {"CreatableTopicConfig", sizeof(struct create_topics_request_creatable_topic_config), fields_create_topics_request_creatable_topic_config, 2, NULL, NULL, 0};
 
 void create_topics_request_creatable_topic_init(struct create_topics_request_creatable_topic *s)
 {
@@ -183,7 +183,7 @@ static const struct wire_field fields_create_topics_request_creatable_topic[] = 
     {"Assignments", WIRE_STRUCT, true, false, offsetof(struct create_topics_request_creatable_topic, assignments), offsetof(struct create_topics_request_creatable_topic, assignments_count), 0xffull, 0x0ull, NULL, &layout_create_topics_request_creatable_replica_assignment},
     {"Configs", WIRE_STRUCT, true, false, offsetof(struct create_topics_request_creatable_topic, configs), offsetof(struct create_topics_request_creatable_topic, configs_count), 0xffull, 0x0ull, NULL, &layout_create_topics_request_creatable_topic_config},
 };
-static const struct wire_struct layout_create_topics_request_creatable_topic = {"CreatableTopic", sizeof(struct create_topics_request_creatable_topic), fields_create_topics_request_creatable_topic, 5, NULL, 0};
+static const struct wire_struct layout_create_topics_request_creatable_topic = {"CreatableTopic", sizeof(struct create_topics_request_creatable_topic), fields_create_topics_request_creatable_topic, 5, NULL, NULL, 0};
 
 void create_topics_request_init(struct create_topics_request *s)
 {
@@ -262,7 +262,7 @@ static const struct wire_field fields_create_topics_request[] = {
     {"timeoutMs", WIRE_I32, false, false, offsetof(struct create_topics_request, timeout_ms), 0, 0xffull, 0x0ull, NULL, NULL},
     {"validateOnly", WIRE_BOOL, false, false, offsetof(struct create_topics_request, validate_only), 0, 0xfeull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_create_topics_request = {"CreateTopicsRequest", sizeof(struct create_topics_request), fields_create_topics_request, 3, NULL, 0};
+static const struct wire_struct layout_create_topics_request = {"CreateTopicsRequest", sizeof(struct create_topics_request), fields_create_topics_request, 3, NULL, NULL, 0};
 const struct wire_message wire_message_create_topics_request = {"CreateTopicsRequest", 0, 7, 0xe0ull, sizeof(struct create_topics_request), any_create_topics_request_init, any_create_topics_request_read, any_create_topics_request_write, &layout_create_topics_request};
 
 void create_topics_response_creatable_topic_configs_init(struct create_topics_response_creatable_topic_configs *s)
@@ -345,7 +345,7 @@ static const struct wire_field fields_create_topics_response_creatable_topic_con
     {"ConfigSource", WIRE_I8, false, false, offsetof(struct create_topics_response_creatable_topic_configs, config_source), 0, 0xe0ull, 0x0ull, NULL, NULL},
     {"IsSensitive", WIRE_BOOL, false, false, offsetof(struct create_topics_response_creatable_topic_configs, is_sensitive), 0, 0xe0ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_create_topics_response_creatable_topic_configs = {"CreatableTopicConfigs", sizeof(struct create_topics_response_creatable_topic_configs), fields_create_topics_response_creatable_topic_configs, 5, part_create_topics_response_creatable_topic_configs, 0};
+static const struct wire_struct layout_create_topics_response_creatable_topic_configs = {"CreatableTopicConfigs", sizeof(struct create_topics_response_creatable_topic_configs), fields_create_topics_response_creatable_topic_configs, 5, part_create_topics_response_creatable_topic_configs, NULL, 0};
 
 void create_topics_response_creatable_topic_result_init(struct create_topics_response_creatable_topic_result *s)
 {
@@ -524,7 +524,10 @@ static const struct wire_field fields_create_topics_response_creatable_topic_res
     {"ReplicationFactor", WIRE_I16, false, false, offsetof(struct create_topics_response_creatable_topic_result, replication_factor), 0, 0xe0ull, 0x0ull, NULL, NULL},
     {"Configs", WIRE_STRUCT, true, false, offsetof(struct create_topics_response_creatable_topic_result, configs), offsetof(struct create_topics_response_creatable_topic_result, configs_count), 0xe0ull, 0x0ull, NULL, &layout_create_topics_response_creatable_topic_configs},
 };
-static const struct wire_struct layout_create_topics_response_creatable_topic_result = {"CreatableTopicResult", sizeof(struct create_topics_response_creatable_topic_result), fields_create_topics_response_creatable_topic_result, 8, part_create_topics_response_creatable_topic_result, 1};
+static const struct wire_array arrays_create_topics_response_creatable_topic_result[] = {
+    {offsetof(struct create_topics_response_creatable_topic_result, configs), offsetof(struct create_topics_response_creatable_topic_result, configs_count), 0xe0ull, &layout_create_topics_response_creatable_topic_configs},
+};
+static const struct wire_struct layout_create_topics_response_creatable_topic_result = {"CreatableTopicResult", sizeof(struct create_topics_response_creatable_topic_result), fields_create_topics_response_creatable_topic_result, 8, part_create_topics_response_creatable_topic_result, arrays_create_topics_response_creatable_topic_result, 1};
 
 void create_topics_response_init(struct create_topics_response *s)
 {
@@ -621,6 +624,9 @@ static const struct wire_field fields_create_topics_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct create_topics_response, throttle_time_ms), 0, 0xfcull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct create_topics_response, topics), offsetof(struct create_topics_response, topics_count), 0xffull, 0x0ull, NULL, &layout_create_topics_response_creatable_topic_result},
 };
-static const struct wire_struct layout_create_topics_response = {"CreateTopicsResponse", sizeof(struct create_topics_response), fields_create_topics_response, 2, part_create_topics_response, 1};
+static const struct wire_array arrays_create_topics_response[] = {
+    {offsetof(struct create_topics_response, topics), offsetof(struct create_topics_response, topics_count), 0xffull, &layout_create_topics_response_creatable_topic_result},
+};
+static const struct wire_struct layout_create_topics_response = {"CreateTopicsResponse", sizeof(struct create_topics_response), fields_create_topics_response, 2, part_create_topics_response, arrays_create_topics_response, 1};
 const struct wire_message wire_message_create_topics_response = {"CreateTopicsResponse", 0, 7, 0xe0ull, sizeof(struct create_topics_response), any_create_topics_response_init, any_create_topics_response_read, any_create_topics_response_write, &layout_create_topics_response};
 

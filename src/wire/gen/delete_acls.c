@@ -70,7 +70,7 @@ static const struct wire_field fields_delete_acls_request_delete_acls_filter[] =
     {"Operation", WIRE_I8, false, false, offsetof(struct delete_acls_request_delete_acls_filter, operation), 0, 0xfull, 0x0ull, NULL, NULL},
     {"PermissionType", WIRE_I8, false, false, offsetof(struct delete_acls_request_delete_acls_filter, permission_type), 0, 0xfull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_delete_acls_request_delete_acls_filter = {"DeleteAclsFilter", sizeof(struct delete_acls_request_delete_acls_filter), fields_delete_acls_request_delete_acls_filter, 7, NULL, 0};
+static const struct wire_struct layout_delete_acls_request_delete_acls_filter = {"DeleteAclsFilter", sizeof(struct delete_acls_request_delete_acls_filter), fields_delete_acls_request_delete_acls_filter, 7, NULL, NULL, 0};
 
 void delete_acls_request_init(struct delete_acls_request *s)
 {
@@ -136,7 +136,7 @@ static void any_delete_acls_request_write(struct wire_writer *w, int16_t version
 static const struct wire_field fields_delete_acls_request[] = {
     {"Filters", WIRE_STRUCT, true, false, offsetof(struct delete_acls_request, filters), offsetof(struct delete_acls_request, filters_count), 0xfull, 0x0ull, NULL, &layout_delete_acls_request_delete_acls_filter},
 };
-static const struct wire_struct layout_delete_acls_request = {"DeleteAclsRequest", sizeof(struct delete_acls_request), fields_delete_acls_request, 1, NULL, 0};
+static const struct wire_struct layout_delete_acls_request = {"DeleteAclsRequest", sizeof(struct delete_acls_request), fields_delete_acls_request, 1, NULL, NULL, 0};
 const struct wire_message wire_message_delete_acls_request = {"DeleteAclsRequest", 0, 3, 0xcull, sizeof(struct delete_acls_request), any_delete_acls_request_init, any_delete_acls_request_read, any_delete_acls_request_write, &layout_delete_acls_request};
 
 void delete_acls_response_delete_acls_matching_acl_init(struct delete_acls_response_delete_acls_matching_acl *s)
@@ -221,7 +221,7 @@ static const struct wire_field fields_delete_acls_response_delete_acls_matching_
     {"Operation", WIRE_I8, false, false, offsetof(struct delete_acls_response_delete_acls_matching_acl, operation), 0, 0xfull, 0x0ull, NULL, NULL},
     {"PermissionType", WIRE_I8, false, false, offsetof(struct delete_acls_response_delete_acls_matching_acl, permission_type), 0, 0xfull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_delete_acls_response_delete_acls_matching_acl = {"DeleteAclsMatchingAcl", sizeof(struct delete_acls_response_delete_acls_matching_acl), fields_delete_acls_response_delete_acls_matching_acl, 9, part_delete_acls_response_delete_acls_matching_acl, 0};
+static const struct wire_struct layout_delete_acls_response_delete_acls_matching_acl = {"DeleteAclsMatchingAcl", sizeof(struct delete_acls_response_delete_acls_matching_acl), fields_delete_acls_response_delete_acls_matching_acl, 9, part_delete_acls_response_delete_acls_matching_acl, NULL, 0};
 
 void delete_acls_response_delete_acls_filter_result_init(struct delete_acls_response_delete_acls_filter_result *s)
 {
@@ -302,7 +302,10 @@ static const struct wire_field fields_delete_acls_response_delete_acls_filter_re
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct delete_acls_response_delete_acls_filter_result, error_message), 0, 0xfull, 0x0ull, NULL, NULL},
     {"MatchingAcls", WIRE_STRUCT, true, false, offsetof(struct delete_acls_response_delete_acls_filter_result, matching_acls), offsetof(struct delete_acls_response_delete_acls_filter_result, matching_acls_count), 0xfull, 0x0ull, NULL, &layout_delete_acls_response_delete_acls_matching_acl},
 };
-static const struct wire_struct layout_delete_acls_response_delete_acls_filter_result = {"DeleteAclsFilterResult", sizeof(struct delete_acls_response_delete_acls_filter_result), fields_delete_acls_response_delete_acls_filter_result, 3, part_delete_acls_response_delete_acls_filter_result, 1};
+static const struct wire_array arrays_delete_acls_response_delete_acls_filter_result[] = {
+    {offsetof(struct delete_acls_response_delete_acls_filter_result, matching_acls), offsetof(struct delete_acls_response_delete_acls_filter_result, matching_acls_count), 0xfull, &layout_delete_acls_response_delete_acls_matching_acl},
+};
+static const struct wire_struct layout_delete_acls_response_delete_acls_filter_result = {"DeleteAclsFilterResult", sizeof(struct delete_acls_response_delete_acls_filter_result), fields_delete_acls_response_delete_acls_filter_result, 3, part_delete_acls_response_delete_acls_filter_result, arrays_delete_acls_response_delete_acls_filter_result, 1};
 
 void delete_acls_response_init(struct delete_acls_response *s)
 {
@@ -393,6 +396,9 @@ static const struct wire_field fields_delete_acls_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct delete_acls_response, throttle_time_ms), 0, 0xfull, 0x0ull, NULL, NULL},
     {"FilterResults", WIRE_STRUCT, true, false, offsetof(struct delete_acls_response, filter_results), offsetof(struct delete_acls_response, filter_results_count), 0xfull, 0x0ull, NULL, &layout_delete_acls_response_delete_acls_filter_result},
 };
-static const struct wire_struct layout_delete_acls_response = {"DeleteAclsResponse", sizeof(struct delete_acls_response), fields_delete_acls_response, 2, part_delete_acls_response, 1};
+static const struct wire_array arrays_delete_acls_response[] = {
+    {offsetof(struct delete_acls_response, filter_results), offsetof(struct delete_acls_response, filter_results_count), 0xfull, &layout_delete_acls_response_delete_acls_filter_result},
+};
+static const struct wire_struct layout_delete_acls_response = {"DeleteAclsResponse", sizeof(struct delete_acls_response), fields_delete_acls_response, 2, part_delete_acls_response, arrays_delete_acls_response, 1};
 const struct wire_message wire_message_delete_acls_response = {"DeleteAclsResponse", 0, 3, 0xcull, sizeof(struct delete_acls_response), any_delete_acls_response_init, any_delete_acls_response_read, any_delete_acls_response_write, &layout_delete_acls_response};
 

@@ -73,7 +73,7 @@ static void any_delete_groups_request_write(struct wire_writer *w, int16_t versi
 static const struct wire_field fields_delete_groups_request[] = {
     {"GroupsNames", WIRE_STRING, true, false, offsetof(struct delete_groups_request, groups_names), offsetof(struct delete_groups_request, groups_names_count), 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_delete_groups_request = {"DeleteGroupsRequest", sizeof(struct delete_groups_request), fields_delete_groups_request, 1, NULL, 0};
+static const struct wire_struct layout_delete_groups_request = {"DeleteGroupsRequest", sizeof(struct delete_groups_request), fields_delete_groups_request, 1, NULL, NULL, 0};
 const struct wire_message wire_message_delete_groups_request = {"DeleteGroupsRequest", 0, 2, 0x4ull, sizeof(struct delete_groups_request), any_delete_groups_request_init, any_delete_groups_request_read, any_delete_groups_request_write, &layout_delete_groups_request};
 
 void delete_groups_response_deletable_group_result_init(struct delete_groups_response_deletable_group_result *s)
@@ -123,7 +123,7 @@ static const struct wire_field fields_delete_groups_response_deletable_group_res
     {"GroupId", WIRE_STRING, false, false, offsetof(struct delete_groups_response_deletable_group_result, group_id), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct delete_groups_response_deletable_group_result, error_code), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_delete_groups_response_deletable_group_result = {"DeletableGroupResult", sizeof(struct delete_groups_response_deletable_group_result), fields_delete_groups_response_deletable_group_result, 2, part_delete_groups_response_deletable_group_result, 0};
+static const struct wire_struct layout_delete_groups_response_deletable_group_result = {"DeletableGroupResult", sizeof(struct delete_groups_response_deletable_group_result), fields_delete_groups_response_deletable_group_result, 2, part_delete_groups_response_deletable_group_result, NULL, 0};
 
 void delete_groups_response_init(struct delete_groups_response *s)
 {
@@ -214,6 +214,9 @@ static const struct wire_field fields_delete_groups_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct delete_groups_response, throttle_time_ms), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Results", WIRE_STRUCT, true, false, offsetof(struct delete_groups_response, results), offsetof(struct delete_groups_response, results_count), 0x7ull, 0x0ull, NULL, &layout_delete_groups_response_deletable_group_result},
 };
-static const struct wire_struct layout_delete_groups_response = {"DeleteGroupsResponse", sizeof(struct delete_groups_response), fields_delete_groups_response, 2, part_delete_groups_response, 1};
+static const struct wire_array arrays_delete_groups_response[] = {
+    {offsetof(struct delete_groups_response, results), offsetof(struct delete_groups_response, results_count), 0x7ull, &layout_delete_groups_response_deletable_group_result},
+};
+static const struct wire_struct layout_delete_groups_response = {"DeleteGroupsResponse", sizeof(struct delete_groups_response), fields_delete_groups_response, 2, part_delete_groups_response, arrays_delete_groups_response, 1};
 const struct wire_message wire_message_delete_groups_response = {"DeleteGroupsResponse", 0, 2, 0x4ull, sizeof(struct delete_groups_response), any_delete_groups_response_init, any_delete_groups_response_read, any_delete_groups_response_write, &layout_delete_groups_response};
 

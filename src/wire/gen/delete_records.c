@@ -43,7 +43,7 @@ static const struct wire_field fields_delete_records_request_delete_records_part
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct delete_records_request_delete_records_partition, partition_index), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Offset", WIRE_I64, false, false, offsetof(struct delete_records_request_delete_records_partition, offset), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_delete_records_request_delete_records_partition = {"DeleteRecordsPartition", sizeof(struct delete_records_request_delete_records_partition), fields_delete_records_request_delete_records_partition, 2, NULL, 0};
+static const struct wire_struct layout_delete_records_request_delete_records_partition = {"DeleteRecordsPartition", sizeof(struct delete_records_request_delete_records_partition), fields_delete_records_request_delete_records_partition, 2, NULL, NULL, 0};
 
 void delete_records_request_delete_records_topic_init(struct delete_records_request_delete_records_topic *s)
 {
@@ -100,7 +100,7 @@ static const struct wire_field fields_delete_records_request_delete_records_topi
     {"Name", WIRE_STRING, false, false, offsetof(struct delete_records_request_delete_records_topic, name), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct delete_records_request_delete_records_topic, partitions), offsetof(struct delete_records_request_delete_records_topic, partitions_count), 0x7ull, 0x0ull, NULL, &layout_delete_records_request_delete_records_partition},
 };
-static const struct wire_struct layout_delete_records_request_delete_records_topic = {"DeleteRecordsTopic", sizeof(struct delete_records_request_delete_records_topic), fields_delete_records_request_delete_records_topic, 2, NULL, 0};
+static const struct wire_struct layout_delete_records_request_delete_records_topic = {"DeleteRecordsTopic", sizeof(struct delete_records_request_delete_records_topic), fields_delete_records_request_delete_records_topic, 2, NULL, NULL, 0};
 
 void delete_records_request_init(struct delete_records_request *s)
 {
@@ -169,7 +169,7 @@ static const struct wire_field fields_delete_records_request[] = {
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct delete_records_request, topics), offsetof(struct delete_records_request, topics_count), 0x7ull, 0x0ull, NULL, &layout_delete_records_request_delete_records_topic},
     {"TimeoutMs", WIRE_I32, false, false, offsetof(struct delete_records_request, timeout_ms), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_delete_records_request = {"DeleteRecordsRequest", sizeof(struct delete_records_request), fields_delete_records_request, 2, NULL, 0};
+static const struct wire_struct layout_delete_records_request = {"DeleteRecordsRequest", sizeof(struct delete_records_request), fields_delete_records_request, 2, NULL, NULL, 0};
 const struct wire_message wire_message_delete_records_request = {"DeleteRecordsRequest", 0, 2, 0x4ull, sizeof(struct delete_records_request), any_delete_records_request_init, any_delete_records_request_read, any_delete_records_request_write, &layout_delete_records_request};
 
 void delete_records_response_delete_records_partition_result_init(struct delete_records_response_delete_records_partition_result *s)
@@ -217,7 +217,7 @@ static const struct wire_field fields_delete_records_response_delete_records_par
     {"LowWatermark", WIRE_I64, false, false, offsetof(struct delete_records_response_delete_records_partition_result, low_watermark), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct delete_records_response_delete_records_partition_result, error_code), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_delete_records_response_delete_records_partition_result = {"DeleteRecordsPartitionResult", sizeof(struct delete_records_response_delete_records_partition_result), fields_delete_records_response_delete_records_partition_result, 3, part_delete_records_response_delete_records_partition_result, 0};
+static const struct wire_struct layout_delete_records_response_delete_records_partition_result = {"DeleteRecordsPartitionResult", sizeof(struct delete_records_response_delete_records_partition_result), fields_delete_records_response_delete_records_partition_result, 3, part_delete_records_response_delete_records_partition_result, NULL, 0};
 
 void delete_records_response_delete_records_topic_result_init(struct delete_records_response_delete_records_topic_result *s)
 {
@@ -298,7 +298,10 @@ static const struct wire_field fields_delete_records_response_delete_records_top
     {"Name", WIRE_STRING, false, false, offsetof(struct delete_records_response_delete_records_topic_result, name), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct delete_records_response_delete_records_topic_result, partitions), offsetof(struct delete_records_response_delete_records_topic_result, partitions_count), 0x7ull, 0x0ull, NULL, &layout_delete_records_response_delete_records_partition_result},
 };
-static const struct wire_struct layout_delete_records_response_delete_records_topic_result = {"DeleteRecordsTopicResult", sizeof(struct delete_records_response_delete_records_topic_result), fields_delete_records_response_delete_records_topic_result, 2, part_delete_records_response_delete_records_topic_result, 1};
+static const struct wire_array arrays_delete_records_response_delete_records_topic_result[] = {
+    {offsetof(struct delete_records_response_delete_records_topic_result, partitions), offsetof(struct delete_records_response_delete_records_topic_result, partitions_count), 0x7ull, &layout_delete_records_response_delete_records_partition_result},
+};
+static const struct wire_struct layout_delete_records_response_delete_records_topic_result = {"DeleteRecordsTopicResult", sizeof(struct delete_records_response_delete_records_topic_result), fields_delete_records_response_delete_records_topic_result, 2, part_delete_records_response_delete_records_topic_result, arrays_delete_records_response_delete_records_topic_result, 1};
 
 void delete_records_response_init(struct delete_records_response *s)
 {
@@ -389,6 +392,9 @@ static const struct wire_field fields_delete_records_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct delete_records_response, throttle_time_ms), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct delete_records_response, topics), offsetof(struct delete_records_response, topics_count), 0x7ull, 0x0ull, NULL, &layout_delete_records_response_delete_records_topic_result},
 };
-static const struct wire_struct layout_delete_records_response = {"DeleteRecordsResponse", sizeof(struct delete_records_response), fields_delete_records_response, 2, part_delete_records_response, 1};
+static const struct wire_array arrays_delete_records_response[] = {
+    {offsetof(struct delete_records_response, topics), offsetof(struct delete_records_response, topics_count), 0x7ull, &layout_delete_records_response_delete_records_topic_result},
+};
+static const struct wire_struct layout_delete_records_response = {"DeleteRecordsResponse", sizeof(struct delete_records_response), fields_delete_records_response, 2, part_delete_records_response, arrays_delete_records_response, 1};
 const struct wire_message wire_message_delete_records_response = {"DeleteRecordsResponse", 0, 2, 0x4ull, sizeof(struct delete_records_response), any_delete_records_response_init, any_delete_records_response_read, any_delete_records_response_write, &layout_delete_records_response};
 

@@ -40,7 +40,7 @@ void delete_share_group_offsets_request_delete_share_group_offsets_request_topic
 static const struct wire_field fields_delete_share_group_offsets_request_delete_share_group_offsets_request_topic[] = {
     {"TopicName", WIRE_STRING, false, false, offsetof(struct delete_share_group_offsets_request_delete_share_group_offsets_request_topic, topic_name), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_delete_share_group_offsets_request_delete_share_group_offsets_request_topic = {"DeleteShareGroupOffsetsRequestTopic", sizeof(struct delete_share_group_offsets_request_delete_share_group_offsets_request_topic), fields_delete_share_group_offsets_request_delete_share_group_offsets_request_topic, 1, NULL, 0};
+static const struct wire_struct layout_delete_share_group_offsets_request_delete_share_group_offsets_request_topic = {"DeleteShareGroupOffsetsRequestTopic", sizeof(struct delete_share_group_offsets_request_delete_share_group_offsets_request_topic), fields_delete_share_group_offsets_request_delete_share_group_offsets_request_topic, 1, NULL, NULL, 0};
 
 void delete_share_group_offsets_request_init(struct delete_share_group_offsets_request *s)
 {
@@ -106,7 +106,7 @@ static const struct wire_field fields_delete_share_group_offsets_request[] = {
     {"GroupId", WIRE_STRING, false, false, offsetof(struct delete_share_group_offsets_request, group_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct delete_share_group_offsets_request, topics), offsetof(struct delete_share_group_offsets_request, topics_count), 0x1ull, 0x0ull, NULL, &layout_delete_share_group_offsets_request_delete_share_group_offsets_request_topic},
 };
-static const struct wire_struct layout_delete_share_group_offsets_request = {"DeleteShareGroupOffsetsRequest", sizeof(struct delete_share_group_offsets_request), fields_delete_share_group_offsets_request, 2, NULL, 0};
+static const struct wire_struct layout_delete_share_group_offsets_request = {"DeleteShareGroupOffsetsRequest", sizeof(struct delete_share_group_offsets_request), fields_delete_share_group_offsets_request, 2, NULL, NULL, 0};
 const struct wire_message wire_message_delete_share_group_offsets_request = {"DeleteShareGroupOffsetsRequest", 0, 0, 0x1ull, sizeof(struct delete_share_group_offsets_request), any_delete_share_group_offsets_request_init, any_delete_share_group_offsets_request_read, any_delete_share_group_offsets_request_write, &layout_delete_share_group_offsets_request};
 
 void delete_share_group_offsets_response_delete_share_group_offsets_response_topic_init(struct delete_share_group_offsets_response_delete_share_group_offsets_response_topic *s)
@@ -157,7 +157,7 @@ static const struct wire_field fields_delete_share_group_offsets_response_delete
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct delete_share_group_offsets_response_delete_share_group_offsets_response_topic, error_code), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct delete_share_group_offsets_response_delete_share_group_offsets_response_topic, error_message), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_delete_share_group_offsets_response_delete_share_group_offsets_response_topic = {"DeleteShareGroupOffsetsResponseTopic", sizeof(struct delete_share_group_offsets_response_delete_share_group_offsets_response_topic), fields_delete_share_group_offsets_response_delete_share_group_offsets_response_topic, 4, part_delete_share_group_offsets_response_delete_share_group_offsets_response_topic, 0};
+static const struct wire_struct layout_delete_share_group_offsets_response_delete_share_group_offsets_response_topic = {"DeleteShareGroupOffsetsResponseTopic", sizeof(struct delete_share_group_offsets_response_delete_share_group_offsets_response_topic), fields_delete_share_group_offsets_response_delete_share_group_offsets_response_topic, 4, part_delete_share_group_offsets_response_delete_share_group_offsets_response_topic, NULL, 0};
 
 void delete_share_group_offsets_response_init(struct delete_share_group_offsets_response *s)
 {
@@ -248,6 +248,9 @@ static const struct wire_field fields_delete_share_group_offsets_response[] = {
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct delete_share_group_offsets_response, error_message), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Responses", WIRE_STRUCT, true, false, offsetof(struct delete_share_group_offsets_response, responses), offsetof(struct delete_share_group_offsets_response, responses_count), 0x1ull, 0x0ull, NULL, &layout_delete_share_group_offsets_response_delete_share_group_offsets_response_topic},
 };
-static const struct wire_struct layout_delete_share_group_offsets_response = {"DeleteShareGroupOffsetsResponse", sizeof(struct delete_share_group_offsets_response), fields_delete_share_group_offsets_response, 4, part_delete_share_group_offsets_response, 1};
+static const struct wire_array arrays_delete_share_group_offsets_response[] = {
+    {offsetof(struct delete_share_group_offsets_response, responses), offsetof(struct delete_share_group_offsets_response, responses_count), 0x1ull, &layout_delete_share_group_offsets_response_delete_share_group_offsets_response_topic},
+};
+static const struct wire_struct layout_delete_share_group_offsets_response = {"DeleteShareGroupOffsetsResponse", sizeof(struct delete_share_group_offsets_response), fields_delete_share_group_offsets_response, 4, part_delete_share_group_offsets_response, arrays_delete_share_group_offsets_response, 1};
 const struct wire_message wire_message_delete_share_group_offsets_response = {"DeleteShareGroupOffsetsResponse", 0, 0, 0x1ull, sizeof(struct delete_share_group_offsets_response), any_delete_share_group_offsets_response_init, any_delete_share_group_offsets_response_read, any_delete_share_group_offsets_response_write, &layout_delete_share_group_offsets_response};
 

@@ -37,7 +37,7 @@ void delete_share_group_state_request_partition_data_write(struct wire_writer *w
 static const struct wire_field fields_delete_share_group_state_request_partition_data[] = {
     {"Partition", WIRE_I32, false, false, offsetof(struct delete_share_group_state_request_partition_data, partition), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_delete_share_group_state_request_partition_data = {"PartitionData", sizeof(struct delete_share_group_state_request_partition_data), fields_delete_share_group_state_request_partition_data, 1, NULL, 0};
+static const struct wire_struct layout_delete_share_group_state_request_partition_data = {"PartitionData", sizeof(struct delete_share_group_state_request_partition_data), fields_delete_share_group_state_request_partition_data, 1, NULL, NULL, 0};
 
 void delete_share_group_state_request_delete_state_data_init(struct delete_share_group_state_request_delete_state_data *s)
 {
@@ -85,7 +85,7 @@ static const struct wire_field fields_delete_share_group_state_request_delete_st
     {"TopicId", WIRE_UUID, false, false, offsetof(struct delete_share_group_state_request_delete_state_data, topic_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct delete_share_group_state_request_delete_state_data, partitions), offsetof(struct delete_share_group_state_request_delete_state_data, partitions_count), 0x1ull, 0x0ull, NULL, &layout_delete_share_group_state_request_partition_data},
 };
-static const struct wire_struct layout_delete_share_group_state_request_delete_state_data = {"DeleteStateData", sizeof(struct delete_share_group_state_request_delete_state_data), fields_delete_share_group_state_request_delete_state_data, 2, NULL, 0};
+static const struct wire_struct layout_delete_share_group_state_request_delete_state_data = {"DeleteStateData", sizeof(struct delete_share_group_state_request_delete_state_data), fields_delete_share_group_state_request_delete_state_data, 2, NULL, NULL, 0};
 
 void delete_share_group_state_request_init(struct delete_share_group_state_request *s)
 {
@@ -151,7 +151,7 @@ static const struct wire_field fields_delete_share_group_state_request[] = {
     {"GroupId", WIRE_STRING, false, false, offsetof(struct delete_share_group_state_request, group_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct delete_share_group_state_request, topics), offsetof(struct delete_share_group_state_request, topics_count), 0x1ull, 0x0ull, NULL, &layout_delete_share_group_state_request_delete_state_data},
 };
-static const struct wire_struct layout_delete_share_group_state_request = {"DeleteShareGroupStateRequest", sizeof(struct delete_share_group_state_request), fields_delete_share_group_state_request, 2, NULL, 0};
+static const struct wire_struct layout_delete_share_group_state_request = {"DeleteShareGroupStateRequest", sizeof(struct delete_share_group_state_request), fields_delete_share_group_state_request, 2, NULL, NULL, 0};
 const struct wire_message wire_message_delete_share_group_state_request = {"DeleteShareGroupStateRequest", 0, 0, 0x1ull, sizeof(struct delete_share_group_state_request), any_delete_share_group_state_request_init, any_delete_share_group_state_request_read, any_delete_share_group_state_request_write, &layout_delete_share_group_state_request};
 
 void delete_share_group_state_response_partition_result_init(struct delete_share_group_state_response_partition_result *s)
@@ -196,7 +196,7 @@ static const struct wire_field fields_delete_share_group_state_response_partitio
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct delete_share_group_state_response_partition_result, error_code), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct delete_share_group_state_response_partition_result, error_message), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_delete_share_group_state_response_partition_result = {"PartitionResult", sizeof(struct delete_share_group_state_response_partition_result), fields_delete_share_group_state_response_partition_result, 3, part_delete_share_group_state_response_partition_result, 0};
+static const struct wire_struct layout_delete_share_group_state_response_partition_result = {"PartitionResult", sizeof(struct delete_share_group_state_response_partition_result), fields_delete_share_group_state_response_partition_result, 3, part_delete_share_group_state_response_partition_result, NULL, 0};
 
 void delete_share_group_state_response_delete_state_result_init(struct delete_share_group_state_response_delete_state_result *s)
 {
@@ -264,7 +264,10 @@ static const struct wire_field fields_delete_share_group_state_response_delete_s
     {"TopicId", WIRE_UUID, false, false, offsetof(struct delete_share_group_state_response_delete_state_result, topic_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct delete_share_group_state_response_delete_state_result, partitions), offsetof(struct delete_share_group_state_response_delete_state_result, partitions_count), 0x1ull, 0x0ull, NULL, &layout_delete_share_group_state_response_partition_result},
 };
-static const struct wire_struct layout_delete_share_group_state_response_delete_state_result = {"DeleteStateResult", sizeof(struct delete_share_group_state_response_delete_state_result), fields_delete_share_group_state_response_delete_state_result, 2, part_delete_share_group_state_response_delete_state_result, 1};
+static const struct wire_array arrays_delete_share_group_state_response_delete_state_result[] = {
+    {offsetof(struct delete_share_group_state_response_delete_state_result, partitions), offsetof(struct delete_share_group_state_response_delete_state_result, partitions_count), 0x1ull, &layout_delete_share_group_state_response_partition_result},
+};
+static const struct wire_struct layout_delete_share_group_state_response_delete_state_result = {"DeleteStateResult", sizeof(struct delete_share_group_state_response_delete_state_result), fields_delete_share_group_state_response_delete_state_result, 2, part_delete_share_group_state_response_delete_state_result, arrays_delete_share_group_state_response_delete_state_result, 1};
 
 void delete_share_group_state_response_init(struct delete_share_group_state_response *s)
 {
@@ -343,6 +346,9 @@ static void part_delete_share_group_state_response(struct wire_writer *w, int16_
 static const struct wire_field fields_delete_share_group_state_response[] = {
     {"Results", WIRE_STRUCT, true, false, offsetof(struct delete_share_group_state_response, results), offsetof(struct delete_share_group_state_response, results_count), 0x1ull, 0x0ull, NULL, &layout_delete_share_group_state_response_delete_state_result},
 };
-static const struct wire_struct layout_delete_share_group_state_response = {"DeleteShareGroupStateResponse", sizeof(struct delete_share_group_state_response), fields_delete_share_group_state_response, 1, part_delete_share_group_state_response, 1};
+static const struct wire_array arrays_delete_share_group_state_response[] = {
+    {offsetof(struct delete_share_group_state_response, results), offsetof(struct delete_share_group_state_response, results_count), 0x1ull, &layout_delete_share_group_state_response_delete_state_result},
+};
+static const struct wire_struct layout_delete_share_group_state_response = {"DeleteShareGroupStateResponse", sizeof(struct delete_share_group_state_response), fields_delete_share_group_state_response, 1, part_delete_share_group_state_response, arrays_delete_share_group_state_response, 1};
 const struct wire_message wire_message_delete_share_group_state_response = {"DeleteShareGroupStateResponse", 0, 0, 0x1ull, sizeof(struct delete_share_group_state_response), any_delete_share_group_state_response_init, any_delete_share_group_state_response_read, any_delete_share_group_state_response_write, &layout_delete_share_group_state_response};
 

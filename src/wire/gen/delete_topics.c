@@ -55,7 +55,7 @@ static const struct wire_field fields_delete_topics_request_delete_topic_state[]
     {"Name", WIRE_STRING, false, false, offsetof(struct delete_topics_request_delete_topic_state, name), 0, 0x40ull, 0x0ull, NULL, NULL},
     {"TopicId", WIRE_UUID, false, false, offsetof(struct delete_topics_request_delete_topic_state, topic_id), 0, 0x40ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_delete_topics_request_delete_topic_state = {"DeleteTopicState", sizeof(struct delete_topics_request_delete_topic_state), fields_delete_topics_request_delete_topic_state, 2, NULL, 0};
+static const struct wire_struct layout_delete_topics_request_delete_topic_state = {"DeleteTopicState", sizeof(struct delete_topics_request_delete_topic_state), fields_delete_topics_request_delete_topic_state, 2, NULL, NULL, 0};
 
 void delete_topics_request_init(struct delete_topics_request *s)
 {
@@ -153,7 +153,7 @@ static const struct wire_field fields_delete_topics_request[] = {
     {"TopicNames", WIRE_STRING, true, false, offsetof(struct delete_topics_request, topic_names), offsetof(struct delete_topics_request, topic_names_count), 0x3full, 0x0ull, NULL, NULL},
     {"TimeoutMs", WIRE_I32, false, false, offsetof(struct delete_topics_request, timeout_ms), 0, 0x7full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_delete_topics_request = {"DeleteTopicsRequest", sizeof(struct delete_topics_request), fields_delete_topics_request, 3, NULL, 0};
+static const struct wire_struct layout_delete_topics_request = {"DeleteTopicsRequest", sizeof(struct delete_topics_request), fields_delete_topics_request, 3, NULL, NULL, 0};
 const struct wire_message wire_message_delete_topics_request = {"DeleteTopicsRequest", 0, 6, 0x70ull, sizeof(struct delete_topics_request), any_delete_topics_request_init, any_delete_topics_request_read, any_delete_topics_request_write, &layout_delete_topics_request};
 
 void delete_topics_response_deletable_topic_result_init(struct delete_topics_response_deletable_topic_result *s)
@@ -219,7 +219,7 @@ static const struct wire_field fields_delete_topics_response_deletable_topic_res
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct delete_topics_response_deletable_topic_result, error_code), 0, 0x7full, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct delete_topics_response_deletable_topic_result, error_message), 0, 0x60ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_delete_topics_response_deletable_topic_result = {"DeletableTopicResult", sizeof(struct delete_topics_response_deletable_topic_result), fields_delete_topics_response_deletable_topic_result, 4, part_delete_topics_response_deletable_topic_result, 0};
+static const struct wire_struct layout_delete_topics_response_deletable_topic_result = {"DeletableTopicResult", sizeof(struct delete_topics_response_deletable_topic_result), fields_delete_topics_response_deletable_topic_result, 4, part_delete_topics_response_deletable_topic_result, NULL, 0};
 
 void delete_topics_response_init(struct delete_topics_response *s)
 {
@@ -316,6 +316,9 @@ static const struct wire_field fields_delete_topics_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct delete_topics_response, throttle_time_ms), 0, 0x7eull, 0x0ull, NULL, NULL},
     {"Responses", WIRE_STRUCT, true, false, offsetof(struct delete_topics_response, responses), offsetof(struct delete_topics_response, responses_count), 0x7full, 0x0ull, NULL, &layout_delete_topics_response_deletable_topic_result},
 };
-static const struct wire_struct layout_delete_topics_response = {"DeleteTopicsResponse", sizeof(struct delete_topics_response), fields_delete_topics_response, 2, part_delete_topics_response, 1};
+static const struct wire_array arrays_delete_topics_response[] = {
+    {offsetof(struct delete_topics_response, responses), offsetof(struct delete_topics_response, responses_count), 0x7full, &layout_delete_topics_response_deletable_topic_result},
+};
+static const struct wire_struct layout_delete_topics_response = {"DeleteTopicsResponse", sizeof(struct delete_topics_response), fields_delete_topics_response, 2, part_delete_topics_response, arrays_delete_topics_response, 1};
 const struct wire_message wire_message_delete_topics_response = {"DeleteTopicsResponse", 0, 6, 0x70ull, sizeof(struct delete_topics_response), any_delete_topics_response_init, any_delete_topics_response_read, any_delete_topics_response_write, &layout_delete_topics_response};
 

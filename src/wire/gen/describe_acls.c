@@ -85,7 +85,7 @@ static const struct wire_field fields_describe_acls_request[] = {
     {"Operation", WIRE_I8, false, false, offsetof(struct describe_acls_request, operation), 0, 0xfull, 0x0ull, NULL, NULL},
     {"PermissionType", WIRE_I8, false, false, offsetof(struct describe_acls_request, permission_type), 0, 0xfull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_acls_request = {"DescribeAclsRequest", sizeof(struct describe_acls_request), fields_describe_acls_request, 7, NULL, 0};
+static const struct wire_struct layout_describe_acls_request = {"DescribeAclsRequest", sizeof(struct describe_acls_request), fields_describe_acls_request, 7, NULL, NULL, 0};
 const struct wire_message wire_message_describe_acls_request = {"DescribeAclsRequest", 0, 3, 0xcull, sizeof(struct describe_acls_request), any_describe_acls_request_init, any_describe_acls_request_read, any_describe_acls_request_write, &layout_describe_acls_request};
 
 void describe_acls_response_acl_description_init(struct describe_acls_response_acl_description *s)
@@ -144,7 +144,7 @@ static const struct wire_field fields_describe_acls_response_acl_description[] =
     {"Operation", WIRE_I8, false, false, offsetof(struct describe_acls_response_acl_description, operation), 0, 0xfull, 0x0ull, NULL, NULL},
     {"PermissionType", WIRE_I8, false, false, offsetof(struct describe_acls_response_acl_description, permission_type), 0, 0xfull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_acls_response_acl_description = {"AclDescription", sizeof(struct describe_acls_response_acl_description), fields_describe_acls_response_acl_description, 4, part_describe_acls_response_acl_description, 0};
+static const struct wire_struct layout_describe_acls_response_acl_description = {"AclDescription", sizeof(struct describe_acls_response_acl_description), fields_describe_acls_response_acl_description, 4, part_describe_acls_response_acl_description, NULL, 0};
 
 void describe_acls_response_describe_acls_resource_init(struct describe_acls_response_describe_acls_resource *s)
 {
@@ -244,7 +244,10 @@ static const struct wire_field fields_describe_acls_response_describe_acls_resou
     {"PatternType", WIRE_I8, false, false, offsetof(struct describe_acls_response_describe_acls_resource, pattern_type), 0, 0xeull, 0x0ull, NULL, NULL},
     {"Acls", WIRE_STRUCT, true, false, offsetof(struct describe_acls_response_describe_acls_resource, acls), offsetof(struct describe_acls_response_describe_acls_resource, acls_count), 0xfull, 0x0ull, NULL, &layout_describe_acls_response_acl_description},
 };
-static const struct wire_struct layout_describe_acls_response_describe_acls_resource = {"DescribeAclsResource", sizeof(struct describe_acls_response_describe_acls_resource), fields_describe_acls_response_describe_acls_resource, 4, part_describe_acls_response_describe_acls_resource, 1};
+static const struct wire_array arrays_describe_acls_response_describe_acls_resource[] = {
+    {offsetof(struct describe_acls_response_describe_acls_resource, acls), offsetof(struct describe_acls_response_describe_acls_resource, acls_count), 0xfull, &layout_describe_acls_response_acl_description},
+};
+static const struct wire_struct layout_describe_acls_response_describe_acls_resource = {"DescribeAclsResource", sizeof(struct describe_acls_response_describe_acls_resource), fields_describe_acls_response_describe_acls_resource, 4, part_describe_acls_response_describe_acls_resource, arrays_describe_acls_response_describe_acls_resource, 1};
 
 void describe_acls_response_init(struct describe_acls_response *s)
 {
@@ -344,6 +347,9 @@ static const struct wire_field fields_describe_acls_response[] = {
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct describe_acls_response, error_message), 0, 0xfull, 0x0ull, NULL, NULL},
     {"Resources", WIRE_STRUCT, true, false, offsetof(struct describe_acls_response, resources), offsetof(struct describe_acls_response, resources_count), 0xfull, 0x0ull, NULL, &layout_describe_acls_response_describe_acls_resource},
 };
-static const struct wire_struct layout_describe_acls_response = {"DescribeAclsResponse", sizeof(struct describe_acls_response), fields_describe_acls_response, 4, part_describe_acls_response, 1};
+static const struct wire_array arrays_describe_acls_response[] = {
+    {offsetof(struct describe_acls_response, resources), offsetof(struct describe_acls_response, resources_count), 0xfull, &layout_describe_acls_response_describe_acls_resource},
+};
+static const struct wire_struct layout_describe_acls_response = {"DescribeAclsResponse", sizeof(struct describe_acls_response), fields_describe_acls_response, 4, part_describe_acls_response, arrays_describe_acls_response, 1};
 const struct wire_message wire_message_describe_acls_response = {"DescribeAclsResponse", 0, 3, 0xcull, sizeof(struct describe_acls_response), any_describe_acls_response_init, any_describe_acls_response_read, any_describe_acls_response_write, &layout_describe_acls_response};
 

@@ -52,7 +52,7 @@ static const struct wire_field fields_describe_client_quotas_request_component_d
     {"MatchType", WIRE_I8, false, false, offsetof(struct describe_client_quotas_request_component_data, match_type), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Match", WIRE_STRING, false, false, offsetof(struct describe_client_quotas_request_component_data, match), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_client_quotas_request_component_data = {"ComponentData", sizeof(struct describe_client_quotas_request_component_data), fields_describe_client_quotas_request_component_data, 3, NULL, 0};
+static const struct wire_struct layout_describe_client_quotas_request_component_data = {"ComponentData", sizeof(struct describe_client_quotas_request_component_data), fields_describe_client_quotas_request_component_data, 3, NULL, NULL, 0};
 
 void describe_client_quotas_request_init(struct describe_client_quotas_request *s)
 {
@@ -121,7 +121,7 @@ static const struct wire_field fields_describe_client_quotas_request[] = {
     {"Components", WIRE_STRUCT, true, false, offsetof(struct describe_client_quotas_request, components), offsetof(struct describe_client_quotas_request, components_count), 0x3ull, 0x0ull, NULL, &layout_describe_client_quotas_request_component_data},
     {"Strict", WIRE_BOOL, false, false, offsetof(struct describe_client_quotas_request, strict), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_client_quotas_request = {"DescribeClientQuotasRequest", sizeof(struct describe_client_quotas_request), fields_describe_client_quotas_request, 2, NULL, 0};
+static const struct wire_struct layout_describe_client_quotas_request = {"DescribeClientQuotasRequest", sizeof(struct describe_client_quotas_request), fields_describe_client_quotas_request, 2, NULL, NULL, 0};
 const struct wire_message wire_message_describe_client_quotas_request = {"DescribeClientQuotasRequest", 0, 1, 0x2ull, sizeof(struct describe_client_quotas_request), any_describe_client_quotas_request_init, any_describe_client_quotas_request_read, any_describe_client_quotas_request_write, &layout_describe_client_quotas_request};
 
 void describe_client_quotas_response_entity_data_init(struct describe_client_quotas_response_entity_data *s)
@@ -172,7 +172,7 @@ static const struct wire_field fields_describe_client_quotas_response_entity_dat
     {"EntityType", WIRE_STRING, false, false, offsetof(struct describe_client_quotas_response_entity_data, entity_type), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"EntityName", WIRE_STRING, false, false, offsetof(struct describe_client_quotas_response_entity_data, entity_name), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_client_quotas_response_entity_data = {"EntityData", sizeof(struct describe_client_quotas_response_entity_data), fields_describe_client_quotas_response_entity_data, 2, part_describe_client_quotas_response_entity_data, 0};
+static const struct wire_struct layout_describe_client_quotas_response_entity_data = {"EntityData", sizeof(struct describe_client_quotas_response_entity_data), fields_describe_client_quotas_response_entity_data, 2, part_describe_client_quotas_response_entity_data, NULL, 0};
 
 void describe_client_quotas_response_value_data_init(struct describe_client_quotas_response_value_data *s)
 {
@@ -221,7 +221,7 @@ static const struct wire_field fields_describe_client_quotas_response_value_data
     {"Key", WIRE_STRING, false, false, offsetof(struct describe_client_quotas_response_value_data, key), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Value", WIRE_F64, false, false, offsetof(struct describe_client_quotas_response_value_data, value), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_client_quotas_response_value_data = {"ValueData", sizeof(struct describe_client_quotas_response_value_data), fields_describe_client_quotas_response_value_data, 2, part_describe_client_quotas_response_value_data, 0};
+static const struct wire_struct layout_describe_client_quotas_response_value_data = {"ValueData", sizeof(struct describe_client_quotas_response_value_data), fields_describe_client_quotas_response_value_data, 2, part_describe_client_quotas_response_value_data, NULL, 0};
 
 void describe_client_quotas_response_entry_data_init(struct describe_client_quotas_response_entry_data *s)
 {
@@ -316,7 +316,11 @@ static const struct wire_field fields_describe_client_quotas_response_entry_data
     {"Entity", WIRE_STRUCT, true, false, offsetof(struct describe_client_quotas_response_entry_data, entity), offsetof(struct describe_client_quotas_response_entry_data, entity_count), 0x3ull, 0x0ull, NULL, &layout_describe_client_quotas_response_entity_data},
     {"Values", WIRE_STRUCT, true, false, offsetof(struct describe_client_quotas_response_entry_data, values), offsetof(struct describe_client_quotas_response_entry_data, values_count), 0x3ull, 0x0ull, NULL, &layout_describe_client_quotas_response_value_data},
 };
-static const struct wire_struct layout_describe_client_quotas_response_entry_data = {"EntryData", sizeof(struct describe_client_quotas_response_entry_data), fields_describe_client_quotas_response_entry_data, 2, part_describe_client_quotas_response_entry_data, 2};
+static const struct wire_array arrays_describe_client_quotas_response_entry_data[] = {
+    {offsetof(struct describe_client_quotas_response_entry_data, entity), offsetof(struct describe_client_quotas_response_entry_data, entity_count), 0x3ull, &layout_describe_client_quotas_response_entity_data},
+    {offsetof(struct describe_client_quotas_response_entry_data, values), offsetof(struct describe_client_quotas_response_entry_data, values_count), 0x3ull, &layout_describe_client_quotas_response_value_data},
+};
+static const struct wire_struct layout_describe_client_quotas_response_entry_data = {"EntryData", sizeof(struct describe_client_quotas_response_entry_data), fields_describe_client_quotas_response_entry_data, 2, part_describe_client_quotas_response_entry_data, arrays_describe_client_quotas_response_entry_data, 2};
 
 void describe_client_quotas_response_init(struct describe_client_quotas_response *s)
 {
@@ -412,6 +416,9 @@ static const struct wire_field fields_describe_client_quotas_response[] = {
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct describe_client_quotas_response, error_message), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Entries", WIRE_STRUCT, true, false, offsetof(struct describe_client_quotas_response, entries), offsetof(struct describe_client_quotas_response, entries_count), 0x3ull, 0x0ull, NULL, &layout_describe_client_quotas_response_entry_data},
 };
-static const struct wire_struct layout_describe_client_quotas_response = {"DescribeClientQuotasResponse", sizeof(struct describe_client_quotas_response), fields_describe_client_quotas_response, 4, part_describe_client_quotas_response, 1};
+static const struct wire_array arrays_describe_client_quotas_response[] = {
+    {offsetof(struct describe_client_quotas_response, entries), offsetof(struct describe_client_quotas_response, entries_count), 0x3ull, &layout_describe_client_quotas_response_entry_data},
+};
+static const struct wire_struct layout_describe_client_quotas_response = {"DescribeClientQuotasResponse", sizeof(struct describe_client_quotas_response), fields_describe_client_quotas_response, 4, part_describe_client_quotas_response, arrays_describe_client_quotas_response, 1};
 const struct wire_message wire_message_describe_client_quotas_response = {"DescribeClientQuotasResponse", 0, 1, 0x2ull, sizeof(struct describe_client_quotas_response), any_describe_client_quotas_response_init, any_describe_client_quotas_response_read, any_describe_client_quotas_response_write, &layout_describe_client_quotas_response};
 

@@ -70,7 +70,7 @@ static const struct wire_field fields_describe_cluster_request[] = {
     {"EndpointType", WIRE_I8, false, false, offsetof(struct describe_cluster_request, endpoint_type), 0, 0x6ull, 0x0ull, NULL, NULL},
     {"IncludeFencedBrokers", WIRE_BOOL, false, false, offsetof(struct describe_cluster_request, include_fenced_brokers), 0, 0x4ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_cluster_request = {"DescribeClusterRequest", sizeof(struct describe_cluster_request), fields_describe_cluster_request, 3, NULL, 0};
+static const struct wire_struct layout_describe_cluster_request = {"DescribeClusterRequest", sizeof(struct describe_cluster_request), fields_describe_cluster_request, 3, NULL, NULL, 0};
 const struct wire_message wire_message_describe_cluster_request = {"DescribeClusterRequest", 0, 2, 0x7ull, sizeof(struct describe_cluster_request), any_describe_cluster_request_init, any_describe_cluster_request_read, any_describe_cluster_request_write, &layout_describe_cluster_request};
 
 void describe_cluster_response_describe_cluster_broker_init(struct describe_cluster_response_describe_cluster_broker *s)
@@ -129,7 +129,7 @@ static const struct wire_field fields_describe_cluster_response_describe_cluster
     {"Rack", WIRE_STRING, false, false, offsetof(struct describe_cluster_response_describe_cluster_broker, rack), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"IsFenced", WIRE_BOOL, false, false, offsetof(struct describe_cluster_response_describe_cluster_broker, is_fenced), 0, 0x4ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_cluster_response_describe_cluster_broker = {"DescribeClusterBroker", sizeof(struct describe_cluster_response_describe_cluster_broker), fields_describe_cluster_response_describe_cluster_broker, 5, part_describe_cluster_response_describe_cluster_broker, 0};
+static const struct wire_struct layout_describe_cluster_response_describe_cluster_broker = {"DescribeClusterBroker", sizeof(struct describe_cluster_response_describe_cluster_broker), fields_describe_cluster_response_describe_cluster_broker, 5, part_describe_cluster_response_describe_cluster_broker, NULL, 0};
 
 void describe_cluster_response_init(struct describe_cluster_response *s)
 {
@@ -253,6 +253,9 @@ static const struct wire_field fields_describe_cluster_response[] = {
     {"Brokers", WIRE_STRUCT, true, false, offsetof(struct describe_cluster_response, brokers), offsetof(struct describe_cluster_response, brokers_count), 0x7ull, 0x0ull, NULL, &layout_describe_cluster_response_describe_cluster_broker},
     {"ClusterAuthorizedOperations", WIRE_I32, false, false, offsetof(struct describe_cluster_response, cluster_authorized_operations), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_cluster_response = {"DescribeClusterResponse", sizeof(struct describe_cluster_response), fields_describe_cluster_response, 8, part_describe_cluster_response, 1};
+static const struct wire_array arrays_describe_cluster_response[] = {
+    {offsetof(struct describe_cluster_response, brokers), offsetof(struct describe_cluster_response, brokers_count), 0x7ull, &layout_describe_cluster_response_describe_cluster_broker},
+};
+static const struct wire_struct layout_describe_cluster_response = {"DescribeClusterResponse", sizeof(struct describe_cluster_response), fields_describe_cluster_response, 8, part_describe_cluster_response, arrays_describe_cluster_response, 1};
 const struct wire_message wire_message_describe_cluster_response = {"DescribeClusterResponse", 0, 2, 0x7ull, sizeof(struct describe_cluster_response), any_describe_cluster_response_init, any_describe_cluster_response_read, any_describe_cluster_response_write, &layout_describe_cluster_response};
 

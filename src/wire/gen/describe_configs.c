@@ -63,7 +63,7 @@ static const struct wire_field fields_describe_configs_request_describe_configs_
     {"ResourceName", WIRE_STRING, false, false, offsetof(struct describe_configs_request_describe_configs_resource, resource_name), 0, 0x1full, 0x0ull, NULL, NULL},
     {"ConfigurationKeys", WIRE_STRING, true, false, offsetof(struct describe_configs_request_describe_configs_resource, configuration_keys), offsetof(struct describe_configs_request_describe_configs_resource, configuration_keys_count), 0x1full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_configs_request_describe_configs_resource = {"DescribeConfigsResource", sizeof(struct describe_configs_request_describe_configs_resource), fields_describe_configs_request_describe_configs_resource, 3, NULL, 0};
+static const struct wire_struct layout_describe_configs_request_describe_configs_resource = {"DescribeConfigsResource", sizeof(struct describe_configs_request_describe_configs_resource), fields_describe_configs_request_describe_configs_resource, 3, NULL, NULL, 0};
 
 void describe_configs_request_init(struct describe_configs_request *s)
 {
@@ -147,7 +147,7 @@ static const struct wire_field fields_describe_configs_request[] = {
     {"IncludeSynonyms", WIRE_BOOL, false, false, offsetof(struct describe_configs_request, include_synonyms), 0, 0x1eull, 0x0ull, NULL, NULL},
     {"IncludeDocumentation", WIRE_BOOL, false, false, offsetof(struct describe_configs_request, include_documentation), 0, 0x18ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_configs_request = {"DescribeConfigsRequest", sizeof(struct describe_configs_request), fields_describe_configs_request, 3, NULL, 0};
+static const struct wire_struct layout_describe_configs_request = {"DescribeConfigsRequest", sizeof(struct describe_configs_request), fields_describe_configs_request, 3, NULL, NULL, 0};
 const struct wire_message wire_message_describe_configs_request = {"DescribeConfigsRequest", 0, 4, 0x10ull, sizeof(struct describe_configs_request), any_describe_configs_request_init, any_describe_configs_request_read, any_describe_configs_request_write, &layout_describe_configs_request};
 
 void describe_configs_response_describe_configs_synonym_init(struct describe_configs_response_describe_configs_synonym *s)
@@ -215,7 +215,7 @@ static const struct wire_field fields_describe_configs_response_describe_configs
     {"Value", WIRE_STRING, false, false, offsetof(struct describe_configs_response_describe_configs_synonym, value), 0, 0x1eull, 0x0ull, NULL, NULL},
     {"Source", WIRE_I8, false, false, offsetof(struct describe_configs_response_describe_configs_synonym, source), 0, 0x1eull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_configs_response_describe_configs_synonym = {"DescribeConfigsSynonym", sizeof(struct describe_configs_response_describe_configs_synonym), fields_describe_configs_response_describe_configs_synonym, 3, part_describe_configs_response_describe_configs_synonym, 0};
+static const struct wire_struct layout_describe_configs_response_describe_configs_synonym = {"DescribeConfigsSynonym", sizeof(struct describe_configs_response_describe_configs_synonym), fields_describe_configs_response_describe_configs_synonym, 3, part_describe_configs_response_describe_configs_synonym, NULL, 0};
 
 void describe_configs_response_describe_configs_resource_result_init(struct describe_configs_response_describe_configs_resource_result *s)
 {
@@ -365,7 +365,10 @@ static const struct wire_field fields_describe_configs_response_describe_configs
     {"ConfigType", WIRE_I8, false, false, offsetof(struct describe_configs_response_describe_configs_resource_result, config_type), 0, 0x18ull, 0x0ull, NULL, NULL},
     {"Documentation", WIRE_STRING, false, false, offsetof(struct describe_configs_response_describe_configs_resource_result, documentation), 0, 0x18ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_configs_response_describe_configs_resource_result = {"DescribeConfigsResourceResult", sizeof(struct describe_configs_response_describe_configs_resource_result), fields_describe_configs_response_describe_configs_resource_result, 9, part_describe_configs_response_describe_configs_resource_result, 1};
+static const struct wire_array arrays_describe_configs_response_describe_configs_resource_result[] = {
+    {offsetof(struct describe_configs_response_describe_configs_resource_result, synonyms), offsetof(struct describe_configs_response_describe_configs_resource_result, synonyms_count), 0x1eull, &layout_describe_configs_response_describe_configs_synonym},
+};
+static const struct wire_struct layout_describe_configs_response_describe_configs_resource_result = {"DescribeConfigsResourceResult", sizeof(struct describe_configs_response_describe_configs_resource_result), fields_describe_configs_response_describe_configs_resource_result, 9, part_describe_configs_response_describe_configs_resource_result, arrays_describe_configs_response_describe_configs_resource_result, 1};
 
 void describe_configs_response_describe_configs_result_init(struct describe_configs_response_describe_configs_result *s)
 {
@@ -459,7 +462,10 @@ static const struct wire_field fields_describe_configs_response_describe_configs
     {"ResourceName", WIRE_STRING, false, false, offsetof(struct describe_configs_response_describe_configs_result, resource_name), 0, 0x1full, 0x0ull, NULL, NULL},
     {"Configs", WIRE_STRUCT, true, false, offsetof(struct describe_configs_response_describe_configs_result, configs), offsetof(struct describe_configs_response_describe_configs_result, configs_count), 0x1full, 0x0ull, NULL, &layout_describe_configs_response_describe_configs_resource_result},
 };
-static const struct wire_struct layout_describe_configs_response_describe_configs_result = {"DescribeConfigsResult", sizeof(struct describe_configs_response_describe_configs_result), fields_describe_configs_response_describe_configs_result, 5, part_describe_configs_response_describe_configs_result, 1};
+static const struct wire_array arrays_describe_configs_response_describe_configs_result[] = {
+    {offsetof(struct describe_configs_response_describe_configs_result, configs), offsetof(struct describe_configs_response_describe_configs_result, configs_count), 0x1full, &layout_describe_configs_response_describe_configs_resource_result},
+};
+static const struct wire_struct layout_describe_configs_response_describe_configs_result = {"DescribeConfigsResult", sizeof(struct describe_configs_response_describe_configs_result), fields_describe_configs_response_describe_configs_result, 5, part_describe_configs_response_describe_configs_result, arrays_describe_configs_response_describe_configs_result, 1};
 
 void describe_configs_response_init(struct describe_configs_response *s)
 {
@@ -550,6 +556,9 @@ static const struct wire_field fields_describe_configs_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct describe_configs_response, throttle_time_ms), 0, 0x1full, 0x0ull, NULL, NULL},
     {"Results", WIRE_STRUCT, true, false, offsetof(struct describe_configs_response, results), offsetof(struct describe_configs_response, results_count), 0x1full, 0x0ull, NULL, &layout_describe_configs_response_describe_configs_result},
 };
-static const struct wire_struct layout_describe_configs_response = {"DescribeConfigsResponse", sizeof(struct describe_configs_response), fields_describe_configs_response, 2, part_describe_configs_response, 1};
+static const struct wire_array arrays_describe_configs_response[] = {
+    {offsetof(struct describe_configs_response, results), offsetof(struct describe_configs_response, results_count), 0x1full, &layout_describe_configs_response_describe_configs_result},
+};
+static const struct wire_struct layout_describe_configs_response = {"DescribeConfigsResponse", sizeof(struct describe_configs_response), fields_describe_configs_response, 2, part_describe_configs_response, arrays_describe_configs_response, 1};
 const struct wire_message wire_message_describe_configs_response = {"DescribeConfigsResponse", 0, 4, 0x10ull, sizeof(struct describe_configs_response), any_describe_configs_response_init, any_describe_configs_response_read, any_describe_configs_response_write, &layout_describe_configs_response};
 

@@ -51,7 +51,7 @@ static const struct wire_field fields_describe_delegation_token_request_describe
     {"PrincipalType", WIRE_STRING, false, false, offsetof(struct describe_delegation_token_request_describe_delegation_token_owner, principal_type), 0, 0xfull, 0x0ull, NULL, NULL},
     {"PrincipalName", WIRE_STRING, false, false, offsetof(struct describe_delegation_token_request_describe_delegation_token_owner, principal_name), 0, 0xfull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_delegation_token_request_describe_delegation_token_owner = {"DescribeDelegationTokenOwner", sizeof(struct describe_delegation_token_request_describe_delegation_token_owner), fields_describe_delegation_token_request_describe_delegation_token_owner, 2, NULL, 0};
+static const struct wire_struct layout_describe_delegation_token_request_describe_delegation_token_owner = {"DescribeDelegationTokenOwner", sizeof(struct describe_delegation_token_request_describe_delegation_token_owner), fields_describe_delegation_token_request_describe_delegation_token_owner, 2, NULL, NULL, 0};
 
 void describe_delegation_token_request_init(struct describe_delegation_token_request *s)
 {
@@ -115,7 +115,7 @@ static void any_describe_delegation_token_request_write(struct wire_writer *w, i
 static const struct wire_field fields_describe_delegation_token_request[] = {
     {"Owners", WIRE_STRUCT, true, false, offsetof(struct describe_delegation_token_request, owners), offsetof(struct describe_delegation_token_request, owners_count), 0xfull, 0x0ull, NULL, &layout_describe_delegation_token_request_describe_delegation_token_owner},
 };
-static const struct wire_struct layout_describe_delegation_token_request = {"DescribeDelegationTokenRequest", sizeof(struct describe_delegation_token_request), fields_describe_delegation_token_request, 1, NULL, 0};
+static const struct wire_struct layout_describe_delegation_token_request = {"DescribeDelegationTokenRequest", sizeof(struct describe_delegation_token_request), fields_describe_delegation_token_request, 1, NULL, NULL, 0};
 const struct wire_message wire_message_describe_delegation_token_request = {"DescribeDelegationTokenRequest", 0, 3, 0xcull, sizeof(struct describe_delegation_token_request), any_describe_delegation_token_request_init, any_describe_delegation_token_request_read, any_describe_delegation_token_request_write, &layout_describe_delegation_token_request};
 
 void describe_delegation_token_response_described_delegation_token_renewer_init(struct describe_delegation_token_response_described_delegation_token_renewer *s)
@@ -168,7 +168,7 @@ static const struct wire_field fields_describe_delegation_token_response_describ
     {"PrincipalType", WIRE_STRING, false, false, offsetof(struct describe_delegation_token_response_described_delegation_token_renewer, principal_type), 0, 0xfull, 0x0ull, NULL, NULL},
     {"PrincipalName", WIRE_STRING, false, false, offsetof(struct describe_delegation_token_response_described_delegation_token_renewer, principal_name), 0, 0xfull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_delegation_token_response_described_delegation_token_renewer = {"DescribedDelegationTokenRenewer", sizeof(struct describe_delegation_token_response_described_delegation_token_renewer), fields_describe_delegation_token_response_described_delegation_token_renewer, 2, part_describe_delegation_token_response_described_delegation_token_renewer, 0};
+static const struct wire_struct layout_describe_delegation_token_response_described_delegation_token_renewer = {"DescribedDelegationTokenRenewer", sizeof(struct describe_delegation_token_response_described_delegation_token_renewer), fields_describe_delegation_token_response_described_delegation_token_renewer, 2, part_describe_delegation_token_response_described_delegation_token_renewer, NULL, 0};
 
 void describe_delegation_token_response_described_delegation_token_init(struct describe_delegation_token_response_described_delegation_token *s)
 {
@@ -326,7 +326,10 @@ static const struct wire_field fields_describe_delegation_token_response_describ
     {"Hmac", WIRE_BYTES, false, false, offsetof(struct describe_delegation_token_response_described_delegation_token, hmac), 0, 0xfull, 0x0ull, NULL, NULL},
     {"Renewers", WIRE_STRUCT, true, false, offsetof(struct describe_delegation_token_response_described_delegation_token, renewers), offsetof(struct describe_delegation_token_response_described_delegation_token, renewers_count), 0xfull, 0x0ull, NULL, &layout_describe_delegation_token_response_described_delegation_token_renewer},
 };
-static const struct wire_struct layout_describe_delegation_token_response_described_delegation_token = {"DescribedDelegationToken", sizeof(struct describe_delegation_token_response_described_delegation_token), fields_describe_delegation_token_response_described_delegation_token, 10, part_describe_delegation_token_response_described_delegation_token, 1};
+static const struct wire_array arrays_describe_delegation_token_response_described_delegation_token[] = {
+    {offsetof(struct describe_delegation_token_response_described_delegation_token, renewers), offsetof(struct describe_delegation_token_response_described_delegation_token, renewers_count), 0xfull, &layout_describe_delegation_token_response_described_delegation_token_renewer},
+};
+static const struct wire_struct layout_describe_delegation_token_response_described_delegation_token = {"DescribedDelegationToken", sizeof(struct describe_delegation_token_response_described_delegation_token), fields_describe_delegation_token_response_described_delegation_token, 10, part_describe_delegation_token_response_described_delegation_token, arrays_describe_delegation_token_response_described_delegation_token, 1};
 
 void describe_delegation_token_response_init(struct describe_delegation_token_response *s)
 {
@@ -421,6 +424,9 @@ static const struct wire_field fields_describe_delegation_token_response[] = {
     {"Tokens", WIRE_STRUCT, true, false, offsetof(struct describe_delegation_token_response, tokens), offsetof(struct describe_delegation_token_response, tokens_count), 0xfull, 0x0ull, NULL, &layout_describe_delegation_token_response_described_delegation_token},
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct describe_delegation_token_response, throttle_time_ms), 0, 0xfull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_delegation_token_response = {"DescribeDelegationTokenResponse", sizeof(struct describe_delegation_token_response), fields_describe_delegation_token_response, 3, part_describe_delegation_token_response, 1};
+static const struct wire_array arrays_describe_delegation_token_response[] = {
+    {offsetof(struct describe_delegation_token_response, tokens), offsetof(struct describe_delegation_token_response, tokens_count), 0xfull, &layout_describe_delegation_token_response_described_delegation_token},
+};
+static const struct wire_struct layout_describe_delegation_token_response = {"DescribeDelegationTokenResponse", sizeof(struct describe_delegation_token_response), fields_describe_delegation_token_response, 3, part_describe_delegation_token_response, arrays_describe_delegation_token_response, 1};
 const struct wire_message wire_message_describe_delegation_token_response = {"DescribeDelegationTokenResponse", 0, 3, 0xcull, sizeof(struct describe_delegation_token_response), any_describe_delegation_token_response_init, any_describe_delegation_token_response_read, any_describe_delegation_token_response_write, &layout_describe_delegation_token_response};
 

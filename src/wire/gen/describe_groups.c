@@ -82,7 +82,7 @@ static const struct wire_field fields_describe_groups_request[] = {
     {"Groups", WIRE_STRING, true, false, offsetof(struct describe_groups_request, groups), offsetof(struct describe_groups_request, groups_count), 0x7full, 0x0ull, NULL, NULL},
     {"IncludeAuthorizedOperations", WIRE_BOOL, false, false, offsetof(struct describe_groups_request, include_authorized_operations), 0, 0x78ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_groups_request = {"DescribeGroupsRequest", sizeof(struct describe_groups_request), fields_describe_groups_request, 2, NULL, 0};
+static const struct wire_struct layout_describe_groups_request = {"DescribeGroupsRequest", sizeof(struct describe_groups_request), fields_describe_groups_request, 2, NULL, NULL, 0};
 const struct wire_message wire_message_describe_groups_request = {"DescribeGroupsRequest", 0, 6, 0x60ull, sizeof(struct describe_groups_request), any_describe_groups_request_init, any_describe_groups_request_read, any_describe_groups_request_write, &layout_describe_groups_request};
 
 void describe_groups_response_described_group_member_init(struct describe_groups_response_described_group_member *s)
@@ -162,7 +162,7 @@ static const struct wire_field fields_describe_groups_response_described_group_m
     {"MemberMetadata", WIRE_BYTES, false, false, offsetof(struct describe_groups_response_described_group_member, member_metadata), 0, 0x7full, 0x0ull, NULL, NULL},
     {"MemberAssignment", WIRE_BYTES, false, false, offsetof(struct describe_groups_response_described_group_member, member_assignment), 0, 0x7full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_groups_response_described_group_member = {"DescribedGroupMember", sizeof(struct describe_groups_response_described_group_member), fields_describe_groups_response_described_group_member, 6, part_describe_groups_response_described_group_member, 0};
+static const struct wire_struct layout_describe_groups_response_described_group_member = {"DescribedGroupMember", sizeof(struct describe_groups_response_described_group_member), fields_describe_groups_response_described_group_member, 6, part_describe_groups_response_described_group_member, NULL, 0};
 
 void describe_groups_response_described_group_init(struct describe_groups_response_described_group *s)
 {
@@ -307,7 +307,10 @@ static const struct wire_field fields_describe_groups_response_described_group[]
     {"Members", WIRE_STRUCT, true, false, offsetof(struct describe_groups_response_described_group, members), offsetof(struct describe_groups_response_described_group, members_count), 0x7full, 0x0ull, NULL, &layout_describe_groups_response_described_group_member},
     {"AuthorizedOperations", WIRE_I32, false, false, offsetof(struct describe_groups_response_described_group, authorized_operations), 0, 0x78ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_groups_response_described_group = {"DescribedGroup", sizeof(struct describe_groups_response_described_group), fields_describe_groups_response_described_group, 8, part_describe_groups_response_described_group, 1};
+static const struct wire_array arrays_describe_groups_response_described_group[] = {
+    {offsetof(struct describe_groups_response_described_group, members), offsetof(struct describe_groups_response_described_group, members_count), 0x7full, &layout_describe_groups_response_described_group_member},
+};
+static const struct wire_struct layout_describe_groups_response_described_group = {"DescribedGroup", sizeof(struct describe_groups_response_described_group), fields_describe_groups_response_described_group, 8, part_describe_groups_response_described_group, arrays_describe_groups_response_described_group, 1};
 
 void describe_groups_response_init(struct describe_groups_response *s)
 {
@@ -404,6 +407,9 @@ static const struct wire_field fields_describe_groups_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct describe_groups_response, throttle_time_ms), 0, 0x7eull, 0x0ull, NULL, NULL},
     {"Groups", WIRE_STRUCT, true, false, offsetof(struct describe_groups_response, groups), offsetof(struct describe_groups_response, groups_count), 0x7full, 0x0ull, NULL, &layout_describe_groups_response_described_group},
 };
-static const struct wire_struct layout_describe_groups_response = {"DescribeGroupsResponse", sizeof(struct describe_groups_response), fields_describe_groups_response, 2, part_describe_groups_response, 1};
+static const struct wire_array arrays_describe_groups_response[] = {
+    {offsetof(struct describe_groups_response, groups), offsetof(struct describe_groups_response, groups_count), 0x7full, &layout_describe_groups_response_described_group},
+};
+static const struct wire_struct layout_describe_groups_response = {"DescribeGroupsResponse", sizeof(struct describe_groups_response), fields_describe_groups_response, 2, part_describe_groups_response, arrays_describe_groups_response, 1};
 const struct wire_message wire_message_describe_groups_response = {"DescribeGroupsResponse", 0, 6, 0x60ull, sizeof(struct describe_groups_response), any_describe_groups_response_init, any_describe_groups_response_read, any_describe_groups_response_write, &layout_describe_groups_response};
 

@@ -62,7 +62,7 @@ static const struct wire_field fields_describe_log_dirs_request_describable_log_
     {"Topic", WIRE_STRING, false, false, offsetof(struct describe_log_dirs_request_describable_log_dir_topic, topic), 0, 0x3full, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct describe_log_dirs_request_describable_log_dir_topic, partitions), offsetof(struct describe_log_dirs_request_describable_log_dir_topic, partitions_count), 0x3full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_log_dirs_request_describable_log_dir_topic = {"DescribableLogDirTopic", sizeof(struct describe_log_dirs_request_describable_log_dir_topic), fields_describe_log_dirs_request_describable_log_dir_topic, 2, NULL, 0};
+static const struct wire_struct layout_describe_log_dirs_request_describable_log_dir_topic = {"DescribableLogDirTopic", sizeof(struct describe_log_dirs_request_describable_log_dir_topic), fields_describe_log_dirs_request_describable_log_dir_topic, 2, NULL, NULL, 0};
 
 void describe_log_dirs_request_init(struct describe_log_dirs_request *s)
 {
@@ -126,7 +126,7 @@ static void any_describe_log_dirs_request_write(struct wire_writer *w, int16_t v
 static const struct wire_field fields_describe_log_dirs_request[] = {
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct describe_log_dirs_request, topics), offsetof(struct describe_log_dirs_request, topics_count), 0x3full, 0x0ull, NULL, &layout_describe_log_dirs_request_describable_log_dir_topic},
 };
-static const struct wire_struct layout_describe_log_dirs_request = {"DescribeLogDirsRequest", sizeof(struct describe_log_dirs_request), fields_describe_log_dirs_request, 1, NULL, 0};
+static const struct wire_struct layout_describe_log_dirs_request = {"DescribeLogDirsRequest", sizeof(struct describe_log_dirs_request), fields_describe_log_dirs_request, 1, NULL, NULL, 0};
 const struct wire_message wire_message_describe_log_dirs_request = {"DescribeLogDirsRequest", 0, 5, 0x3cull, sizeof(struct describe_log_dirs_request), any_describe_log_dirs_request_init, any_describe_log_dirs_request_read, any_describe_log_dirs_request_write, &layout_describe_log_dirs_request};
 
 void describe_log_dirs_response_describe_log_dirs_partition_init(struct describe_log_dirs_response_describe_log_dirs_partition *s)
@@ -177,7 +177,7 @@ static const struct wire_field fields_describe_log_dirs_response_describe_log_di
     {"OffsetLag", WIRE_I64, false, false, offsetof(struct describe_log_dirs_response_describe_log_dirs_partition, offset_lag), 0, 0x3full, 0x0ull, NULL, NULL},
     {"IsFutureKey", WIRE_BOOL, false, false, offsetof(struct describe_log_dirs_response_describe_log_dirs_partition, is_future_key), 0, 0x3full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_log_dirs_response_describe_log_dirs_partition = {"DescribeLogDirsPartition", sizeof(struct describe_log_dirs_response_describe_log_dirs_partition), fields_describe_log_dirs_response_describe_log_dirs_partition, 4, part_describe_log_dirs_response_describe_log_dirs_partition, 0};
+static const struct wire_struct layout_describe_log_dirs_response_describe_log_dirs_partition = {"DescribeLogDirsPartition", sizeof(struct describe_log_dirs_response_describe_log_dirs_partition), fields_describe_log_dirs_response_describe_log_dirs_partition, 4, part_describe_log_dirs_response_describe_log_dirs_partition, NULL, 0};
 
 void describe_log_dirs_response_describe_log_dirs_topic_init(struct describe_log_dirs_response_describe_log_dirs_topic *s)
 {
@@ -258,7 +258,10 @@ static const struct wire_field fields_describe_log_dirs_response_describe_log_di
     {"Name", WIRE_STRING, false, false, offsetof(struct describe_log_dirs_response_describe_log_dirs_topic, name), 0, 0x3full, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct describe_log_dirs_response_describe_log_dirs_topic, partitions), offsetof(struct describe_log_dirs_response_describe_log_dirs_topic, partitions_count), 0x3full, 0x0ull, NULL, &layout_describe_log_dirs_response_describe_log_dirs_partition},
 };
-static const struct wire_struct layout_describe_log_dirs_response_describe_log_dirs_topic = {"DescribeLogDirsTopic", sizeof(struct describe_log_dirs_response_describe_log_dirs_topic), fields_describe_log_dirs_response_describe_log_dirs_topic, 2, part_describe_log_dirs_response_describe_log_dirs_topic, 1};
+static const struct wire_array arrays_describe_log_dirs_response_describe_log_dirs_topic[] = {
+    {offsetof(struct describe_log_dirs_response_describe_log_dirs_topic, partitions), offsetof(struct describe_log_dirs_response_describe_log_dirs_topic, partitions_count), 0x3full, &layout_describe_log_dirs_response_describe_log_dirs_partition},
+};
+static const struct wire_struct layout_describe_log_dirs_response_describe_log_dirs_topic = {"DescribeLogDirsTopic", sizeof(struct describe_log_dirs_response_describe_log_dirs_topic), fields_describe_log_dirs_response_describe_log_dirs_topic, 2, part_describe_log_dirs_response_describe_log_dirs_topic, arrays_describe_log_dirs_response_describe_log_dirs_topic, 1};
 
 void describe_log_dirs_response_describe_log_dirs_result_init(struct describe_log_dirs_response_describe_log_dirs_result *s)
 {
@@ -375,7 +378,10 @@ static const struct wire_field fields_describe_log_dirs_response_describe_log_di
     {"UsableBytes", WIRE_I64, false, false, offsetof(struct describe_log_dirs_response_describe_log_dirs_result, usable_bytes), 0, 0x30ull, 0x0ull, NULL, NULL},
     {"IsCordoned", WIRE_BOOL, false, false, offsetof(struct describe_log_dirs_response_describe_log_dirs_result, is_cordoned), 0, 0x20ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_log_dirs_response_describe_log_dirs_result = {"DescribeLogDirsResult", sizeof(struct describe_log_dirs_response_describe_log_dirs_result), fields_describe_log_dirs_response_describe_log_dirs_result, 6, part_describe_log_dirs_response_describe_log_dirs_result, 1};
+static const struct wire_array arrays_describe_log_dirs_response_describe_log_dirs_result[] = {
+    {offsetof(struct describe_log_dirs_response_describe_log_dirs_result, topics), offsetof(struct describe_log_dirs_response_describe_log_dirs_result, topics_count), 0x3full, &layout_describe_log_dirs_response_describe_log_dirs_topic},
+};
+static const struct wire_struct layout_describe_log_dirs_response_describe_log_dirs_result = {"DescribeLogDirsResult", sizeof(struct describe_log_dirs_response_describe_log_dirs_result), fields_describe_log_dirs_response_describe_log_dirs_result, 6, part_describe_log_dirs_response_describe_log_dirs_result, arrays_describe_log_dirs_response_describe_log_dirs_result, 1};
 
 void describe_log_dirs_response_init(struct describe_log_dirs_response *s)
 {
@@ -476,6 +482,9 @@ static const struct wire_field fields_describe_log_dirs_response[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct describe_log_dirs_response, error_code), 0, 0x38ull, 0x0ull, NULL, NULL},
     {"Results", WIRE_STRUCT, true, false, offsetof(struct describe_log_dirs_response, results), offsetof(struct describe_log_dirs_response, results_count), 0x3full, 0x0ull, NULL, &layout_describe_log_dirs_response_describe_log_dirs_result},
 };
-static const struct wire_struct layout_describe_log_dirs_response = {"DescribeLogDirsResponse", sizeof(struct describe_log_dirs_response), fields_describe_log_dirs_response, 3, part_describe_log_dirs_response, 1};
+static const struct wire_array arrays_describe_log_dirs_response[] = {
+    {offsetof(struct describe_log_dirs_response, results), offsetof(struct describe_log_dirs_response, results_count), 0x3full, &layout_describe_log_dirs_response_describe_log_dirs_result},
+};
+static const struct wire_struct layout_describe_log_dirs_response = {"DescribeLogDirsResponse", sizeof(struct describe_log_dirs_response), fields_describe_log_dirs_response, 3, part_describe_log_dirs_response, arrays_describe_log_dirs_response, 1};
 const struct wire_message wire_message_describe_log_dirs_response = {"DescribeLogDirsResponse", 0, 5, 0x3cull, sizeof(struct describe_log_dirs_response), any_describe_log_dirs_response_init, any_describe_log_dirs_response_read, any_describe_log_dirs_response_write, &layout_describe_log_dirs_response};
 

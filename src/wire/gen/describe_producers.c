@@ -57,7 +57,7 @@ static const struct wire_field fields_describe_producers_request_topic_request[]
     {"Name", WIRE_STRING, false, false, offsetof(struct describe_producers_request_topic_request, name), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"PartitionIndexes", WIRE_I32, true, false, offsetof(struct describe_producers_request_topic_request, partition_indexes), offsetof(struct describe_producers_request_topic_request, partition_indexes_count), 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_producers_request_topic_request = {"TopicRequest", sizeof(struct describe_producers_request_topic_request), fields_describe_producers_request_topic_request, 2, NULL, 0};
+static const struct wire_struct layout_describe_producers_request_topic_request = {"TopicRequest", sizeof(struct describe_producers_request_topic_request), fields_describe_producers_request_topic_request, 2, NULL, NULL, 0};
 
 void describe_producers_request_init(struct describe_producers_request *s)
 {
@@ -117,7 +117,7 @@ static void any_describe_producers_request_write(struct wire_writer *w, int16_t 
 static const struct wire_field fields_describe_producers_request[] = {
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct describe_producers_request, topics), offsetof(struct describe_producers_request, topics_count), 0x1ull, 0x0ull, NULL, &layout_describe_producers_request_topic_request},
 };
-static const struct wire_struct layout_describe_producers_request = {"DescribeProducersRequest", sizeof(struct describe_producers_request), fields_describe_producers_request, 1, NULL, 0};
+static const struct wire_struct layout_describe_producers_request = {"DescribeProducersRequest", sizeof(struct describe_producers_request), fields_describe_producers_request, 1, NULL, NULL, 0};
 const struct wire_message wire_message_describe_producers_request = {"DescribeProducersRequest", 0, 0, 0x1ull, sizeof(struct describe_producers_request), any_describe_producers_request_init, any_describe_producers_request_read, any_describe_producers_request_write, &layout_describe_producers_request};
 
 void describe_producers_response_producer_state_init(struct describe_producers_response_producer_state *s)
@@ -174,7 +174,7 @@ static const struct wire_field fields_describe_producers_response_producer_state
     {"CoordinatorEpoch", WIRE_I32, false, false, offsetof(struct describe_producers_response_producer_state, coordinator_epoch), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"CurrentTxnStartOffset", WIRE_I64, false, false, offsetof(struct describe_producers_response_producer_state, current_txn_start_offset), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_producers_response_producer_state = {"ProducerState", sizeof(struct describe_producers_response_producer_state), fields_describe_producers_response_producer_state, 6, part_describe_producers_response_producer_state, 0};
+static const struct wire_struct layout_describe_producers_response_producer_state = {"ProducerState", sizeof(struct describe_producers_response_producer_state), fields_describe_producers_response_producer_state, 6, part_describe_producers_response_producer_state, NULL, 0};
 
 void describe_producers_response_partition_response_init(struct describe_producers_response_partition_response *s)
 {
@@ -250,7 +250,10 @@ static const struct wire_field fields_describe_producers_response_partition_resp
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct describe_producers_response_partition_response, error_message), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ActiveProducers", WIRE_STRUCT, true, false, offsetof(struct describe_producers_response_partition_response, active_producers), offsetof(struct describe_producers_response_partition_response, active_producers_count), 0x1ull, 0x0ull, NULL, &layout_describe_producers_response_producer_state},
 };
-static const struct wire_struct layout_describe_producers_response_partition_response = {"PartitionResponse", sizeof(struct describe_producers_response_partition_response), fields_describe_producers_response_partition_response, 4, part_describe_producers_response_partition_response, 1};
+static const struct wire_array arrays_describe_producers_response_partition_response[] = {
+    {offsetof(struct describe_producers_response_partition_response, active_producers), offsetof(struct describe_producers_response_partition_response, active_producers_count), 0x1ull, &layout_describe_producers_response_producer_state},
+};
+static const struct wire_struct layout_describe_producers_response_partition_response = {"PartitionResponse", sizeof(struct describe_producers_response_partition_response), fields_describe_producers_response_partition_response, 4, part_describe_producers_response_partition_response, arrays_describe_producers_response_partition_response, 1};
 
 void describe_producers_response_topic_response_init(struct describe_producers_response_topic_response *s)
 {
@@ -323,7 +326,10 @@ static const struct wire_field fields_describe_producers_response_topic_response
     {"Name", WIRE_STRING, false, false, offsetof(struct describe_producers_response_topic_response, name), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct describe_producers_response_topic_response, partitions), offsetof(struct describe_producers_response_topic_response, partitions_count), 0x1ull, 0x0ull, NULL, &layout_describe_producers_response_partition_response},
 };
-static const struct wire_struct layout_describe_producers_response_topic_response = {"TopicResponse", sizeof(struct describe_producers_response_topic_response), fields_describe_producers_response_topic_response, 2, part_describe_producers_response_topic_response, 1};
+static const struct wire_array arrays_describe_producers_response_topic_response[] = {
+    {offsetof(struct describe_producers_response_topic_response, partitions), offsetof(struct describe_producers_response_topic_response, partitions_count), 0x1ull, &layout_describe_producers_response_partition_response},
+};
+static const struct wire_struct layout_describe_producers_response_topic_response = {"TopicResponse", sizeof(struct describe_producers_response_topic_response), fields_describe_producers_response_topic_response, 2, part_describe_producers_response_topic_response, arrays_describe_producers_response_topic_response, 1};
 
 void describe_producers_response_init(struct describe_producers_response *s)
 {
@@ -406,6 +412,9 @@ static const struct wire_field fields_describe_producers_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct describe_producers_response, throttle_time_ms), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct describe_producers_response, topics), offsetof(struct describe_producers_response, topics_count), 0x1ull, 0x0ull, NULL, &layout_describe_producers_response_topic_response},
 };
-static const struct wire_struct layout_describe_producers_response = {"DescribeProducersResponse", sizeof(struct describe_producers_response), fields_describe_producers_response, 2, part_describe_producers_response, 1};
+static const struct wire_array arrays_describe_producers_response[] = {
+    {offsetof(struct describe_producers_response, topics), offsetof(struct describe_producers_response, topics_count), 0x1ull, &layout_describe_producers_response_topic_response},
+};
+static const struct wire_struct layout_describe_producers_response = {"DescribeProducersResponse", sizeof(struct describe_producers_response), fields_describe_producers_response, 2, part_describe_producers_response, arrays_describe_producers_response, 1};
 const struct wire_message wire_message_describe_producers_response = {"DescribeProducersResponse", 0, 0, 0x1ull, sizeof(struct describe_producers_response), any_describe_producers_response_init, any_describe_producers_response_read, any_describe_producers_response_write, &layout_describe_producers_response};
 

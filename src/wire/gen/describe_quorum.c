@@ -37,7 +37,7 @@ void describe_quorum_request_partition_data_write(struct wire_writer *w, int16_t
 static const struct wire_field fields_describe_quorum_request_partition_data[] = {
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct describe_quorum_request_partition_data, partition_index), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_quorum_request_partition_data = {"PartitionData", sizeof(struct describe_quorum_request_partition_data), fields_describe_quorum_request_partition_data, 1, NULL, 0};
+static const struct wire_struct layout_describe_quorum_request_partition_data = {"PartitionData", sizeof(struct describe_quorum_request_partition_data), fields_describe_quorum_request_partition_data, 1, NULL, NULL, 0};
 
 void describe_quorum_request_topic_data_init(struct describe_quorum_request_topic_data *s)
 {
@@ -88,7 +88,7 @@ static const struct wire_field fields_describe_quorum_request_topic_data[] = {
     {"TopicName", WIRE_STRING, false, false, offsetof(struct describe_quorum_request_topic_data, topic_name), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct describe_quorum_request_topic_data, partitions), offsetof(struct describe_quorum_request_topic_data, partitions_count), 0x7ull, 0x0ull, NULL, &layout_describe_quorum_request_partition_data},
 };
-static const struct wire_struct layout_describe_quorum_request_topic_data = {"TopicData", sizeof(struct describe_quorum_request_topic_data), fields_describe_quorum_request_topic_data, 2, NULL, 0};
+static const struct wire_struct layout_describe_quorum_request_topic_data = {"TopicData", sizeof(struct describe_quorum_request_topic_data), fields_describe_quorum_request_topic_data, 2, NULL, NULL, 0};
 
 void describe_quorum_request_init(struct describe_quorum_request *s)
 {
@@ -148,7 +148,7 @@ static void any_describe_quorum_request_write(struct wire_writer *w, int16_t ver
 static const struct wire_field fields_describe_quorum_request[] = {
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct describe_quorum_request, topics), offsetof(struct describe_quorum_request, topics_count), 0x7ull, 0x0ull, NULL, &layout_describe_quorum_request_topic_data},
 };
-static const struct wire_struct layout_describe_quorum_request = {"DescribeQuorumRequest", sizeof(struct describe_quorum_request), fields_describe_quorum_request, 1, NULL, 0};
+static const struct wire_struct layout_describe_quorum_request = {"DescribeQuorumRequest", sizeof(struct describe_quorum_request), fields_describe_quorum_request, 1, NULL, NULL, 0};
 const struct wire_message wire_message_describe_quorum_request = {"DescribeQuorumRequest", 0, 2, 0x7ull, sizeof(struct describe_quorum_request), any_describe_quorum_request_init, any_describe_quorum_request_read, any_describe_quorum_request_write, &layout_describe_quorum_request};
 
 void describe_quorum_response_replica_state_init(struct describe_quorum_response_replica_state *s)
@@ -214,7 +214,7 @@ static const struct wire_field fields_describe_quorum_response_replica_state[] =
     {"LastFetchTimestamp", WIRE_I64, false, false, offsetof(struct describe_quorum_response_replica_state, last_fetch_timestamp), 0, 0x6ull, 0x0ull, NULL, NULL},
     {"LastCaughtUpTimestamp", WIRE_I64, false, false, offsetof(struct describe_quorum_response_replica_state, last_caught_up_timestamp), 0, 0x6ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_quorum_response_replica_state = {"ReplicaState", sizeof(struct describe_quorum_response_replica_state), fields_describe_quorum_response_replica_state, 5, part_describe_quorum_response_replica_state, 0};
+static const struct wire_struct layout_describe_quorum_response_replica_state = {"ReplicaState", sizeof(struct describe_quorum_response_replica_state), fields_describe_quorum_response_replica_state, 5, part_describe_quorum_response_replica_state, NULL, 0};
 
 void describe_quorum_response_partition_data_init(struct describe_quorum_response_partition_data *s)
 {
@@ -335,7 +335,11 @@ static const struct wire_field fields_describe_quorum_response_partition_data[] 
     {"CurrentVoters", WIRE_STRUCT, true, false, offsetof(struct describe_quorum_response_partition_data, current_voters), offsetof(struct describe_quorum_response_partition_data, current_voters_count), 0x7ull, 0x0ull, NULL, &layout_describe_quorum_response_replica_state},
     {"Observers", WIRE_STRUCT, true, false, offsetof(struct describe_quorum_response_partition_data, observers), offsetof(struct describe_quorum_response_partition_data, observers_count), 0x7ull, 0x0ull, NULL, &layout_describe_quorum_response_replica_state},
 };
-static const struct wire_struct layout_describe_quorum_response_partition_data = {"PartitionData", sizeof(struct describe_quorum_response_partition_data), fields_describe_quorum_response_partition_data, 8, part_describe_quorum_response_partition_data, 2};
+static const struct wire_array arrays_describe_quorum_response_partition_data[] = {
+    {offsetof(struct describe_quorum_response_partition_data, current_voters), offsetof(struct describe_quorum_response_partition_data, current_voters_count), 0x7ull, &layout_describe_quorum_response_replica_state},
+    {offsetof(struct describe_quorum_response_partition_data, observers), offsetof(struct describe_quorum_response_partition_data, observers_count), 0x7ull, &layout_describe_quorum_response_replica_state},
+};
+static const struct wire_struct layout_describe_quorum_response_partition_data = {"PartitionData", sizeof(struct describe_quorum_response_partition_data), fields_describe_quorum_response_partition_data, 8, part_describe_quorum_response_partition_data, arrays_describe_quorum_response_partition_data, 2};
 
 void describe_quorum_response_topic_data_init(struct describe_quorum_response_topic_data *s)
 {
@@ -408,7 +412,10 @@ static const struct wire_field fields_describe_quorum_response_topic_data[] = {
     {"TopicName", WIRE_STRING, false, false, offsetof(struct describe_quorum_response_topic_data, topic_name), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct describe_quorum_response_topic_data, partitions), offsetof(struct describe_quorum_response_topic_data, partitions_count), 0x7ull, 0x0ull, NULL, &layout_describe_quorum_response_partition_data},
 };
-static const struct wire_struct layout_describe_quorum_response_topic_data = {"TopicData", sizeof(struct describe_quorum_response_topic_data), fields_describe_quorum_response_topic_data, 2, part_describe_quorum_response_topic_data, 1};
+static const struct wire_array arrays_describe_quorum_response_topic_data[] = {
+    {offsetof(struct describe_quorum_response_topic_data, partitions), offsetof(struct describe_quorum_response_topic_data, partitions_count), 0x7ull, &layout_describe_quorum_response_partition_data},
+};
+static const struct wire_struct layout_describe_quorum_response_topic_data = {"TopicData", sizeof(struct describe_quorum_response_topic_data), fields_describe_quorum_response_topic_data, 2, part_describe_quorum_response_topic_data, arrays_describe_quorum_response_topic_data, 1};
 
 void describe_quorum_response_listener_init(struct describe_quorum_response_listener *s)
 {
@@ -469,7 +476,7 @@ static const struct wire_field fields_describe_quorum_response_listener[] = {
     {"Host", WIRE_STRING, false, false, offsetof(struct describe_quorum_response_listener, host), 0, 0x4ull, 0x0ull, NULL, NULL},
     {"Port", WIRE_U16, false, false, offsetof(struct describe_quorum_response_listener, port), 0, 0x4ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_quorum_response_listener = {"Listener", sizeof(struct describe_quorum_response_listener), fields_describe_quorum_response_listener, 3, part_describe_quorum_response_listener, 0};
+static const struct wire_struct layout_describe_quorum_response_listener = {"Listener", sizeof(struct describe_quorum_response_listener), fields_describe_quorum_response_listener, 3, part_describe_quorum_response_listener, NULL, 0};
 
 void describe_quorum_response_node_init(struct describe_quorum_response_node *s)
 {
@@ -548,7 +555,10 @@ static const struct wire_field fields_describe_quorum_response_node[] = {
     {"NodeId", WIRE_I32, false, false, offsetof(struct describe_quorum_response_node, node_id), 0, 0x4ull, 0x0ull, NULL, NULL},
     {"Listeners", WIRE_STRUCT, true, false, offsetof(struct describe_quorum_response_node, listeners), offsetof(struct describe_quorum_response_node, listeners_count), 0x4ull, 0x0ull, NULL, &layout_describe_quorum_response_listener},
 };
-static const struct wire_struct layout_describe_quorum_response_node = {"Node", sizeof(struct describe_quorum_response_node), fields_describe_quorum_response_node, 2, part_describe_quorum_response_node, 1};
+static const struct wire_array arrays_describe_quorum_response_node[] = {
+    {offsetof(struct describe_quorum_response_node, listeners), offsetof(struct describe_quorum_response_node, listeners_count), 0x4ull, &layout_describe_quorum_response_listener},
+};
+static const struct wire_struct layout_describe_quorum_response_node = {"Node", sizeof(struct describe_quorum_response_node), fields_describe_quorum_response_node, 2, part_describe_quorum_response_node, arrays_describe_quorum_response_node, 1};
 
 void describe_quorum_response_init(struct describe_quorum_response *s)
 {
@@ -678,6 +688,10 @@ static const struct wire_field fields_describe_quorum_response[] = {
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct describe_quorum_response, topics), offsetof(struct describe_quorum_response, topics_count), 0x7ull, 0x0ull, NULL, &layout_describe_quorum_response_topic_data},
     {"Nodes", WIRE_STRUCT, true, false, offsetof(struct describe_quorum_response, nodes), offsetof(struct describe_quorum_response, nodes_count), 0x4ull, 0x0ull, NULL, &layout_describe_quorum_response_node},
 };
-static const struct wire_struct layout_describe_quorum_response = {"DescribeQuorumResponse", sizeof(struct describe_quorum_response), fields_describe_quorum_response, 4, part_describe_quorum_response, 2};
+static const struct wire_array arrays_describe_quorum_response[] = {
+    {offsetof(struct describe_quorum_response, topics), offsetof(struct describe_quorum_response, topics_count), 0x7ull, &layout_describe_quorum_response_topic_data},
+    {offsetof(struct describe_quorum_response, nodes), offsetof(struct describe_quorum_response, nodes_count), 0x4ull, &layout_describe_quorum_response_node},
+};
+static const struct wire_struct layout_describe_quorum_response = {"DescribeQuorumResponse", sizeof(struct describe_quorum_response), fields_describe_quorum_response, 4, part_describe_quorum_response, arrays_describe_quorum_response, 2};
 const struct wire_message wire_message_describe_quorum_response = {"DescribeQuorumResponse", 0, 2, 0x7ull, sizeof(struct describe_quorum_response), any_describe_quorum_response_init, any_describe_quorum_response_read, any_describe_quorum_response_write, &layout_describe_quorum_response};
 

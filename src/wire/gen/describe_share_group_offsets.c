@@ -57,7 +57,7 @@ static const struct wire_field fields_describe_share_group_offsets_request_descr
     {"TopicName", WIRE_STRING, false, false, offsetof(struct describe_share_group_offsets_request_describe_share_group_offsets_request_topic, topic_name), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct describe_share_group_offsets_request_describe_share_group_offsets_request_topic, partitions), offsetof(struct describe_share_group_offsets_request_describe_share_group_offsets_request_topic, partitions_count), 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_share_group_offsets_request_describe_share_group_offsets_request_topic = {"DescribeShareGroupOffsetsRequestTopic", sizeof(struct describe_share_group_offsets_request_describe_share_group_offsets_request_topic), fields_describe_share_group_offsets_request_describe_share_group_offsets_request_topic, 2, NULL, 0};
+static const struct wire_struct layout_describe_share_group_offsets_request_describe_share_group_offsets_request_topic = {"DescribeShareGroupOffsetsRequestTopic", sizeof(struct describe_share_group_offsets_request_describe_share_group_offsets_request_topic), fields_describe_share_group_offsets_request_describe_share_group_offsets_request_topic, 2, NULL, NULL, 0};
 
 void describe_share_group_offsets_request_describe_share_group_offsets_request_group_init(struct describe_share_group_offsets_request_describe_share_group_offsets_request_group *s)
 {
@@ -106,7 +106,7 @@ static const struct wire_field fields_describe_share_group_offsets_request_descr
     {"GroupId", WIRE_STRING, false, false, offsetof(struct describe_share_group_offsets_request_describe_share_group_offsets_request_group, group_id), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct describe_share_group_offsets_request_describe_share_group_offsets_request_group, topics), offsetof(struct describe_share_group_offsets_request_describe_share_group_offsets_request_group, topics_count), 0x3ull, 0x0ull, NULL, &layout_describe_share_group_offsets_request_describe_share_group_offsets_request_topic},
 };
-static const struct wire_struct layout_describe_share_group_offsets_request_describe_share_group_offsets_request_group = {"DescribeShareGroupOffsetsRequestGroup", sizeof(struct describe_share_group_offsets_request_describe_share_group_offsets_request_group), fields_describe_share_group_offsets_request_describe_share_group_offsets_request_group, 2, NULL, 0};
+static const struct wire_struct layout_describe_share_group_offsets_request_describe_share_group_offsets_request_group = {"DescribeShareGroupOffsetsRequestGroup", sizeof(struct describe_share_group_offsets_request_describe_share_group_offsets_request_group), fields_describe_share_group_offsets_request_describe_share_group_offsets_request_group, 2, NULL, NULL, 0};
 
 void describe_share_group_offsets_request_init(struct describe_share_group_offsets_request *s)
 {
@@ -166,7 +166,7 @@ static void any_describe_share_group_offsets_request_write(struct wire_writer *w
 static const struct wire_field fields_describe_share_group_offsets_request[] = {
     {"Groups", WIRE_STRUCT, true, false, offsetof(struct describe_share_group_offsets_request, groups), offsetof(struct describe_share_group_offsets_request, groups_count), 0x3ull, 0x0ull, NULL, &layout_describe_share_group_offsets_request_describe_share_group_offsets_request_group},
 };
-static const struct wire_struct layout_describe_share_group_offsets_request = {"DescribeShareGroupOffsetsRequest", sizeof(struct describe_share_group_offsets_request), fields_describe_share_group_offsets_request, 1, NULL, 0};
+static const struct wire_struct layout_describe_share_group_offsets_request = {"DescribeShareGroupOffsetsRequest", sizeof(struct describe_share_group_offsets_request), fields_describe_share_group_offsets_request, 1, NULL, NULL, 0};
 const struct wire_message wire_message_describe_share_group_offsets_request = {"DescribeShareGroupOffsetsRequest", 0, 1, 0x3ull, sizeof(struct describe_share_group_offsets_request), any_describe_share_group_offsets_request_init, any_describe_share_group_offsets_request_read, any_describe_share_group_offsets_request_write, &layout_describe_share_group_offsets_request};
 
 void describe_share_group_offsets_response_describe_share_group_offsets_response_partition_init(struct describe_share_group_offsets_response_describe_share_group_offsets_response_partition *s)
@@ -224,7 +224,7 @@ static const struct wire_field fields_describe_share_group_offsets_response_desc
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_partition, error_code), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_partition, error_message), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_share_group_offsets_response_describe_share_group_offsets_response_partition = {"DescribeShareGroupOffsetsResponsePartition", sizeof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_partition), fields_describe_share_group_offsets_response_describe_share_group_offsets_response_partition, 6, part_describe_share_group_offsets_response_describe_share_group_offsets_response_partition, 0};
+static const struct wire_struct layout_describe_share_group_offsets_response_describe_share_group_offsets_response_partition = {"DescribeShareGroupOffsetsResponsePartition", sizeof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_partition), fields_describe_share_group_offsets_response_describe_share_group_offsets_response_partition, 6, part_describe_share_group_offsets_response_describe_share_group_offsets_response_partition, NULL, 0};
 
 void describe_share_group_offsets_response_describe_share_group_offsets_response_topic_init(struct describe_share_group_offsets_response_describe_share_group_offsets_response_topic *s)
 {
@@ -301,7 +301,10 @@ static const struct wire_field fields_describe_share_group_offsets_response_desc
     {"TopicId", WIRE_UUID, false, false, offsetof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_topic, topic_id), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_topic, partitions), offsetof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_topic, partitions_count), 0x3ull, 0x0ull, NULL, &layout_describe_share_group_offsets_response_describe_share_group_offsets_response_partition},
 };
-static const struct wire_struct layout_describe_share_group_offsets_response_describe_share_group_offsets_response_topic = {"DescribeShareGroupOffsetsResponseTopic", sizeof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_topic), fields_describe_share_group_offsets_response_describe_share_group_offsets_response_topic, 3, part_describe_share_group_offsets_response_describe_share_group_offsets_response_topic, 1};
+static const struct wire_array arrays_describe_share_group_offsets_response_describe_share_group_offsets_response_topic[] = {
+    {offsetof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_topic, partitions), offsetof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_topic, partitions_count), 0x3ull, &layout_describe_share_group_offsets_response_describe_share_group_offsets_response_partition},
+};
+static const struct wire_struct layout_describe_share_group_offsets_response_describe_share_group_offsets_response_topic = {"DescribeShareGroupOffsetsResponseTopic", sizeof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_topic), fields_describe_share_group_offsets_response_describe_share_group_offsets_response_topic, 3, part_describe_share_group_offsets_response_describe_share_group_offsets_response_topic, arrays_describe_share_group_offsets_response_describe_share_group_offsets_response_topic, 1};
 
 void describe_share_group_offsets_response_describe_share_group_offsets_response_group_init(struct describe_share_group_offsets_response_describe_share_group_offsets_response_group *s)
 {
@@ -382,7 +385,10 @@ static const struct wire_field fields_describe_share_group_offsets_response_desc
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_group, error_code), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_group, error_message), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_share_group_offsets_response_describe_share_group_offsets_response_group = {"DescribeShareGroupOffsetsResponseGroup", sizeof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_group), fields_describe_share_group_offsets_response_describe_share_group_offsets_response_group, 4, part_describe_share_group_offsets_response_describe_share_group_offsets_response_group, 1};
+static const struct wire_array arrays_describe_share_group_offsets_response_describe_share_group_offsets_response_group[] = {
+    {offsetof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_group, topics), offsetof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_group, topics_count), 0x3ull, &layout_describe_share_group_offsets_response_describe_share_group_offsets_response_topic},
+};
+static const struct wire_struct layout_describe_share_group_offsets_response_describe_share_group_offsets_response_group = {"DescribeShareGroupOffsetsResponseGroup", sizeof(struct describe_share_group_offsets_response_describe_share_group_offsets_response_group), fields_describe_share_group_offsets_response_describe_share_group_offsets_response_group, 4, part_describe_share_group_offsets_response_describe_share_group_offsets_response_group, arrays_describe_share_group_offsets_response_describe_share_group_offsets_response_group, 1};
 
 void describe_share_group_offsets_response_init(struct describe_share_group_offsets_response *s)
 {
@@ -465,6 +471,9 @@ static const struct wire_field fields_describe_share_group_offsets_response[] = 
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct describe_share_group_offsets_response, throttle_time_ms), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Groups", WIRE_STRUCT, true, false, offsetof(struct describe_share_group_offsets_response, groups), offsetof(struct describe_share_group_offsets_response, groups_count), 0x3ull, 0x0ull, NULL, &layout_describe_share_group_offsets_response_describe_share_group_offsets_response_group},
 };
-static const struct wire_struct layout_describe_share_group_offsets_response = {"DescribeShareGroupOffsetsResponse", sizeof(struct describe_share_group_offsets_response), fields_describe_share_group_offsets_response, 2, part_describe_share_group_offsets_response, 1};
+static const struct wire_array arrays_describe_share_group_offsets_response[] = {
+    {offsetof(struct describe_share_group_offsets_response, groups), offsetof(struct describe_share_group_offsets_response, groups_count), 0x3ull, &layout_describe_share_group_offsets_response_describe_share_group_offsets_response_group},
+};
+static const struct wire_struct layout_describe_share_group_offsets_response = {"DescribeShareGroupOffsetsResponse", sizeof(struct describe_share_group_offsets_response), fields_describe_share_group_offsets_response, 2, part_describe_share_group_offsets_response, arrays_describe_share_group_offsets_response, 1};
 const struct wire_message wire_message_describe_share_group_offsets_response = {"DescribeShareGroupOffsetsResponse", 0, 1, 0x3ull, sizeof(struct describe_share_group_offsets_response), any_describe_share_group_offsets_response_init, any_describe_share_group_offsets_response_read, any_describe_share_group_offsets_response_write, &layout_describe_share_group_offsets_response};
 

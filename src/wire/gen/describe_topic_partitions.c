@@ -40,7 +40,7 @@ void describe_topic_partitions_request_topic_request_write(struct wire_writer *w
 static const struct wire_field fields_describe_topic_partitions_request_topic_request[] = {
     {"Name", WIRE_STRING, false, false, offsetof(struct describe_topic_partitions_request_topic_request, name), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_topic_partitions_request_topic_request = {"TopicRequest", sizeof(struct describe_topic_partitions_request_topic_request), fields_describe_topic_partitions_request_topic_request, 1, NULL, 0};
+static const struct wire_struct layout_describe_topic_partitions_request_topic_request = {"TopicRequest", sizeof(struct describe_topic_partitions_request_topic_request), fields_describe_topic_partitions_request_topic_request, 1, NULL, NULL, 0};
 
 void describe_topic_partitions_request_cursor_init(struct describe_topic_partitions_request_cursor *s)
 {
@@ -78,7 +78,7 @@ static const struct wire_field fields_describe_topic_partitions_request_cursor[]
     {"TopicName", WIRE_STRING, false, false, offsetof(struct describe_topic_partitions_request_cursor, topic_name), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct describe_topic_partitions_request_cursor, partition_index), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_topic_partitions_request_cursor = {"Cursor", sizeof(struct describe_topic_partitions_request_cursor), fields_describe_topic_partitions_request_cursor, 2, NULL, 0};
+static const struct wire_struct layout_describe_topic_partitions_request_cursor = {"Cursor", sizeof(struct describe_topic_partitions_request_cursor), fields_describe_topic_partitions_request_cursor, 2, NULL, NULL, 0};
 
 void describe_topic_partitions_request_init(struct describe_topic_partitions_request *s)
 {
@@ -155,7 +155,7 @@ static const struct wire_field fields_describe_topic_partitions_request[] = {
     {"ResponsePartitionLimit", WIRE_I32, false, false, offsetof(struct describe_topic_partitions_request, response_partition_limit), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Cursor", WIRE_STRUCT, false, true, offsetof(struct describe_topic_partitions_request, cursor), 0, 0x1ull, 0x0ull, NULL, &layout_describe_topic_partitions_request_cursor},
 };
-static const struct wire_struct layout_describe_topic_partitions_request = {"DescribeTopicPartitionsRequest", sizeof(struct describe_topic_partitions_request), fields_describe_topic_partitions_request, 3, NULL, 0};
+static const struct wire_struct layout_describe_topic_partitions_request = {"DescribeTopicPartitionsRequest", sizeof(struct describe_topic_partitions_request), fields_describe_topic_partitions_request, 3, NULL, NULL, 0};
 const struct wire_message wire_message_describe_topic_partitions_request = {"DescribeTopicPartitionsRequest", 0, 0, 0x1ull, sizeof(struct describe_topic_partitions_request), any_describe_topic_partitions_request_init, any_describe_topic_partitions_request_read, any_describe_topic_partitions_request_write, &layout_describe_topic_partitions_request};
 
 void describe_topic_partitions_response_describe_topic_partitions_response_partition_init(struct describe_topic_partitions_response_describe_topic_partitions_response_partition *s)
@@ -287,7 +287,7 @@ static const struct wire_field fields_describe_topic_partitions_response_describ
     {"LastKnownElr", WIRE_I32, true, false, offsetof(struct describe_topic_partitions_response_describe_topic_partitions_response_partition, last_known_elr), offsetof(struct describe_topic_partitions_response_describe_topic_partitions_response_partition, last_known_elr_count), 0x1ull, 0x0ull, NULL, NULL},
     {"OfflineReplicas", WIRE_I32, true, false, offsetof(struct describe_topic_partitions_response_describe_topic_partitions_response_partition, offline_replicas), offsetof(struct describe_topic_partitions_response_describe_topic_partitions_response_partition, offline_replicas_count), 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_topic_partitions_response_describe_topic_partitions_response_partition = {"DescribeTopicPartitionsResponsePartition", sizeof(struct describe_topic_partitions_response_describe_topic_partitions_response_partition), fields_describe_topic_partitions_response_describe_topic_partitions_response_partition, 9, part_describe_topic_partitions_response_describe_topic_partitions_response_partition, 0};
+static const struct wire_struct layout_describe_topic_partitions_response_describe_topic_partitions_response_partition = {"DescribeTopicPartitionsResponsePartition", sizeof(struct describe_topic_partitions_response_describe_topic_partitions_response_partition), fields_describe_topic_partitions_response_describe_topic_partitions_response_partition, 9, part_describe_topic_partitions_response_describe_topic_partitions_response_partition, NULL, 0};
 
 void describe_topic_partitions_response_describe_topic_partitions_response_topic_init(struct describe_topic_partitions_response_describe_topic_partitions_response_topic *s)
 {
@@ -373,7 +373,10 @@ static const struct wire_field fields_describe_topic_partitions_response_describ
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct describe_topic_partitions_response_describe_topic_partitions_response_topic, partitions), offsetof(struct describe_topic_partitions_response_describe_topic_partitions_response_topic, partitions_count), 0x1ull, 0x0ull, NULL, &layout_describe_topic_partitions_response_describe_topic_partitions_response_partition},
     {"TopicAuthorizedOperations", WIRE_I32, false, false, offsetof(struct describe_topic_partitions_response_describe_topic_partitions_response_topic, topic_authorized_operations), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_topic_partitions_response_describe_topic_partitions_response_topic = {"DescribeTopicPartitionsResponseTopic", sizeof(struct describe_topic_partitions_response_describe_topic_partitions_response_topic), fields_describe_topic_partitions_response_describe_topic_partitions_response_topic, 6, part_describe_topic_partitions_response_describe_topic_partitions_response_topic, 1};
+static const struct wire_array arrays_describe_topic_partitions_response_describe_topic_partitions_response_topic[] = {
+    {offsetof(struct describe_topic_partitions_response_describe_topic_partitions_response_topic, partitions), offsetof(struct describe_topic_partitions_response_describe_topic_partitions_response_topic, partitions_count), 0x1ull, &layout_describe_topic_partitions_response_describe_topic_partitions_response_partition},
+};
+static const struct wire_struct layout_describe_topic_partitions_response_describe_topic_partitions_response_topic = {"DescribeTopicPartitionsResponseTopic", sizeof(struct describe_topic_partitions_response_describe_topic_partitions_response_topic), fields_describe_topic_partitions_response_describe_topic_partitions_response_topic, 6, part_describe_topic_partitions_response_describe_topic_partitions_response_topic, arrays_describe_topic_partitions_response_describe_topic_partitions_response_topic, 1};
 
 void describe_topic_partitions_response_cursor_init(struct describe_topic_partitions_response_cursor *s)
 {
@@ -417,7 +420,7 @@ static const struct wire_field fields_describe_topic_partitions_response_cursor[
     {"TopicName", WIRE_STRING, false, false, offsetof(struct describe_topic_partitions_response_cursor, topic_name), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct describe_topic_partitions_response_cursor, partition_index), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_topic_partitions_response_cursor = {"Cursor", sizeof(struct describe_topic_partitions_response_cursor), fields_describe_topic_partitions_response_cursor, 2, part_describe_topic_partitions_response_cursor, 0};
+static const struct wire_struct layout_describe_topic_partitions_response_cursor = {"Cursor", sizeof(struct describe_topic_partitions_response_cursor), fields_describe_topic_partitions_response_cursor, 2, part_describe_topic_partitions_response_cursor, NULL, 0};
 
 void describe_topic_partitions_response_init(struct describe_topic_partitions_response *s)
 {
@@ -515,6 +518,9 @@ static const struct wire_field fields_describe_topic_partitions_response[] = {
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct describe_topic_partitions_response, topics), offsetof(struct describe_topic_partitions_response, topics_count), 0x1ull, 0x0ull, NULL, &layout_describe_topic_partitions_response_describe_topic_partitions_response_topic},
     {"NextCursor", WIRE_STRUCT, false, true, offsetof(struct describe_topic_partitions_response, next_cursor), 0, 0x1ull, 0x0ull, NULL, &layout_describe_topic_partitions_response_cursor},
 };
-static const struct wire_struct layout_describe_topic_partitions_response = {"DescribeTopicPartitionsResponse", sizeof(struct describe_topic_partitions_response), fields_describe_topic_partitions_response, 3, part_describe_topic_partitions_response, 1};
+static const struct wire_array arrays_describe_topic_partitions_response[] = {
+    {offsetof(struct describe_topic_partitions_response, topics), offsetof(struct describe_topic_partitions_response, topics_count), 0x1ull, &layout_describe_topic_partitions_response_describe_topic_partitions_response_topic},
+};
+static const struct wire_struct layout_describe_topic_partitions_response = {"DescribeTopicPartitionsResponse", sizeof(struct describe_topic_partitions_response), fields_describe_topic_partitions_response, 3, part_describe_topic_partitions_response, arrays_describe_topic_partitions_response, 1};
 const struct wire_message wire_message_describe_topic_partitions_response = {"DescribeTopicPartitionsResponse", 0, 0, 0x1ull, sizeof(struct describe_topic_partitions_response), any_describe_topic_partitions_response_init, any_describe_topic_partitions_response_read, any_describe_topic_partitions_response_write, &layout_describe_topic_partitions_response};
 

@@ -68,7 +68,7 @@ static void any_describe_transactions_request_write(struct wire_writer *w, int16
 static const struct wire_field fields_describe_transactions_request[] = {
     {"TransactionalIds", WIRE_STRING, true, false, offsetof(struct describe_transactions_request, transactional_ids), offsetof(struct describe_transactions_request, transactional_ids_count), 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_transactions_request = {"DescribeTransactionsRequest", sizeof(struct describe_transactions_request), fields_describe_transactions_request, 1, NULL, 0};
+static const struct wire_struct layout_describe_transactions_request = {"DescribeTransactionsRequest", sizeof(struct describe_transactions_request), fields_describe_transactions_request, 1, NULL, NULL, 0};
 const struct wire_message wire_message_describe_transactions_request = {"DescribeTransactionsRequest", 0, 0, 0x1ull, sizeof(struct describe_transactions_request), any_describe_transactions_request_init, any_describe_transactions_request_read, any_describe_transactions_request_write, &layout_describe_transactions_request};
 
 void describe_transactions_response_topic_data_init(struct describe_transactions_response_topic_data *s)
@@ -127,7 +127,7 @@ static const struct wire_field fields_describe_transactions_response_topic_data[
     {"Topic", WIRE_STRING, false, false, offsetof(struct describe_transactions_response_topic_data, topic), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct describe_transactions_response_topic_data, partitions), offsetof(struct describe_transactions_response_topic_data, partitions_count), 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_transactions_response_topic_data = {"TopicData", sizeof(struct describe_transactions_response_topic_data), fields_describe_transactions_response_topic_data, 2, part_describe_transactions_response_topic_data, 0};
+static const struct wire_struct layout_describe_transactions_response_topic_data = {"TopicData", sizeof(struct describe_transactions_response_topic_data), fields_describe_transactions_response_topic_data, 2, part_describe_transactions_response_topic_data, NULL, 0};
 
 void describe_transactions_response_transaction_state_init(struct describe_transactions_response_transaction_state *s)
 {
@@ -229,7 +229,10 @@ static const struct wire_field fields_describe_transactions_response_transaction
     {"ProducerEpoch", WIRE_I16, false, false, offsetof(struct describe_transactions_response_transaction_state, producer_epoch), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct describe_transactions_response_transaction_state, topics), offsetof(struct describe_transactions_response_transaction_state, topics_count), 0x1ull, 0x0ull, NULL, &layout_describe_transactions_response_topic_data},
 };
-static const struct wire_struct layout_describe_transactions_response_transaction_state = {"TransactionState", sizeof(struct describe_transactions_response_transaction_state), fields_describe_transactions_response_transaction_state, 8, part_describe_transactions_response_transaction_state, 1};
+static const struct wire_array arrays_describe_transactions_response_transaction_state[] = {
+    {offsetof(struct describe_transactions_response_transaction_state, topics), offsetof(struct describe_transactions_response_transaction_state, topics_count), 0x1ull, &layout_describe_transactions_response_topic_data},
+};
+static const struct wire_struct layout_describe_transactions_response_transaction_state = {"TransactionState", sizeof(struct describe_transactions_response_transaction_state), fields_describe_transactions_response_transaction_state, 8, part_describe_transactions_response_transaction_state, arrays_describe_transactions_response_transaction_state, 1};
 
 void describe_transactions_response_init(struct describe_transactions_response *s)
 {
@@ -312,6 +315,9 @@ static const struct wire_field fields_describe_transactions_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct describe_transactions_response, throttle_time_ms), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"TransactionStates", WIRE_STRUCT, true, false, offsetof(struct describe_transactions_response, transaction_states), offsetof(struct describe_transactions_response, transaction_states_count), 0x1ull, 0x0ull, NULL, &layout_describe_transactions_response_transaction_state},
 };
-static const struct wire_struct layout_describe_transactions_response = {"DescribeTransactionsResponse", sizeof(struct describe_transactions_response), fields_describe_transactions_response, 2, part_describe_transactions_response, 1};
+static const struct wire_array arrays_describe_transactions_response[] = {
+    {offsetof(struct describe_transactions_response, transaction_states), offsetof(struct describe_transactions_response, transaction_states_count), 0x1ull, &layout_describe_transactions_response_transaction_state},
+};
+static const struct wire_struct layout_describe_transactions_response = {"DescribeTransactionsResponse", sizeof(struct describe_transactions_response), fields_describe_transactions_response, 2, part_describe_transactions_response, arrays_describe_transactions_response, 1};
 const struct wire_message wire_message_describe_transactions_response = {"DescribeTransactionsResponse", 0, 0, 0x1ull, sizeof(struct describe_transactions_response), any_describe_transactions_response_init, any_describe_transactions_response_read, any_describe_transactions_response_write, &layout_describe_transactions_response};
 

@@ -40,7 +40,7 @@ void describe_user_scram_credentials_request_user_name_write(struct wire_writer 
 static const struct wire_field fields_describe_user_scram_credentials_request_user_name[] = {
     {"Name", WIRE_STRING, false, false, offsetof(struct describe_user_scram_credentials_request_user_name, name), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_user_scram_credentials_request_user_name = {"UserName", sizeof(struct describe_user_scram_credentials_request_user_name), fields_describe_user_scram_credentials_request_user_name, 1, NULL, 0};
+static const struct wire_struct layout_describe_user_scram_credentials_request_user_name = {"UserName", sizeof(struct describe_user_scram_credentials_request_user_name), fields_describe_user_scram_credentials_request_user_name, 1, NULL, NULL, 0};
 
 void describe_user_scram_credentials_request_init(struct describe_user_scram_credentials_request *s)
 {
@@ -98,7 +98,7 @@ static void any_describe_user_scram_credentials_request_write(struct wire_writer
 static const struct wire_field fields_describe_user_scram_credentials_request[] = {
     {"Users", WIRE_STRUCT, true, false, offsetof(struct describe_user_scram_credentials_request, users), offsetof(struct describe_user_scram_credentials_request, users_count), 0x1ull, 0x0ull, NULL, &layout_describe_user_scram_credentials_request_user_name},
 };
-static const struct wire_struct layout_describe_user_scram_credentials_request = {"DescribeUserScramCredentialsRequest", sizeof(struct describe_user_scram_credentials_request), fields_describe_user_scram_credentials_request, 1, NULL, 0};
+static const struct wire_struct layout_describe_user_scram_credentials_request = {"DescribeUserScramCredentialsRequest", sizeof(struct describe_user_scram_credentials_request), fields_describe_user_scram_credentials_request, 1, NULL, NULL, 0};
 const struct wire_message wire_message_describe_user_scram_credentials_request = {"DescribeUserScramCredentialsRequest", 0, 0, 0x1ull, sizeof(struct describe_user_scram_credentials_request), any_describe_user_scram_credentials_request_init, any_describe_user_scram_credentials_request_read, any_describe_user_scram_credentials_request_write, &layout_describe_user_scram_credentials_request};
 
 void describe_user_scram_credentials_response_credential_info_init(struct describe_user_scram_credentials_response_credential_info *s)
@@ -140,7 +140,7 @@ static const struct wire_field fields_describe_user_scram_credentials_response_c
     {"Mechanism", WIRE_I8, false, false, offsetof(struct describe_user_scram_credentials_response_credential_info, mechanism), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Iterations", WIRE_I32, false, false, offsetof(struct describe_user_scram_credentials_response_credential_info, iterations), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_describe_user_scram_credentials_response_credential_info = {"CredentialInfo", sizeof(struct describe_user_scram_credentials_response_credential_info), fields_describe_user_scram_credentials_response_credential_info, 2, part_describe_user_scram_credentials_response_credential_info, 0};
+static const struct wire_struct layout_describe_user_scram_credentials_response_credential_info = {"CredentialInfo", sizeof(struct describe_user_scram_credentials_response_credential_info), fields_describe_user_scram_credentials_response_credential_info, 2, part_describe_user_scram_credentials_response_credential_info, NULL, 0};
 
 void describe_user_scram_credentials_response_describe_user_scram_credentials_result_init(struct describe_user_scram_credentials_response_describe_user_scram_credentials_result *s)
 {
@@ -222,7 +222,10 @@ static const struct wire_field fields_describe_user_scram_credentials_response_d
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct describe_user_scram_credentials_response_describe_user_scram_credentials_result, error_message), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"CredentialInfos", WIRE_STRUCT, true, false, offsetof(struct describe_user_scram_credentials_response_describe_user_scram_credentials_result, credential_infos), offsetof(struct describe_user_scram_credentials_response_describe_user_scram_credentials_result, credential_infos_count), 0x1ull, 0x0ull, NULL, &layout_describe_user_scram_credentials_response_credential_info},
 };
-static const struct wire_struct layout_describe_user_scram_credentials_response_describe_user_scram_credentials_result = {"DescribeUserScramCredentialsResult", sizeof(struct describe_user_scram_credentials_response_describe_user_scram_credentials_result), fields_describe_user_scram_credentials_response_describe_user_scram_credentials_result, 4, part_describe_user_scram_credentials_response_describe_user_scram_credentials_result, 1};
+static const struct wire_array arrays_describe_user_scram_credentials_response_describe_user_scram_credentials_result[] = {
+    {offsetof(struct describe_user_scram_credentials_response_describe_user_scram_credentials_result, credential_infos), offsetof(struct describe_user_scram_credentials_response_describe_user_scram_credentials_result, credential_infos_count), 0x1ull, &layout_describe_user_scram_credentials_response_credential_info},
+};
+static const struct wire_struct layout_describe_user_scram_credentials_response_describe_user_scram_credentials_result = {"DescribeUserScramCredentialsResult", sizeof(struct describe_user_scram_credentials_response_describe_user_scram_credentials_result), fields_describe_user_scram_credentials_response_describe_user_scram_credentials_result, 4, part_describe_user_scram_credentials_response_describe_user_scram_credentials_result, arrays_describe_user_scram_credentials_response_describe_user_scram_credentials_result, 1};
 
 void describe_user_scram_credentials_response_init(struct describe_user_scram_credentials_response *s)
 {
@@ -314,6 +317,9 @@ static const struct wire_field fields_describe_user_scram_credentials_response[]
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct describe_user_scram_credentials_response, error_message), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Results", WIRE_STRUCT, true, false, offsetof(struct describe_user_scram_credentials_response, results), offsetof(struct describe_user_scram_credentials_response, results_count), 0x1ull, 0x0ull, NULL, &layout_describe_user_scram_credentials_response_describe_user_scram_credentials_result},
 };
-static const struct wire_struct layout_describe_user_scram_credentials_response = {"DescribeUserScramCredentialsResponse", sizeof(struct describe_user_scram_credentials_response), fields_describe_user_scram_credentials_response, 4, part_describe_user_scram_credentials_response, 1};
+static const struct wire_array arrays_describe_user_scram_credentials_response[] = {
+    {offsetof(struct describe_user_scram_credentials_response, results), offsetof(struct describe_user_scram_credentials_response, results_count), 0x1ull, &layout_describe_user_scram_credentials_response_describe_user_scram_credentials_result},
+};
+static const struct wire_struct layout_describe_user_scram_credentials_response = {"DescribeUserScramCredentialsResponse", sizeof(struct describe_user_scram_credentials_response), fields_describe_user_scram_credentials_response, 4, part_describe_user_scram_credentials_response, arrays_describe_user_scram_credentials_response, 1};
 const struct wire_message wire_message_describe_user_scram_credentials_response = {"DescribeUserScramCredentialsResponse", 0, 0, 0x1ull, sizeof(struct describe_user_scram_credentials_response), any_describe_user_scram_credentials_response_init, any_describe_user_scram_credentials_response_read, any_describe_user_scram_credentials_response_write, &layout_describe_user_scram_credentials_response};
 

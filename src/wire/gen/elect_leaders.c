@@ -62,7 +62,7 @@ static const struct wire_field fields_elect_leaders_request_topic_partitions[] =
     {"Topic", WIRE_STRING, false, false, offsetof(struct elect_leaders_request_topic_partitions, topic), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct elect_leaders_request_topic_partitions, partitions), offsetof(struct elect_leaders_request_topic_partitions, partitions_count), 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_elect_leaders_request_topic_partitions = {"TopicPartitions", sizeof(struct elect_leaders_request_topic_partitions), fields_elect_leaders_request_topic_partitions, 2, NULL, 0};
+static const struct wire_struct layout_elect_leaders_request_topic_partitions = {"TopicPartitions", sizeof(struct elect_leaders_request_topic_partitions), fields_elect_leaders_request_topic_partitions, 2, NULL, NULL, 0};
 
 void elect_leaders_request_init(struct elect_leaders_request *s)
 {
@@ -139,7 +139,7 @@ static const struct wire_field fields_elect_leaders_request[] = {
     {"TopicPartitions", WIRE_STRUCT, true, false, offsetof(struct elect_leaders_request, topic_partitions), offsetof(struct elect_leaders_request, topic_partitions_count), 0x7ull, 0x0ull, NULL, &layout_elect_leaders_request_topic_partitions},
     {"TimeoutMs", WIRE_I32, false, false, offsetof(struct elect_leaders_request, timeout_ms), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_elect_leaders_request = {"ElectLeadersRequest", sizeof(struct elect_leaders_request), fields_elect_leaders_request, 3, NULL, 0};
+static const struct wire_struct layout_elect_leaders_request = {"ElectLeadersRequest", sizeof(struct elect_leaders_request), fields_elect_leaders_request, 3, NULL, NULL, 0};
 const struct wire_message wire_message_elect_leaders_request = {"ElectLeadersRequest", 0, 2, 0x4ull, sizeof(struct elect_leaders_request), any_elect_leaders_request_init, any_elect_leaders_request_read, any_elect_leaders_request_write, &layout_elect_leaders_request};
 
 void elect_leaders_response_partition_result_init(struct elect_leaders_response_partition_result *s)
@@ -190,7 +190,7 @@ static const struct wire_field fields_elect_leaders_response_partition_result[] 
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct elect_leaders_response_partition_result, error_code), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct elect_leaders_response_partition_result, error_message), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_elect_leaders_response_partition_result = {"PartitionResult", sizeof(struct elect_leaders_response_partition_result), fields_elect_leaders_response_partition_result, 3, part_elect_leaders_response_partition_result, 0};
+static const struct wire_struct layout_elect_leaders_response_partition_result = {"PartitionResult", sizeof(struct elect_leaders_response_partition_result), fields_elect_leaders_response_partition_result, 3, part_elect_leaders_response_partition_result, NULL, 0};
 
 void elect_leaders_response_replica_election_result_init(struct elect_leaders_response_replica_election_result *s)
 {
@@ -271,7 +271,10 @@ static const struct wire_field fields_elect_leaders_response_replica_election_re
     {"Topic", WIRE_STRING, false, false, offsetof(struct elect_leaders_response_replica_election_result, topic), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"PartitionResult", WIRE_STRUCT, true, false, offsetof(struct elect_leaders_response_replica_election_result, partition_result), offsetof(struct elect_leaders_response_replica_election_result, partition_result_count), 0x7ull, 0x0ull, NULL, &layout_elect_leaders_response_partition_result},
 };
-static const struct wire_struct layout_elect_leaders_response_replica_election_result = {"ReplicaElectionResult", sizeof(struct elect_leaders_response_replica_election_result), fields_elect_leaders_response_replica_election_result, 2, part_elect_leaders_response_replica_election_result, 1};
+static const struct wire_array arrays_elect_leaders_response_replica_election_result[] = {
+    {offsetof(struct elect_leaders_response_replica_election_result, partition_result), offsetof(struct elect_leaders_response_replica_election_result, partition_result_count), 0x7ull, &layout_elect_leaders_response_partition_result},
+};
+static const struct wire_struct layout_elect_leaders_response_replica_election_result = {"ReplicaElectionResult", sizeof(struct elect_leaders_response_replica_election_result), fields_elect_leaders_response_replica_election_result, 2, part_elect_leaders_response_replica_election_result, arrays_elect_leaders_response_replica_election_result, 1};
 
 void elect_leaders_response_init(struct elect_leaders_response *s)
 {
@@ -376,6 +379,9 @@ static const struct wire_field fields_elect_leaders_response[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct elect_leaders_response, error_code), 0, 0x6ull, 0x0ull, NULL, NULL},
     {"ReplicaElectionResults", WIRE_STRUCT, true, false, offsetof(struct elect_leaders_response, replica_election_results), offsetof(struct elect_leaders_response, replica_election_results_count), 0x7ull, 0x0ull, NULL, &layout_elect_leaders_response_replica_election_result},
 };
-static const struct wire_struct layout_elect_leaders_response = {"ElectLeadersResponse", sizeof(struct elect_leaders_response), fields_elect_leaders_response, 3, part_elect_leaders_response, 1};
+static const struct wire_array arrays_elect_leaders_response[] = {
+    {offsetof(struct elect_leaders_response, replica_election_results), offsetof(struct elect_leaders_response, replica_election_results_count), 0x7ull, &layout_elect_leaders_response_replica_election_result},
+};
+static const struct wire_struct layout_elect_leaders_response = {"ElectLeadersResponse", sizeof(struct elect_leaders_response), fields_elect_leaders_response, 3, part_elect_leaders_response, arrays_elect_leaders_response, 1};
 const struct wire_message wire_message_elect_leaders_response = {"ElectLeadersResponse", 0, 2, 0x4ull, sizeof(struct elect_leaders_response), any_elect_leaders_response_init, any_elect_leaders_response_read, any_elect_leaders_response_write, &layout_elect_leaders_response};
 

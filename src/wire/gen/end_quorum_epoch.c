@@ -51,7 +51,7 @@ static const struct wire_field fields_end_quorum_epoch_request_replica_info[] = 
     {"CandidateId", WIRE_I32, false, false, offsetof(struct end_quorum_epoch_request_replica_info, candidate_id), 0, 0x2ull, 0x0ull, NULL, NULL},
     {"CandidateDirectoryId", WIRE_UUID, false, false, offsetof(struct end_quorum_epoch_request_replica_info, candidate_directory_id), 0, 0x2ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_end_quorum_epoch_request_replica_info = {"ReplicaInfo", sizeof(struct end_quorum_epoch_request_replica_info), fields_end_quorum_epoch_request_replica_info, 2, NULL, 0};
+static const struct wire_struct layout_end_quorum_epoch_request_replica_info = {"ReplicaInfo", sizeof(struct end_quorum_epoch_request_replica_info), fields_end_quorum_epoch_request_replica_info, 2, NULL, NULL, 0};
 
 void end_quorum_epoch_request_partition_data_init(struct end_quorum_epoch_request_partition_data *s)
 {
@@ -136,7 +136,7 @@ static const struct wire_field fields_end_quorum_epoch_request_partition_data[] 
     {"PreferredSuccessors", WIRE_I32, true, false, offsetof(struct end_quorum_epoch_request_partition_data, preferred_successors), offsetof(struct end_quorum_epoch_request_partition_data, preferred_successors_count), 0x1ull, 0x0ull, NULL, NULL},
     {"PreferredCandidates", WIRE_STRUCT, true, false, offsetof(struct end_quorum_epoch_request_partition_data, preferred_candidates), offsetof(struct end_quorum_epoch_request_partition_data, preferred_candidates_count), 0x2ull, 0x0ull, NULL, &layout_end_quorum_epoch_request_replica_info},
 };
-static const struct wire_struct layout_end_quorum_epoch_request_partition_data = {"PartitionData", sizeof(struct end_quorum_epoch_request_partition_data), fields_end_quorum_epoch_request_partition_data, 5, NULL, 0};
+static const struct wire_struct layout_end_quorum_epoch_request_partition_data = {"PartitionData", sizeof(struct end_quorum_epoch_request_partition_data), fields_end_quorum_epoch_request_partition_data, 5, NULL, NULL, 0};
 
 void end_quorum_epoch_request_topic_data_init(struct end_quorum_epoch_request_topic_data *s)
 {
@@ -193,7 +193,7 @@ static const struct wire_field fields_end_quorum_epoch_request_topic_data[] = {
     {"TopicName", WIRE_STRING, false, false, offsetof(struct end_quorum_epoch_request_topic_data, topic_name), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct end_quorum_epoch_request_topic_data, partitions), offsetof(struct end_quorum_epoch_request_topic_data, partitions_count), 0x3ull, 0x0ull, NULL, &layout_end_quorum_epoch_request_partition_data},
 };
-static const struct wire_struct layout_end_quorum_epoch_request_topic_data = {"TopicData", sizeof(struct end_quorum_epoch_request_topic_data), fields_end_quorum_epoch_request_topic_data, 2, NULL, 0};
+static const struct wire_struct layout_end_quorum_epoch_request_topic_data = {"TopicData", sizeof(struct end_quorum_epoch_request_topic_data), fields_end_quorum_epoch_request_topic_data, 2, NULL, NULL, 0};
 
 void end_quorum_epoch_request_leader_endpoint_init(struct end_quorum_epoch_request_leader_endpoint *s)
 {
@@ -254,7 +254,7 @@ static const struct wire_field fields_end_quorum_epoch_request_leader_endpoint[]
     {"Host", WIRE_STRING, false, false, offsetof(struct end_quorum_epoch_request_leader_endpoint, host), 0, 0x2ull, 0x0ull, NULL, NULL},
     {"Port", WIRE_U16, false, false, offsetof(struct end_quorum_epoch_request_leader_endpoint, port), 0, 0x2ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_end_quorum_epoch_request_leader_endpoint = {"LeaderEndpoint", sizeof(struct end_quorum_epoch_request_leader_endpoint), fields_end_quorum_epoch_request_leader_endpoint, 3, NULL, 0};
+static const struct wire_struct layout_end_quorum_epoch_request_leader_endpoint = {"LeaderEndpoint", sizeof(struct end_quorum_epoch_request_leader_endpoint), fields_end_quorum_epoch_request_leader_endpoint, 3, NULL, NULL, 0};
 
 void end_quorum_epoch_request_init(struct end_quorum_epoch_request *s)
 {
@@ -344,7 +344,7 @@ static const struct wire_field fields_end_quorum_epoch_request[] = {
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct end_quorum_epoch_request, topics), offsetof(struct end_quorum_epoch_request, topics_count), 0x3ull, 0x0ull, NULL, &layout_end_quorum_epoch_request_topic_data},
     {"LeaderEndpoints", WIRE_STRUCT, true, false, offsetof(struct end_quorum_epoch_request, leader_endpoints), offsetof(struct end_quorum_epoch_request, leader_endpoints_count), 0x2ull, 0x0ull, NULL, &layout_end_quorum_epoch_request_leader_endpoint},
 };
-static const struct wire_struct layout_end_quorum_epoch_request = {"EndQuorumEpochRequest", sizeof(struct end_quorum_epoch_request), fields_end_quorum_epoch_request, 3, NULL, 0};
+static const struct wire_struct layout_end_quorum_epoch_request = {"EndQuorumEpochRequest", sizeof(struct end_quorum_epoch_request), fields_end_quorum_epoch_request, 3, NULL, NULL, 0};
 const struct wire_message wire_message_end_quorum_epoch_request = {"EndQuorumEpochRequest", 0, 1, 0x2ull, sizeof(struct end_quorum_epoch_request), any_end_quorum_epoch_request_init, any_end_quorum_epoch_request_read, any_end_quorum_epoch_request_write, &layout_end_quorum_epoch_request};
 
 void end_quorum_epoch_response_partition_data_init(struct end_quorum_epoch_response_partition_data *s)
@@ -395,7 +395,7 @@ static const struct wire_field fields_end_quorum_epoch_response_partition_data[]
     {"LeaderId", WIRE_I32, false, false, offsetof(struct end_quorum_epoch_response_partition_data, leader_id), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"LeaderEpoch", WIRE_I32, false, false, offsetof(struct end_quorum_epoch_response_partition_data, leader_epoch), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_end_quorum_epoch_response_partition_data = {"PartitionData", sizeof(struct end_quorum_epoch_response_partition_data), fields_end_quorum_epoch_response_partition_data, 4, part_end_quorum_epoch_response_partition_data, 0};
+static const struct wire_struct layout_end_quorum_epoch_response_partition_data = {"PartitionData", sizeof(struct end_quorum_epoch_response_partition_data), fields_end_quorum_epoch_response_partition_data, 4, part_end_quorum_epoch_response_partition_data, NULL, 0};
 
 void end_quorum_epoch_response_topic_data_init(struct end_quorum_epoch_response_topic_data *s)
 {
@@ -476,7 +476,10 @@ static const struct wire_field fields_end_quorum_epoch_response_topic_data[] = {
     {"TopicName", WIRE_STRING, false, false, offsetof(struct end_quorum_epoch_response_topic_data, topic_name), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct end_quorum_epoch_response_topic_data, partitions), offsetof(struct end_quorum_epoch_response_topic_data, partitions_count), 0x3ull, 0x0ull, NULL, &layout_end_quorum_epoch_response_partition_data},
 };
-static const struct wire_struct layout_end_quorum_epoch_response_topic_data = {"TopicData", sizeof(struct end_quorum_epoch_response_topic_data), fields_end_quorum_epoch_response_topic_data, 2, part_end_quorum_epoch_response_topic_data, 1};
+static const struct wire_array arrays_end_quorum_epoch_response_topic_data[] = {
+    {offsetof(struct end_quorum_epoch_response_topic_data, partitions), offsetof(struct end_quorum_epoch_response_topic_data, partitions_count), 0x3ull, &layout_end_quorum_epoch_response_partition_data},
+};
+static const struct wire_struct layout_end_quorum_epoch_response_topic_data = {"TopicData", sizeof(struct end_quorum_epoch_response_topic_data), fields_end_quorum_epoch_response_topic_data, 2, part_end_quorum_epoch_response_topic_data, arrays_end_quorum_epoch_response_topic_data, 1};
 
 void end_quorum_epoch_response_node_endpoint_init(struct end_quorum_epoch_response_node_endpoint *s)
 {
@@ -540,7 +543,7 @@ static const struct wire_field fields_end_quorum_epoch_response_node_endpoint[] 
     {"Host", WIRE_STRING, false, false, offsetof(struct end_quorum_epoch_response_node_endpoint, host), 0, 0x2ull, 0x0ull, NULL, NULL},
     {"Port", WIRE_U16, false, false, offsetof(struct end_quorum_epoch_response_node_endpoint, port), 0, 0x2ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_end_quorum_epoch_response_node_endpoint = {"NodeEndpoint", sizeof(struct end_quorum_epoch_response_node_endpoint), fields_end_quorum_epoch_response_node_endpoint, 3, part_end_quorum_epoch_response_node_endpoint, 0};
+static const struct wire_struct layout_end_quorum_epoch_response_node_endpoint = {"NodeEndpoint", sizeof(struct end_quorum_epoch_response_node_endpoint), fields_end_quorum_epoch_response_node_endpoint, 3, part_end_quorum_epoch_response_node_endpoint, NULL, 0};
 
 void end_quorum_epoch_response_init(struct end_quorum_epoch_response *s)
 {
@@ -695,6 +698,9 @@ static const struct wire_field fields_end_quorum_epoch_response[] = {
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct end_quorum_epoch_response, topics), offsetof(struct end_quorum_epoch_response, topics_count), 0x3ull, 0x0ull, NULL, &layout_end_quorum_epoch_response_topic_data},
     {"NodeEndpoints", WIRE_STRUCT, true, false, offsetof(struct end_quorum_epoch_response, node_endpoints), offsetof(struct end_quorum_epoch_response, node_endpoints_count), 0x2ull, 0x2ull, unsent_end_quorum_epoch_response_node_endpoints, &layout_end_quorum_epoch_response_node_endpoint},
 };
-static const struct wire_struct layout_end_quorum_epoch_response = {"EndQuorumEpochResponse", sizeof(struct end_quorum_epoch_response), fields_end_quorum_epoch_response, 3, part_end_quorum_epoch_response, 1};
+static const struct wire_array arrays_end_quorum_epoch_response[] = {
+    {offsetof(struct end_quorum_epoch_response, topics), offsetof(struct end_quorum_epoch_response, topics_count), 0x3ull, &layout_end_quorum_epoch_response_topic_data},
+};
+static const struct wire_struct layout_end_quorum_epoch_response = {"EndQuorumEpochResponse", sizeof(struct end_quorum_epoch_response), fields_end_quorum_epoch_response, 3, part_end_quorum_epoch_response, arrays_end_quorum_epoch_response, 1};
 const struct wire_message wire_message_end_quorum_epoch_response = {"EndQuorumEpochResponse", 0, 1, 0x2ull, sizeof(struct end_quorum_epoch_response), any_end_quorum_epoch_response_init, any_end_quorum_epoch_response_read, any_end_quorum_epoch_response_write, &layout_end_quorum_epoch_response};
 

@@ -69,7 +69,7 @@ static const struct wire_field fields_end_txn_request[] = {
     {"ProducerEpoch", WIRE_I16, false, false, offsetof(struct end_txn_request, producer_epoch), 0, 0x3full, 0x0ull, NULL, NULL},
     {"Committed", WIRE_BOOL, false, false, offsetof(struct end_txn_request, committed), 0, 0x3full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_end_txn_request = {"EndTxnRequest", sizeof(struct end_txn_request), fields_end_txn_request, 4, NULL, 0};
+static const struct wire_struct layout_end_txn_request = {"EndTxnRequest", sizeof(struct end_txn_request), fields_end_txn_request, 4, NULL, NULL, 0};
 const struct wire_message wire_message_end_txn_request = {"EndTxnRequest", 0, 5, 0x38ull, sizeof(struct end_txn_request), any_end_txn_request_init, any_end_txn_request_read, any_end_txn_request_write, &layout_end_txn_request};
 
 void end_txn_response_init(struct end_txn_response *s)
@@ -145,6 +145,6 @@ static const struct wire_field fields_end_txn_response[] = {
     {"ProducerId", WIRE_I64, false, false, offsetof(struct end_txn_response, producer_id), 0, 0x20ull, 0x0ull, NULL, NULL},
     {"ProducerEpoch", WIRE_I16, false, false, offsetof(struct end_txn_response, producer_epoch), 0, 0x20ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_end_txn_response = {"EndTxnResponse", sizeof(struct end_txn_response), fields_end_txn_response, 4, part_end_txn_response, 0};
+static const struct wire_struct layout_end_txn_response = {"EndTxnResponse", sizeof(struct end_txn_response), fields_end_txn_response, 4, part_end_txn_response, NULL, 0};
 const struct wire_message wire_message_end_txn_response = {"EndTxnResponse", 0, 5, 0x38ull, sizeof(struct end_txn_response), any_end_txn_response_init, any_end_txn_response_read, any_end_txn_response_write, &layout_end_txn_response};
 

@@ -65,7 +65,7 @@ static const struct wire_field fields_envelope_request[] = {
     {"RequestPrincipal", WIRE_BYTES, false, false, offsetof(struct envelope_request, request_principal), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ClientHostAddress", WIRE_BYTES, false, false, offsetof(struct envelope_request, client_host_address), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_envelope_request = {"EnvelopeRequest", sizeof(struct envelope_request), fields_envelope_request, 3, NULL, 0};
+static const struct wire_struct layout_envelope_request = {"EnvelopeRequest", sizeof(struct envelope_request), fields_envelope_request, 3, NULL, NULL, 0};
 const struct wire_message wire_message_envelope_request = {"EnvelopeRequest", 0, 0, 0x1ull, sizeof(struct envelope_request), any_envelope_request_init, any_envelope_request_read, any_envelope_request_write, &layout_envelope_request};
 
 void envelope_response_init(struct envelope_response *s)
@@ -122,6 +122,6 @@ static const struct wire_field fields_envelope_response[] = {
     {"ResponseData", WIRE_BYTES, false, false, offsetof(struct envelope_response, response_data), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct envelope_response, error_code), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_envelope_response = {"EnvelopeResponse", sizeof(struct envelope_response), fields_envelope_response, 2, part_envelope_response, 0};
+static const struct wire_struct layout_envelope_response = {"EnvelopeResponse", sizeof(struct envelope_response), fields_envelope_response, 2, part_envelope_response, NULL, 0};
 const struct wire_message wire_message_envelope_response = {"EnvelopeResponse", 0, 0, 0x1ull, sizeof(struct envelope_response), any_envelope_response_init, any_envelope_response_read, any_envelope_response_write, &layout_envelope_response};
 

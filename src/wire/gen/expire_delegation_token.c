@@ -63,7 +63,7 @@ static const struct wire_field fields_expire_delegation_token_request[] = {
     {"Hmac", WIRE_BYTES, false, false, offsetof(struct expire_delegation_token_request, hmac), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"ExpiryTimePeriodMs", WIRE_I64, false, false, offsetof(struct expire_delegation_token_request, expiry_time_period_ms), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_expire_delegation_token_request = {"ExpireDelegationTokenRequest", sizeof(struct expire_delegation_token_request), fields_expire_delegation_token_request, 2, NULL, 0};
+static const struct wire_struct layout_expire_delegation_token_request = {"ExpireDelegationTokenRequest", sizeof(struct expire_delegation_token_request), fields_expire_delegation_token_request, 2, NULL, NULL, 0};
 const struct wire_message wire_message_expire_delegation_token_request = {"ExpireDelegationTokenRequest", 0, 2, 0x4ull, sizeof(struct expire_delegation_token_request), any_expire_delegation_token_request_init, any_expire_delegation_token_request_read, any_expire_delegation_token_request_write, &layout_expire_delegation_token_request};
 
 void expire_delegation_token_response_init(struct expire_delegation_token_response *s)
@@ -126,6 +126,6 @@ static const struct wire_field fields_expire_delegation_token_response[] = {
     {"ExpiryTimestampMs", WIRE_I64, false, false, offsetof(struct expire_delegation_token_response, expiry_timestamp_ms), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct expire_delegation_token_response, throttle_time_ms), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_expire_delegation_token_response = {"ExpireDelegationTokenResponse", sizeof(struct expire_delegation_token_response), fields_expire_delegation_token_response, 3, part_expire_delegation_token_response, 0};
+static const struct wire_struct layout_expire_delegation_token_response = {"ExpireDelegationTokenResponse", sizeof(struct expire_delegation_token_response), fields_expire_delegation_token_response, 3, part_expire_delegation_token_response, NULL, 0};
 const struct wire_message wire_message_expire_delegation_token_response = {"ExpireDelegationTokenResponse", 0, 2, 0x4ull, sizeof(struct expire_delegation_token_response), any_expire_delegation_token_response_init, any_expire_delegation_token_response_read, any_expire_delegation_token_response_write, &layout_expire_delegation_token_response};
 

@@ -60,7 +60,7 @@ static const struct wire_field fields_fetch_request_replica_state[] = {
     {"ReplicaId", WIRE_I32, false, false, offsetof(struct fetch_request_replica_state, replica_id), 0, 0x78000ull, 0x0ull, NULL, NULL},
     {"ReplicaEpoch", WIRE_I64, false, false, offsetof(struct fetch_request_replica_state, replica_epoch), 0, 0x78000ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_fetch_request_replica_state = {"ReplicaState", sizeof(struct fetch_request_replica_state), fields_fetch_request_replica_state, 2, NULL, 0};
+static const struct wire_struct layout_fetch_request_replica_state = {"ReplicaState", sizeof(struct fetch_request_replica_state), fields_fetch_request_replica_state, 2, NULL, NULL, 0};
 
 void fetch_request_fetch_partition_init(struct fetch_request_fetch_partition *s)
 {
@@ -182,7 +182,7 @@ static const struct wire_field fields_fetch_request_fetch_partition[] = {
     {"ReplicaDirectoryId", WIRE_UUID, false, false, offsetof(struct fetch_request_fetch_partition, replica_directory_id), 0, 0x60000ull, 0x60000ull, unsent_fetch_request_fetch_partition_replica_directory_id, NULL},
     {"HighWatermark", WIRE_I64, false, false, offsetof(struct fetch_request_fetch_partition, high_watermark), 0, 0x40000ull, 0x40000ull, unsent_fetch_request_fetch_partition_high_watermark, NULL},
 };
-static const struct wire_struct layout_fetch_request_fetch_partition = {"FetchPartition", sizeof(struct fetch_request_fetch_partition), fields_fetch_request_fetch_partition, 8, NULL, 0};
+static const struct wire_struct layout_fetch_request_fetch_partition = {"FetchPartition", sizeof(struct fetch_request_fetch_partition), fields_fetch_request_fetch_partition, 8, NULL, NULL, 0};
 
 void fetch_request_fetch_topic_init(struct fetch_request_fetch_topic *s)
 {
@@ -250,7 +250,7 @@ static const struct wire_field fields_fetch_request_fetch_topic[] = {
     {"TopicId", WIRE_UUID, false, false, offsetof(struct fetch_request_fetch_topic, topic_id), 0, 0x7e000ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct fetch_request_fetch_topic, partitions), offsetof(struct fetch_request_fetch_topic, partitions_count), 0x7ffffull, 0x0ull, NULL, &layout_fetch_request_fetch_partition},
 };
-static const struct wire_struct layout_fetch_request_fetch_topic = {"FetchTopic", sizeof(struct fetch_request_fetch_topic), fields_fetch_request_fetch_topic, 3, NULL, 0};
+static const struct wire_struct layout_fetch_request_fetch_topic = {"FetchTopic", sizeof(struct fetch_request_fetch_topic), fields_fetch_request_fetch_topic, 3, NULL, NULL, 0};
 
 void fetch_request_forgotten_topic_init(struct fetch_request_forgotten_topic *s)
 {
@@ -322,7 +322,7 @@ static const struct wire_field fields_fetch_request_forgotten_topic[] = {
     {"TopicId", WIRE_UUID, false, false, offsetof(struct fetch_request_forgotten_topic, topic_id), 0, 0x7e000ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct fetch_request_forgotten_topic, partitions), offsetof(struct fetch_request_forgotten_topic, partitions_count), 0x7ff80ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_fetch_request_forgotten_topic = {"ForgottenTopic", sizeof(struct fetch_request_forgotten_topic), fields_fetch_request_forgotten_topic, 3, NULL, 0};
+static const struct wire_struct layout_fetch_request_forgotten_topic = {"ForgottenTopic", sizeof(struct fetch_request_forgotten_topic), fields_fetch_request_forgotten_topic, 3, NULL, NULL, 0};
 
 void fetch_request_init(struct fetch_request *s)
 {
@@ -526,7 +526,7 @@ static const struct wire_field fields_fetch_request[] = {
     {"ForgottenTopicsData", WIRE_STRUCT, true, false, offsetof(struct fetch_request, forgotten_topics_data), offsetof(struct fetch_request, forgotten_topics_data_count), 0x7ff80ull, 0x0ull, NULL, &layout_fetch_request_forgotten_topic},
     {"RackId", WIRE_STRING, false, false, offsetof(struct fetch_request, rack_id), 0, 0x7f800ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_fetch_request = {"FetchRequest", sizeof(struct fetch_request), fields_fetch_request, 12, NULL, 0};
+static const struct wire_struct layout_fetch_request = {"FetchRequest", sizeof(struct fetch_request), fields_fetch_request, 12, NULL, NULL, 0};
 const struct wire_message wire_message_fetch_request = {"FetchRequest", 0, 18, 0x7f000ull, sizeof(struct fetch_request), any_fetch_request_init, any_fetch_request_read, any_fetch_request_write, &layout_fetch_request};
 
 static bool fetch_response_epoch_end_offset__is_default(const struct fetch_response_epoch_end_offset *s)
@@ -588,7 +588,7 @@ static const struct wire_field fields_fetch_response_epoch_end_offset[] = {
     {"Epoch", WIRE_I32, false, false, offsetof(struct fetch_response_epoch_end_offset, epoch), 0, 0x7f000ull, 0x0ull, NULL, NULL},
     {"EndOffset", WIRE_I64, false, false, offsetof(struct fetch_response_epoch_end_offset, end_offset), 0, 0x7f000ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_fetch_response_epoch_end_offset = {"EpochEndOffset", sizeof(struct fetch_response_epoch_end_offset), fields_fetch_response_epoch_end_offset, 2, part_fetch_response_epoch_end_offset, 0};
+static const struct wire_struct layout_fetch_response_epoch_end_offset = {"EpochEndOffset", sizeof(struct fetch_response_epoch_end_offset), fields_fetch_response_epoch_end_offset, 2, part_fetch_response_epoch_end_offset, NULL, 0};
 
 static bool fetch_response_leader_id_and_epoch__is_default(const struct fetch_response_leader_id_and_epoch *s)
 {
@@ -649,7 +649,7 @@ static const struct wire_field fields_fetch_response_leader_id_and_epoch[] = {
     {"LeaderId", WIRE_I32, false, false, offsetof(struct fetch_response_leader_id_and_epoch, leader_id), 0, 0x7f000ull, 0x0ull, NULL, NULL},
     {"LeaderEpoch", WIRE_I32, false, false, offsetof(struct fetch_response_leader_id_and_epoch, leader_epoch), 0, 0x7f000ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_fetch_response_leader_id_and_epoch = {"LeaderIdAndEpoch", sizeof(struct fetch_response_leader_id_and_epoch), fields_fetch_response_leader_id_and_epoch, 2, part_fetch_response_leader_id_and_epoch, 0};
+static const struct wire_struct layout_fetch_response_leader_id_and_epoch = {"LeaderIdAndEpoch", sizeof(struct fetch_response_leader_id_and_epoch), fields_fetch_response_leader_id_and_epoch, 2, part_fetch_response_leader_id_and_epoch, NULL, 0};
 
 static bool fetch_response_snapshot_id__is_default(const struct fetch_response_snapshot_id *s)
 {
@@ -710,7 +710,7 @@ static const struct wire_field fields_fetch_response_snapshot_id[] = {
     {"EndOffset", WIRE_I64, false, false, offsetof(struct fetch_response_snapshot_id, end_offset), 0, 0x7f000ull, 0x0ull, NULL, NULL},
     {"Epoch", WIRE_I32, false, false, offsetof(struct fetch_response_snapshot_id, epoch), 0, 0x7f000ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_fetch_response_snapshot_id = {"SnapshotId", sizeof(struct fetch_response_snapshot_id), fields_fetch_response_snapshot_id, 2, part_fetch_response_snapshot_id, 0};
+static const struct wire_struct layout_fetch_response_snapshot_id = {"SnapshotId", sizeof(struct fetch_response_snapshot_id), fields_fetch_response_snapshot_id, 2, part_fetch_response_snapshot_id, NULL, 0};
 
 void fetch_response_aborted_transaction_init(struct fetch_response_aborted_transaction *s)
 {
@@ -762,7 +762,7 @@ static const struct wire_field fields_fetch_response_aborted_transaction[] = {
     {"ProducerId", WIRE_I64, false, false, offsetof(struct fetch_response_aborted_transaction, producer_id), 0, 0x7fff0ull, 0x0ull, NULL, NULL},
     {"FirstOffset", WIRE_I64, false, false, offsetof(struct fetch_response_aborted_transaction, first_offset), 0, 0x7fff0ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_fetch_response_aborted_transaction = {"AbortedTransaction", sizeof(struct fetch_response_aborted_transaction), fields_fetch_response_aborted_transaction, 2, part_fetch_response_aborted_transaction, 0};
+static const struct wire_struct layout_fetch_response_aborted_transaction = {"AbortedTransaction", sizeof(struct fetch_response_aborted_transaction), fields_fetch_response_aborted_transaction, 2, part_fetch_response_aborted_transaction, NULL, 0};
 
 void fetch_response_partition_data_init(struct fetch_response_partition_data *s)
 {
@@ -1027,7 +1027,10 @@ static const struct wire_field fields_fetch_response_partition_data[] = {
     {"PreferredReadReplica", WIRE_I32, false, false, offsetof(struct fetch_response_partition_data, preferred_read_replica), 0, 0x7f800ull, 0x0ull, NULL, NULL},
     {"Records", WIRE_BYTES, false, false, offsetof(struct fetch_response_partition_data, records), 0, 0x7ffffull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_fetch_response_partition_data = {"PartitionData", sizeof(struct fetch_response_partition_data), fields_fetch_response_partition_data, 11, part_fetch_response_partition_data, 1};
+static const struct wire_array arrays_fetch_response_partition_data[] = {
+    {offsetof(struct fetch_response_partition_data, aborted_transactions), offsetof(struct fetch_response_partition_data, aborted_transactions_count), 0x7fff0ull, &layout_fetch_response_aborted_transaction},
+};
+static const struct wire_struct layout_fetch_response_partition_data = {"PartitionData", sizeof(struct fetch_response_partition_data), fields_fetch_response_partition_data, 11, part_fetch_response_partition_data, arrays_fetch_response_partition_data, 1};
 
 void fetch_response_fetchable_topic_response_init(struct fetch_response_fetchable_topic_response *s)
 {
@@ -1124,7 +1127,10 @@ static const struct wire_field fields_fetch_response_fetchable_topic_response[] 
     {"TopicId", WIRE_UUID, false, false, offsetof(struct fetch_response_fetchable_topic_response, topic_id), 0, 0x7e000ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct fetch_response_fetchable_topic_response, partitions), offsetof(struct fetch_response_fetchable_topic_response, partitions_count), 0x7ffffull, 0x0ull, NULL, &layout_fetch_response_partition_data},
 };
-static const struct wire_struct layout_fetch_response_fetchable_topic_response = {"FetchableTopicResponse", sizeof(struct fetch_response_fetchable_topic_response), fields_fetch_response_fetchable_topic_response, 3, part_fetch_response_fetchable_topic_response, 1};
+static const struct wire_array arrays_fetch_response_fetchable_topic_response[] = {
+    {offsetof(struct fetch_response_fetchable_topic_response, partitions), offsetof(struct fetch_response_fetchable_topic_response, partitions_count), 0x7ffffull, &layout_fetch_response_partition_data},
+};
+static const struct wire_struct layout_fetch_response_fetchable_topic_response = {"FetchableTopicResponse", sizeof(struct fetch_response_fetchable_topic_response), fields_fetch_response_fetchable_topic_response, 3, part_fetch_response_fetchable_topic_response, arrays_fetch_response_fetchable_topic_response, 1};
 
 void fetch_response_node_endpoint_init(struct fetch_response_node_endpoint *s)
 {
@@ -1197,7 +1203,7 @@ static const struct wire_field fields_fetch_response_node_endpoint[] = {
     {"Port", WIRE_I32, false, false, offsetof(struct fetch_response_node_endpoint, port), 0, 0x70000ull, 0x0ull, NULL, NULL},
     {"Rack", WIRE_STRING, false, false, offsetof(struct fetch_response_node_endpoint, rack), 0, 0x70000ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_fetch_response_node_endpoint = {"NodeEndpoint", sizeof(struct fetch_response_node_endpoint), fields_fetch_response_node_endpoint, 4, part_fetch_response_node_endpoint, 0};
+static const struct wire_struct layout_fetch_response_node_endpoint = {"NodeEndpoint", sizeof(struct fetch_response_node_endpoint), fields_fetch_response_node_endpoint, 4, part_fetch_response_node_endpoint, NULL, 0};
 
 void fetch_response_init(struct fetch_response *s)
 {
@@ -1382,6 +1388,9 @@ static const struct wire_field fields_fetch_response[] = {
     {"Responses", WIRE_STRUCT, true, false, offsetof(struct fetch_response, responses), offsetof(struct fetch_response, responses_count), 0x7ffffull, 0x0ull, NULL, &layout_fetch_response_fetchable_topic_response},
     {"NodeEndpoints", WIRE_STRUCT, true, false, offsetof(struct fetch_response, node_endpoints), offsetof(struct fetch_response, node_endpoints_count), 0x70000ull, 0x70000ull, unsent_fetch_response_node_endpoints, &layout_fetch_response_node_endpoint},
 };
-static const struct wire_struct layout_fetch_response = {"FetchResponse", sizeof(struct fetch_response), fields_fetch_response, 5, part_fetch_response, 1};
+static const struct wire_array arrays_fetch_response[] = {
+    {offsetof(struct fetch_response, responses), offsetof(struct fetch_response, responses_count), 0x7ffffull, &layout_fetch_response_fetchable_topic_response},
+};
+static const struct wire_struct layout_fetch_response = {"FetchResponse", sizeof(struct fetch_response), fields_fetch_response, 5, part_fetch_response, arrays_fetch_response, 1};
 const struct wire_message wire_message_fetch_response = {"FetchResponse", 0, 18, 0x7f000ull, sizeof(struct fetch_response), any_fetch_response_init, any_fetch_response_read, any_fetch_response_write, &layout_fetch_response};
 

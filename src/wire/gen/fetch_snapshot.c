@@ -40,7 +40,7 @@ static const struct wire_field fields_fetch_snapshot_request_snapshot_id[] = {
     {"EndOffset", WIRE_I64, false, false, offsetof(struct fetch_snapshot_request_snapshot_id, end_offset), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Epoch", WIRE_I32, false, false, offsetof(struct fetch_snapshot_request_snapshot_id, epoch), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_fetch_snapshot_request_snapshot_id = {"SnapshotId", sizeof(struct fetch_snapshot_request_snapshot_id), fields_fetch_snapshot_request_snapshot_id, 2, NULL, 0};
+static const struct wire_struct layout_fetch_snapshot_request_snapshot_id = {"SnapshotId", sizeof(struct fetch_snapshot_request_snapshot_id), fields_fetch_snapshot_request_snapshot_id, 2, NULL, NULL, 0};
 
 void fetch_snapshot_request_partition_snapshot_init(struct fetch_snapshot_request_partition_snapshot *s)
 {
@@ -109,7 +109,7 @@ static const struct wire_field fields_fetch_snapshot_request_partition_snapshot[
     {"Position", WIRE_I64, false, false, offsetof(struct fetch_snapshot_request_partition_snapshot, position), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"ReplicaDirectoryId", WIRE_UUID, false, false, offsetof(struct fetch_snapshot_request_partition_snapshot, replica_directory_id), 0, 0x2ull, 0x2ull, unsent_fetch_snapshot_request_partition_snapshot_replica_directory_id, NULL},
 };
-static const struct wire_struct layout_fetch_snapshot_request_partition_snapshot = {"PartitionSnapshot", sizeof(struct fetch_snapshot_request_partition_snapshot), fields_fetch_snapshot_request_partition_snapshot, 5, NULL, 0};
+static const struct wire_struct layout_fetch_snapshot_request_partition_snapshot = {"PartitionSnapshot", sizeof(struct fetch_snapshot_request_partition_snapshot), fields_fetch_snapshot_request_partition_snapshot, 5, NULL, NULL, 0};
 
 void fetch_snapshot_request_topic_snapshot_init(struct fetch_snapshot_request_topic_snapshot *s)
 {
@@ -160,7 +160,7 @@ static const struct wire_field fields_fetch_snapshot_request_topic_snapshot[] = 
     {"Name", WIRE_STRING, false, false, offsetof(struct fetch_snapshot_request_topic_snapshot, name), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct fetch_snapshot_request_topic_snapshot, partitions), offsetof(struct fetch_snapshot_request_topic_snapshot, partitions_count), 0x3ull, 0x0ull, NULL, &layout_fetch_snapshot_request_partition_snapshot},
 };
-static const struct wire_struct layout_fetch_snapshot_request_topic_snapshot = {"TopicSnapshot", sizeof(struct fetch_snapshot_request_topic_snapshot), fields_fetch_snapshot_request_topic_snapshot, 2, NULL, 0};
+static const struct wire_struct layout_fetch_snapshot_request_topic_snapshot = {"TopicSnapshot", sizeof(struct fetch_snapshot_request_topic_snapshot), fields_fetch_snapshot_request_topic_snapshot, 2, NULL, NULL, 0};
 
 void fetch_snapshot_request_init(struct fetch_snapshot_request *s)
 {
@@ -256,7 +256,7 @@ static const struct wire_field fields_fetch_snapshot_request[] = {
     {"MaxBytes", WIRE_I32, false, false, offsetof(struct fetch_snapshot_request, max_bytes), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct fetch_snapshot_request, topics), offsetof(struct fetch_snapshot_request, topics_count), 0x3ull, 0x0ull, NULL, &layout_fetch_snapshot_request_topic_snapshot},
 };
-static const struct wire_struct layout_fetch_snapshot_request = {"FetchSnapshotRequest", sizeof(struct fetch_snapshot_request), fields_fetch_snapshot_request, 4, NULL, 0};
+static const struct wire_struct layout_fetch_snapshot_request = {"FetchSnapshotRequest", sizeof(struct fetch_snapshot_request), fields_fetch_snapshot_request, 4, NULL, NULL, 0};
 const struct wire_message wire_message_fetch_snapshot_request = {"FetchSnapshotRequest", 0, 1, 0x3ull, sizeof(struct fetch_snapshot_request), any_fetch_snapshot_request_init, any_fetch_snapshot_request_read, any_fetch_snapshot_request_write, &layout_fetch_snapshot_request};
 
 void fetch_snapshot_response_snapshot_id_init(struct fetch_snapshot_response_snapshot_id *s)
@@ -298,7 +298,7 @@ static const struct wire_field fields_fetch_snapshot_response_snapshot_id[] = {
     {"EndOffset", WIRE_I64, false, false, offsetof(struct fetch_snapshot_response_snapshot_id, end_offset), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Epoch", WIRE_I32, false, false, offsetof(struct fetch_snapshot_response_snapshot_id, epoch), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_fetch_snapshot_response_snapshot_id = {"SnapshotId", sizeof(struct fetch_snapshot_response_snapshot_id), fields_fetch_snapshot_response_snapshot_id, 2, part_fetch_snapshot_response_snapshot_id, 0};
+static const struct wire_struct layout_fetch_snapshot_response_snapshot_id = {"SnapshotId", sizeof(struct fetch_snapshot_response_snapshot_id), fields_fetch_snapshot_response_snapshot_id, 2, part_fetch_snapshot_response_snapshot_id, NULL, 0};
 
 static bool fetch_snapshot_response_leader_id_and_epoch__is_default(const struct fetch_snapshot_response_leader_id_and_epoch *s)
 {
@@ -346,7 +346,7 @@ static const struct wire_field fields_fetch_snapshot_response_leader_id_and_epoc
     {"LeaderId", WIRE_I32, false, false, offsetof(struct fetch_snapshot_response_leader_id_and_epoch, leader_id), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"LeaderEpoch", WIRE_I32, false, false, offsetof(struct fetch_snapshot_response_leader_id_and_epoch, leader_epoch), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_fetch_snapshot_response_leader_id_and_epoch = {"LeaderIdAndEpoch", sizeof(struct fetch_snapshot_response_leader_id_and_epoch), fields_fetch_snapshot_response_leader_id_and_epoch, 2, part_fetch_snapshot_response_leader_id_and_epoch, 0};
+static const struct wire_struct layout_fetch_snapshot_response_leader_id_and_epoch = {"LeaderIdAndEpoch", sizeof(struct fetch_snapshot_response_leader_id_and_epoch), fields_fetch_snapshot_response_leader_id_and_epoch, 2, part_fetch_snapshot_response_leader_id_and_epoch, NULL, 0};
 
 void fetch_snapshot_response_partition_snapshot_init(struct fetch_snapshot_response_partition_snapshot *s)
 {
@@ -430,7 +430,7 @@ static const struct wire_field fields_fetch_snapshot_response_partition_snapshot
     {"Position", WIRE_I64, false, false, offsetof(struct fetch_snapshot_response_partition_snapshot, position), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"UnalignedRecords", WIRE_BYTES, false, false, offsetof(struct fetch_snapshot_response_partition_snapshot, unaligned_records), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_fetch_snapshot_response_partition_snapshot = {"PartitionSnapshot", sizeof(struct fetch_snapshot_response_partition_snapshot), fields_fetch_snapshot_response_partition_snapshot, 7, part_fetch_snapshot_response_partition_snapshot, 0};
+static const struct wire_struct layout_fetch_snapshot_response_partition_snapshot = {"PartitionSnapshot", sizeof(struct fetch_snapshot_response_partition_snapshot), fields_fetch_snapshot_response_partition_snapshot, 7, part_fetch_snapshot_response_partition_snapshot, NULL, 0};
 
 void fetch_snapshot_response_topic_snapshot_init(struct fetch_snapshot_response_topic_snapshot *s)
 {
@@ -503,7 +503,10 @@ static const struct wire_field fields_fetch_snapshot_response_topic_snapshot[] =
     {"Name", WIRE_STRING, false, false, offsetof(struct fetch_snapshot_response_topic_snapshot, name), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct fetch_snapshot_response_topic_snapshot, partitions), offsetof(struct fetch_snapshot_response_topic_snapshot, partitions_count), 0x3ull, 0x0ull, NULL, &layout_fetch_snapshot_response_partition_snapshot},
 };
-static const struct wire_struct layout_fetch_snapshot_response_topic_snapshot = {"TopicSnapshot", sizeof(struct fetch_snapshot_response_topic_snapshot), fields_fetch_snapshot_response_topic_snapshot, 2, part_fetch_snapshot_response_topic_snapshot, 1};
+static const struct wire_array arrays_fetch_snapshot_response_topic_snapshot[] = {
+    {offsetof(struct fetch_snapshot_response_topic_snapshot, partitions), offsetof(struct fetch_snapshot_response_topic_snapshot, partitions_count), 0x3ull, &layout_fetch_snapshot_response_partition_snapshot},
+};
+static const struct wire_struct layout_fetch_snapshot_response_topic_snapshot = {"TopicSnapshot", sizeof(struct fetch_snapshot_response_topic_snapshot), fields_fetch_snapshot_response_topic_snapshot, 2, part_fetch_snapshot_response_topic_snapshot, arrays_fetch_snapshot_response_topic_snapshot, 1};
 
 void fetch_snapshot_response_node_endpoint_init(struct fetch_snapshot_response_node_endpoint *s)
 {
@@ -561,7 +564,7 @@ static const struct wire_field fields_fetch_snapshot_response_node_endpoint[] = 
     {"Host", WIRE_STRING, false, false, offsetof(struct fetch_snapshot_response_node_endpoint, host), 0, 0x2ull, 0x0ull, NULL, NULL},
     {"Port", WIRE_U16, false, false, offsetof(struct fetch_snapshot_response_node_endpoint, port), 0, 0x2ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_fetch_snapshot_response_node_endpoint = {"NodeEndpoint", sizeof(struct fetch_snapshot_response_node_endpoint), fields_fetch_snapshot_response_node_endpoint, 3, part_fetch_snapshot_response_node_endpoint, 0};
+static const struct wire_struct layout_fetch_snapshot_response_node_endpoint = {"NodeEndpoint", sizeof(struct fetch_snapshot_response_node_endpoint), fields_fetch_snapshot_response_node_endpoint, 3, part_fetch_snapshot_response_node_endpoint, NULL, 0};
 
 void fetch_snapshot_response_init(struct fetch_snapshot_response *s)
 {
@@ -711,6 +714,9 @@ static const struct wire_field fields_fetch_snapshot_response[] = {
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct fetch_snapshot_response, topics), offsetof(struct fetch_snapshot_response, topics_count), 0x3ull, 0x0ull, NULL, &layout_fetch_snapshot_response_topic_snapshot},
     {"NodeEndpoints", WIRE_STRUCT, true, false, offsetof(struct fetch_snapshot_response, node_endpoints), offsetof(struct fetch_snapshot_response, node_endpoints_count), 0x2ull, 0x2ull, unsent_fetch_snapshot_response_node_endpoints, &layout_fetch_snapshot_response_node_endpoint},
 };
-static const struct wire_struct layout_fetch_snapshot_response = {"FetchSnapshotResponse", sizeof(struct fetch_snapshot_response), fields_fetch_snapshot_response, 4, part_fetch_snapshot_response, 1};
+static const struct wire_array arrays_fetch_snapshot_response[] = {
+    {offsetof(struct fetch_snapshot_response, topics), offsetof(struct fetch_snapshot_response, topics_count), 0x3ull, &layout_fetch_snapshot_response_topic_snapshot},
+};
+static const struct wire_struct layout_fetch_snapshot_response = {"FetchSnapshotResponse", sizeof(struct fetch_snapshot_response), fields_fetch_snapshot_response, 4, part_fetch_snapshot_response, arrays_fetch_snapshot_response, 1};
 const struct wire_message wire_message_fetch_snapshot_response = {"FetchSnapshotResponse", 0, 1, 0x3ull, sizeof(struct fetch_snapshot_response), any_fetch_snapshot_response_init, any_fetch_snapshot_response_read, any_fetch_snapshot_response_write, &layout_fetch_snapshot_response};
 

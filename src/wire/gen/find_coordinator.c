@@ -100,7 +100,7 @@ static const struct wire_field fields_find_coordinator_request[] = {
     {"KeyType", WIRE_I8, false, false, offsetof(struct find_coordinator_request, key_type), 0, 0x7eull, 0x0ull, NULL, NULL},
     {"CoordinatorKeys", WIRE_STRING, true, false, offsetof(struct find_coordinator_request, coordinator_keys), offsetof(struct find_coordinator_request, coordinator_keys_count), 0x70ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_find_coordinator_request = {"FindCoordinatorRequest", sizeof(struct find_coordinator_request), fields_find_coordinator_request, 3, NULL, 0};
+static const struct wire_struct layout_find_coordinator_request = {"FindCoordinatorRequest", sizeof(struct find_coordinator_request), fields_find_coordinator_request, 3, NULL, NULL, 0};
 const struct wire_message wire_message_find_coordinator_request = {"FindCoordinatorRequest", 0, 6, 0x78ull, sizeof(struct find_coordinator_request), any_find_coordinator_request_init, any_find_coordinator_request_read, any_find_coordinator_request_write, &layout_find_coordinator_request};
 
 void find_coordinator_response_coordinator_init(struct find_coordinator_response_coordinator *s)
@@ -192,7 +192,7 @@ static const struct wire_field fields_find_coordinator_response_coordinator[] = 
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct find_coordinator_response_coordinator, error_code), 0, 0x70ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct find_coordinator_response_coordinator, error_message), 0, 0x70ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_find_coordinator_response_coordinator = {"Coordinator", sizeof(struct find_coordinator_response_coordinator), fields_find_coordinator_response_coordinator, 6, part_find_coordinator_response_coordinator, 0};
+static const struct wire_struct layout_find_coordinator_response_coordinator = {"Coordinator", sizeof(struct find_coordinator_response_coordinator), fields_find_coordinator_response_coordinator, 6, part_find_coordinator_response_coordinator, NULL, 0};
 
 void find_coordinator_response_init(struct find_coordinator_response *s)
 {
@@ -375,6 +375,9 @@ static const struct wire_field fields_find_coordinator_response[] = {
     {"Port", WIRE_I32, false, false, offsetof(struct find_coordinator_response, port), 0, 0xfull, 0x0ull, NULL, NULL},
     {"Coordinators", WIRE_STRUCT, true, false, offsetof(struct find_coordinator_response, coordinators), offsetof(struct find_coordinator_response, coordinators_count), 0x70ull, 0x0ull, NULL, &layout_find_coordinator_response_coordinator},
 };
-static const struct wire_struct layout_find_coordinator_response = {"FindCoordinatorResponse", sizeof(struct find_coordinator_response), fields_find_coordinator_response, 7, part_find_coordinator_response, 1};
+static const struct wire_array arrays_find_coordinator_response[] = {
+    {offsetof(struct find_coordinator_response, coordinators), offsetof(struct find_coordinator_response, coordinators_count), 0x70ull, &layout_find_coordinator_response_coordinator},
+};
+static const struct wire_struct layout_find_coordinator_response = {"FindCoordinatorResponse", sizeof(struct find_coordinator_response), fields_find_coordinator_response, 7, part_find_coordinator_response, arrays_find_coordinator_response, 1};
 const struct wire_message wire_message_find_coordinator_response = {"FindCoordinatorResponse", 0, 6, 0x78ull, sizeof(struct find_coordinator_response), any_find_coordinator_response_init, any_find_coordinator_response_read, any_find_coordinator_response_write, &layout_find_coordinator_response};
 

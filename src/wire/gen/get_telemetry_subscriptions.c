@@ -52,7 +52,7 @@ static void any_get_telemetry_subscriptions_request_write(struct wire_writer *w,
 static const struct wire_field fields_get_telemetry_subscriptions_request[] = {
     {"ClientInstanceId", WIRE_UUID, false, false, offsetof(struct get_telemetry_subscriptions_request, client_instance_id), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_get_telemetry_subscriptions_request = {"GetTelemetrySubscriptionsRequest", sizeof(struct get_telemetry_subscriptions_request), fields_get_telemetry_subscriptions_request, 1, NULL, 0};
+static const struct wire_struct layout_get_telemetry_subscriptions_request = {"GetTelemetrySubscriptionsRequest", sizeof(struct get_telemetry_subscriptions_request), fields_get_telemetry_subscriptions_request, 1, NULL, NULL, 0};
 const struct wire_message wire_message_get_telemetry_subscriptions_request = {"GetTelemetrySubscriptionsRequest", 0, 0, 0x1ull, sizeof(struct get_telemetry_subscriptions_request), any_get_telemetry_subscriptions_request_init, any_get_telemetry_subscriptions_request_read, any_get_telemetry_subscriptions_request_write, &layout_get_telemetry_subscriptions_request};
 
 void get_telemetry_subscriptions_response_init(struct get_telemetry_subscriptions_response *s)
@@ -160,6 +160,6 @@ static const struct wire_field fields_get_telemetry_subscriptions_response[] = {
     {"DeltaTemporality", WIRE_BOOL, false, false, offsetof(struct get_telemetry_subscriptions_response, delta_temporality), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"RequestedMetrics", WIRE_STRING, true, false, offsetof(struct get_telemetry_subscriptions_response, requested_metrics), offsetof(struct get_telemetry_subscriptions_response, requested_metrics_count), 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_get_telemetry_subscriptions_response = {"GetTelemetrySubscriptionsResponse", sizeof(struct get_telemetry_subscriptions_response), fields_get_telemetry_subscriptions_response, 9, part_get_telemetry_subscriptions_response, 0};
+static const struct wire_struct layout_get_telemetry_subscriptions_response = {"GetTelemetrySubscriptionsResponse", sizeof(struct get_telemetry_subscriptions_response), fields_get_telemetry_subscriptions_response, 9, part_get_telemetry_subscriptions_response, NULL, 0};
 const struct wire_message wire_message_get_telemetry_subscriptions_response = {"GetTelemetrySubscriptionsResponse", 0, 0, 0x1ull, sizeof(struct get_telemetry_subscriptions_response), any_get_telemetry_subscriptions_response_init, any_get_telemetry_subscriptions_response_read, any_get_telemetry_subscriptions_response_write, &layout_get_telemetry_subscriptions_response};
 

@@ -73,7 +73,7 @@ static const struct wire_field fields_request_header[] = {
     {"CorrelationId", WIRE_I32, false, false, offsetof(struct request_header, correlation_id), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"ClientId", WIRE_STRING, false, false, offsetof(struct request_header, client_id), 0, 0x6ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_request_header = {"RequestHeader", sizeof(struct request_header), fields_request_header, 4, NULL, 0};
+static const struct wire_struct layout_request_header = {"RequestHeader", sizeof(struct request_header), fields_request_header, 4, NULL, NULL, 0};
 const struct wire_message wire_message_request_header = {"RequestHeader", 0, 2, 0x4ull, sizeof(struct request_header), any_request_header_init, any_request_header_read, any_request_header_write, &layout_request_header};
 
 void response_header_init(struct response_header *s)
@@ -124,6 +124,6 @@ static void any_response_header_write(struct wire_writer *w, int16_t version, co
 static const struct wire_field fields_response_header[] = {
     {"CorrelationId", WIRE_I32, false, false, offsetof(struct response_header, correlation_id), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_response_header = {"ResponseHeader", sizeof(struct response_header), fields_response_header, 1, NULL, 0};
+static const struct wire_struct layout_response_header = {"ResponseHeader", sizeof(struct response_header), fields_response_header, 1, NULL, NULL, 0};
 const struct wire_message wire_message_response_header = {"ResponseHeader", 0, 1, 0x2ull, sizeof(struct response_header), any_response_header_init, any_response_header_read, any_response_header_write, &layout_response_header};
 

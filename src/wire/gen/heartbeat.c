@@ -80,7 +80,7 @@ static const struct wire_field fields_heartbeat_request[] = {
     {"MemberId", WIRE_STRING, false, false, offsetof(struct heartbeat_request, member_id), 0, 0x1full, 0x0ull, NULL, NULL},
     {"GroupInstanceId", WIRE_STRING, false, false, offsetof(struct heartbeat_request, group_instance_id), 0, 0x18ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_heartbeat_request = {"HeartbeatRequest", sizeof(struct heartbeat_request), fields_heartbeat_request, 4, NULL, 0};
+static const struct wire_struct layout_heartbeat_request = {"HeartbeatRequest", sizeof(struct heartbeat_request), fields_heartbeat_request, 4, NULL, NULL, 0};
 const struct wire_message wire_message_heartbeat_request = {"HeartbeatRequest", 0, 4, 0x10ull, sizeof(struct heartbeat_request), any_heartbeat_request_init, any_heartbeat_request_read, any_heartbeat_request_write, &layout_heartbeat_request};
 
 void heartbeat_response_init(struct heartbeat_response *s)
@@ -144,6 +144,6 @@ static const struct wire_field fields_heartbeat_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct heartbeat_response, throttle_time_ms), 0, 0x1eull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct heartbeat_response, error_code), 0, 0x1full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_heartbeat_response = {"HeartbeatResponse", sizeof(struct heartbeat_response), fields_heartbeat_response, 2, part_heartbeat_response, 0};
+static const struct wire_struct layout_heartbeat_response = {"HeartbeatResponse", sizeof(struct heartbeat_response), fields_heartbeat_response, 2, part_heartbeat_response, NULL, 0};
 const struct wire_message wire_message_heartbeat_response = {"HeartbeatResponse", 0, 4, 0x10ull, sizeof(struct heartbeat_response), any_heartbeat_response_init, any_heartbeat_response_read, any_heartbeat_response_write, &layout_heartbeat_response};
 

@@ -52,7 +52,7 @@ static const struct wire_field fields_incremental_alter_configs_request_alterabl
     {"ConfigOperation", WIRE_I8, false, false, offsetof(struct incremental_alter_configs_request_alterable_config, config_operation), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Value", WIRE_STRING, false, false, offsetof(struct incremental_alter_configs_request_alterable_config, value), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_incremental_alter_configs_request_alterable_config = {"AlterableConfig", sizeof(struct incremental_alter_configs_request_alterable_config), fields_incremental_alter_configs_request_alterable_config, 3, NULL, 0};
+static const struct wire_struct layout_incremental_alter_configs_request_alterable_config = {"AlterableConfig", sizeof(struct incremental_alter_configs_request_alterable_config), fields_incremental_alter_configs_request_alterable_config, 3, NULL, NULL, 0};
 
 void incremental_alter_configs_request_alter_configs_resource_init(struct incremental_alter_configs_request_alter_configs_resource *s)
 {
@@ -112,7 +112,7 @@ static const struct wire_field fields_incremental_alter_configs_request_alter_co
     {"ResourceName", WIRE_STRING, false, false, offsetof(struct incremental_alter_configs_request_alter_configs_resource, resource_name), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Configs", WIRE_STRUCT, true, false, offsetof(struct incremental_alter_configs_request_alter_configs_resource, configs), offsetof(struct incremental_alter_configs_request_alter_configs_resource, configs_count), 0x3ull, 0x0ull, NULL, &layout_incremental_alter_configs_request_alterable_config},
 };
-static const struct wire_struct layout_incremental_alter_configs_request_alter_configs_resource = {"AlterConfigsResource", sizeof(struct incremental_alter_configs_request_alter_configs_resource), fields_incremental_alter_configs_request_alter_configs_resource, 3, NULL, 0};
+static const struct wire_struct layout_incremental_alter_configs_request_alter_configs_resource = {"AlterConfigsResource", sizeof(struct incremental_alter_configs_request_alter_configs_resource), fields_incremental_alter_configs_request_alter_configs_resource, 3, NULL, NULL, 0};
 
 void incremental_alter_configs_request_init(struct incremental_alter_configs_request *s)
 {
@@ -181,7 +181,7 @@ static const struct wire_field fields_incremental_alter_configs_request[] = {
     {"Resources", WIRE_STRUCT, true, false, offsetof(struct incremental_alter_configs_request, resources), offsetof(struct incremental_alter_configs_request, resources_count), 0x3ull, 0x0ull, NULL, &layout_incremental_alter_configs_request_alter_configs_resource},
     {"ValidateOnly", WIRE_BOOL, false, false, offsetof(struct incremental_alter_configs_request, validate_only), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_incremental_alter_configs_request = {"IncrementalAlterConfigsRequest", sizeof(struct incremental_alter_configs_request), fields_incremental_alter_configs_request, 2, NULL, 0};
+static const struct wire_struct layout_incremental_alter_configs_request = {"IncrementalAlterConfigsRequest", sizeof(struct incremental_alter_configs_request), fields_incremental_alter_configs_request, 2, NULL, NULL, 0};
 const struct wire_message wire_message_incremental_alter_configs_request = {"IncrementalAlterConfigsRequest", 0, 1, 0x2ull, sizeof(struct incremental_alter_configs_request), any_incremental_alter_configs_request_init, any_incremental_alter_configs_request_read, any_incremental_alter_configs_request_write, &layout_incremental_alter_configs_request};
 
 void incremental_alter_configs_response_alter_configs_resource_response_init(struct incremental_alter_configs_response_alter_configs_resource_response *s)
@@ -238,7 +238,7 @@ static const struct wire_field fields_incremental_alter_configs_response_alter_c
     {"ResourceType", WIRE_I8, false, false, offsetof(struct incremental_alter_configs_response_alter_configs_resource_response, resource_type), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"ResourceName", WIRE_STRING, false, false, offsetof(struct incremental_alter_configs_response_alter_configs_resource_response, resource_name), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_incremental_alter_configs_response_alter_configs_resource_response = {"AlterConfigsResourceResponse", sizeof(struct incremental_alter_configs_response_alter_configs_resource_response), fields_incremental_alter_configs_response_alter_configs_resource_response, 4, part_incremental_alter_configs_response_alter_configs_resource_response, 0};
+static const struct wire_struct layout_incremental_alter_configs_response_alter_configs_resource_response = {"AlterConfigsResourceResponse", sizeof(struct incremental_alter_configs_response_alter_configs_resource_response), fields_incremental_alter_configs_response_alter_configs_resource_response, 4, part_incremental_alter_configs_response_alter_configs_resource_response, NULL, 0};
 
 void incremental_alter_configs_response_init(struct incremental_alter_configs_response *s)
 {
@@ -329,6 +329,9 @@ static const struct wire_field fields_incremental_alter_configs_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct incremental_alter_configs_response, throttle_time_ms), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Responses", WIRE_STRUCT, true, false, offsetof(struct incremental_alter_configs_response, responses), offsetof(struct incremental_alter_configs_response, responses_count), 0x3ull, 0x0ull, NULL, &layout_incremental_alter_configs_response_alter_configs_resource_response},
 };
-static const struct wire_struct layout_incremental_alter_configs_response = {"IncrementalAlterConfigsResponse", sizeof(struct incremental_alter_configs_response), fields_incremental_alter_configs_response, 2, part_incremental_alter_configs_response, 1};
+static const struct wire_array arrays_incremental_alter_configs_response[] = {
+    {offsetof(struct incremental_alter_configs_response, responses), offsetof(struct incremental_alter_configs_response, responses_count), 0x3ull, &layout_incremental_alter_configs_response_alter_configs_resource_response},
+};
+static const struct wire_struct layout_incremental_alter_configs_response = {"IncrementalAlterConfigsResponse", sizeof(struct incremental_alter_configs_response), fields_incremental_alter_configs_response, 2, part_incremental_alter_configs_response, arrays_incremental_alter_configs_response, 1};
 const struct wire_message wire_message_incremental_alter_configs_response = {"IncrementalAlterConfigsResponse", 0, 1, 0x2ull, sizeof(struct incremental_alter_configs_response), any_incremental_alter_configs_response_init, any_incremental_alter_configs_response_read, any_incremental_alter_configs_response_write, &layout_incremental_alter_configs_response};
 

@@ -99,7 +99,7 @@ static const struct wire_field fields_init_producer_id_request[] = {
     {"Enable2Pc", WIRE_BOOL, false, false, offsetof(struct init_producer_id_request, enable2_pc), 0, 0x40ull, 0x0ull, NULL, NULL},
     {"KeepPreparedTxn", WIRE_BOOL, false, false, offsetof(struct init_producer_id_request, keep_prepared_txn), 0, 0x40ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_init_producer_id_request = {"InitProducerIdRequest", sizeof(struct init_producer_id_request), fields_init_producer_id_request, 6, NULL, 0};
+static const struct wire_struct layout_init_producer_id_request = {"InitProducerIdRequest", sizeof(struct init_producer_id_request), fields_init_producer_id_request, 6, NULL, NULL, 0};
 const struct wire_message wire_message_init_producer_id_request = {"InitProducerIdRequest", 0, 6, 0x7cull, sizeof(struct init_producer_id_request), any_init_producer_id_request_init, any_init_producer_id_request_read, any_init_producer_id_request_write, &layout_init_producer_id_request};
 
 void init_producer_id_response_init(struct init_producer_id_response *s)
@@ -186,6 +186,6 @@ static const struct wire_field fields_init_producer_id_response[] = {
     {"OngoingTxnProducerId", WIRE_I64, false, false, offsetof(struct init_producer_id_response, ongoing_txn_producer_id), 0, 0x40ull, 0x0ull, NULL, NULL},
     {"OngoingTxnProducerEpoch", WIRE_I16, false, false, offsetof(struct init_producer_id_response, ongoing_txn_producer_epoch), 0, 0x40ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_init_producer_id_response = {"InitProducerIdResponse", sizeof(struct init_producer_id_response), fields_init_producer_id_response, 6, part_init_producer_id_response, 0};
+static const struct wire_struct layout_init_producer_id_response = {"InitProducerIdResponse", sizeof(struct init_producer_id_response), fields_init_producer_id_response, 6, part_init_producer_id_response, NULL, 0};
 const struct wire_message wire_message_init_producer_id_response = {"InitProducerIdResponse", 0, 6, 0x7cull, sizeof(struct init_producer_id_response), any_init_producer_id_response_init, any_init_producer_id_response_read, any_init_producer_id_response_write, &layout_init_producer_id_response};
 

@@ -43,7 +43,7 @@ static const struct wire_field fields_initialize_share_group_state_request_parti
     {"StateEpoch", WIRE_I32, false, false, offsetof(struct initialize_share_group_state_request_partition_data, state_epoch), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"StartOffset", WIRE_I64, false, false, offsetof(struct initialize_share_group_state_request_partition_data, start_offset), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_initialize_share_group_state_request_partition_data = {"PartitionData", sizeof(struct initialize_share_group_state_request_partition_data), fields_initialize_share_group_state_request_partition_data, 3, NULL, 0};
+static const struct wire_struct layout_initialize_share_group_state_request_partition_data = {"PartitionData", sizeof(struct initialize_share_group_state_request_partition_data), fields_initialize_share_group_state_request_partition_data, 3, NULL, NULL, 0};
 
 void initialize_share_group_state_request_initialize_state_data_init(struct initialize_share_group_state_request_initialize_state_data *s)
 {
@@ -91,7 +91,7 @@ static const struct wire_field fields_initialize_share_group_state_request_initi
     {"TopicId", WIRE_UUID, false, false, offsetof(struct initialize_share_group_state_request_initialize_state_data, topic_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct initialize_share_group_state_request_initialize_state_data, partitions), offsetof(struct initialize_share_group_state_request_initialize_state_data, partitions_count), 0x1ull, 0x0ull, NULL, &layout_initialize_share_group_state_request_partition_data},
 };
-static const struct wire_struct layout_initialize_share_group_state_request_initialize_state_data = {"InitializeStateData", sizeof(struct initialize_share_group_state_request_initialize_state_data), fields_initialize_share_group_state_request_initialize_state_data, 2, NULL, 0};
+static const struct wire_struct layout_initialize_share_group_state_request_initialize_state_data = {"InitializeStateData", sizeof(struct initialize_share_group_state_request_initialize_state_data), fields_initialize_share_group_state_request_initialize_state_data, 2, NULL, NULL, 0};
 
 void initialize_share_group_state_request_init(struct initialize_share_group_state_request *s)
 {
@@ -157,7 +157,7 @@ static const struct wire_field fields_initialize_share_group_state_request[] = {
     {"GroupId", WIRE_STRING, false, false, offsetof(struct initialize_share_group_state_request, group_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct initialize_share_group_state_request, topics), offsetof(struct initialize_share_group_state_request, topics_count), 0x1ull, 0x0ull, NULL, &layout_initialize_share_group_state_request_initialize_state_data},
 };
-static const struct wire_struct layout_initialize_share_group_state_request = {"InitializeShareGroupStateRequest", sizeof(struct initialize_share_group_state_request), fields_initialize_share_group_state_request, 2, NULL, 0};
+static const struct wire_struct layout_initialize_share_group_state_request = {"InitializeShareGroupStateRequest", sizeof(struct initialize_share_group_state_request), fields_initialize_share_group_state_request, 2, NULL, NULL, 0};
 const struct wire_message wire_message_initialize_share_group_state_request = {"InitializeShareGroupStateRequest", 0, 0, 0x1ull, sizeof(struct initialize_share_group_state_request), any_initialize_share_group_state_request_init, any_initialize_share_group_state_request_read, any_initialize_share_group_state_request_write, &layout_initialize_share_group_state_request};
 
 void initialize_share_group_state_response_partition_result_init(struct initialize_share_group_state_response_partition_result *s)
@@ -202,7 +202,7 @@ static const struct wire_field fields_initialize_share_group_state_response_part
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct initialize_share_group_state_response_partition_result, error_code), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct initialize_share_group_state_response_partition_result, error_message), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_initialize_share_group_state_response_partition_result = {"PartitionResult", sizeof(struct initialize_share_group_state_response_partition_result), fields_initialize_share_group_state_response_partition_result, 3, part_initialize_share_group_state_response_partition_result, 0};
+static const struct wire_struct layout_initialize_share_group_state_response_partition_result = {"PartitionResult", sizeof(struct initialize_share_group_state_response_partition_result), fields_initialize_share_group_state_response_partition_result, 3, part_initialize_share_group_state_response_partition_result, NULL, 0};
 
 void initialize_share_group_state_response_initialize_state_result_init(struct initialize_share_group_state_response_initialize_state_result *s)
 {
@@ -270,7 +270,10 @@ static const struct wire_field fields_initialize_share_group_state_response_init
     {"TopicId", WIRE_UUID, false, false, offsetof(struct initialize_share_group_state_response_initialize_state_result, topic_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct initialize_share_group_state_response_initialize_state_result, partitions), offsetof(struct initialize_share_group_state_response_initialize_state_result, partitions_count), 0x1ull, 0x0ull, NULL, &layout_initialize_share_group_state_response_partition_result},
 };
-static const struct wire_struct layout_initialize_share_group_state_response_initialize_state_result = {"InitializeStateResult", sizeof(struct initialize_share_group_state_response_initialize_state_result), fields_initialize_share_group_state_response_initialize_state_result, 2, part_initialize_share_group_state_response_initialize_state_result, 1};
+static const struct wire_array arrays_initialize_share_group_state_response_initialize_state_result[] = {
+    {offsetof(struct initialize_share_group_state_response_initialize_state_result, partitions), offsetof(struct initialize_share_group_state_response_initialize_state_result, partitions_count), 0x1ull, &layout_initialize_share_group_state_response_partition_result},
+};
+static const struct wire_struct layout_initialize_share_group_state_response_initialize_state_result = {"InitializeStateResult", sizeof(struct initialize_share_group_state_response_initialize_state_result), fields_initialize_share_group_state_response_initialize_state_result, 2, part_initialize_share_group_state_response_initialize_state_result, arrays_initialize_share_group_state_response_initialize_state_result, 1};
 
 void initialize_share_group_state_response_init(struct initialize_share_group_state_response *s)
 {
@@ -349,6 +352,9 @@ static void part_initialize_share_group_state_response(struct wire_writer *w, in
 static const struct wire_field fields_initialize_share_group_state_response[] = {
     {"Results", WIRE_STRUCT, true, false, offsetof(struct initialize_share_group_state_response, results), offsetof(struct initialize_share_group_state_response, results_count), 0x1ull, 0x0ull, NULL, &layout_initialize_share_group_state_response_initialize_state_result},
 };
-static const struct wire_struct layout_initialize_share_group_state_response = {"InitializeShareGroupStateResponse", sizeof(struct initialize_share_group_state_response), fields_initialize_share_group_state_response, 1, part_initialize_share_group_state_response, 1};
+static const struct wire_array arrays_initialize_share_group_state_response[] = {
+    {offsetof(struct initialize_share_group_state_response, results), offsetof(struct initialize_share_group_state_response, results_count), 0x1ull, &layout_initialize_share_group_state_response_initialize_state_result},
+};
+static const struct wire_struct layout_initialize_share_group_state_response = {"InitializeShareGroupStateResponse", sizeof(struct initialize_share_group_state_response), fields_initialize_share_group_state_response, 1, part_initialize_share_group_state_response, arrays_initialize_share_group_state_response, 1};
 const struct wire_message wire_message_initialize_share_group_state_response = {"InitializeShareGroupStateResponse", 0, 0, 0x1ull, sizeof(struct initialize_share_group_state_response), any_initialize_share_group_state_response_init, any_initialize_share_group_state_response_read, any_initialize_share_group_state_response_write, &layout_initialize_share_group_state_response};
 

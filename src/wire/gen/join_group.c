@@ -51,7 +51,7 @@ static const struct wire_field fields_join_group_request_join_group_request_prot
     {"Name", WIRE_STRING, false, false, offsetof(struct join_group_request_join_group_request_protocol, name), 0, 0x3ffull, 0x0ull, NULL, NULL},
     {"Metadata", WIRE_BYTES, false, false, offsetof(struct join_group_request_join_group_request_protocol, metadata), 0, 0x3ffull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_join_group_request_join_group_request_protocol = {"JoinGroupRequestProtocol", sizeof(struct join_group_request_join_group_request_protocol), fields_join_group_request_join_group_request_protocol, 2, NULL, 0};
+static const struct wire_struct layout_join_group_request_join_group_request_protocol = {"JoinGroupRequestProtocol", sizeof(struct join_group_request_join_group_request_protocol), fields_join_group_request_join_group_request_protocol, 2, NULL, NULL, 0};
 
 void join_group_request_init(struct join_group_request *s)
 {
@@ -166,7 +166,7 @@ static const struct wire_field fields_join_group_request[] = {
     {"Protocols", WIRE_STRUCT, true, false, offsetof(struct join_group_request, protocols), offsetof(struct join_group_request, protocols_count), 0x3ffull, 0x0ull, NULL, &layout_join_group_request_join_group_request_protocol},
     {"Reason", WIRE_STRING, false, false, offsetof(struct join_group_request, reason), 0, 0x300ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_join_group_request = {"JoinGroupRequest", sizeof(struct join_group_request), fields_join_group_request, 8, NULL, 0};
+static const struct wire_struct layout_join_group_request = {"JoinGroupRequest", sizeof(struct join_group_request), fields_join_group_request, 8, NULL, NULL, 0};
 const struct wire_message wire_message_join_group_request = {"JoinGroupRequest", 0, 9, 0x3c0ull, sizeof(struct join_group_request), any_join_group_request_init, any_join_group_request_read, any_join_group_request_write, &layout_join_group_request};
 
 void join_group_response_join_group_response_member_init(struct join_group_response_join_group_response_member *s)
@@ -228,7 +228,7 @@ static const struct wire_field fields_join_group_response_join_group_response_me
     {"GroupInstanceId", WIRE_STRING, false, false, offsetof(struct join_group_response_join_group_response_member, group_instance_id), 0, 0x3e0ull, 0x0ull, NULL, NULL},
     {"Metadata", WIRE_BYTES, false, false, offsetof(struct join_group_response_join_group_response_member, metadata), 0, 0x3ffull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_join_group_response_join_group_response_member = {"JoinGroupResponseMember", sizeof(struct join_group_response_join_group_response_member), fields_join_group_response_join_group_response_member, 3, part_join_group_response_join_group_response_member, 0};
+static const struct wire_struct layout_join_group_response_join_group_response_member = {"JoinGroupResponseMember", sizeof(struct join_group_response_join_group_response_member), fields_join_group_response_join_group_response_member, 3, part_join_group_response_join_group_response_member, NULL, 0};
 
 void join_group_response_init(struct join_group_response *s)
 {
@@ -389,6 +389,9 @@ static const struct wire_field fields_join_group_response[] = {
     {"MemberId", WIRE_STRING, false, false, offsetof(struct join_group_response, member_id), 0, 0x3ffull, 0x0ull, NULL, NULL},
     {"Members", WIRE_STRUCT, true, false, offsetof(struct join_group_response, members), offsetof(struct join_group_response, members_count), 0x3ffull, 0x0ull, NULL, &layout_join_group_response_join_group_response_member},
 };
-static const struct wire_struct layout_join_group_response = {"JoinGroupResponse", sizeof(struct join_group_response), fields_join_group_response, 9, part_join_group_response, 1};
+static const struct wire_array arrays_join_group_response[] = {
+    {offsetof(struct join_group_response, members), offsetof(struct join_group_response, members_count), 0x3ffull, &layout_join_group_response_join_group_response_member},
+};
+static const struct wire_struct layout_join_group_response = {"JoinGroupResponse", sizeof(struct join_group_response), fields_join_group_response, 9, part_join_group_response, arrays_join_group_response, 1};
 const struct wire_message wire_message_join_group_response = {"JoinGroupResponse", 0, 9, 0x3c0ull, sizeof(struct join_group_response), any_join_group_response_init, any_join_group_response_read, any_join_group_response_write, &layout_join_group_response};
 

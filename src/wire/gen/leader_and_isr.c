@@ -156,7 +156,7 @@ static const struct wire_field fields_leader_and_isr_request_leader_and_isr_part
     {"IsNew", WIRE_BOOL, false, false, offsetof(struct leader_and_isr_request_leader_and_isr_partition_state, is_new), 0, 0xfeull, 0x0ull, NULL, NULL},
     {"LeaderRecoveryState", WIRE_I8, false, false, offsetof(struct leader_and_isr_request_leader_and_isr_partition_state, leader_recovery_state), 0, 0xc0ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_leader_and_isr_request_leader_and_isr_partition_state = {"LeaderAndIsrPartitionState", sizeof(struct leader_and_isr_request_leader_and_isr_partition_state), fields_leader_and_isr_request_leader_and_isr_partition_state, 12, NULL, 0};
+static const struct wire_struct layout_leader_and_isr_request_leader_and_isr_partition_state = {"LeaderAndIsrPartitionState", sizeof(struct leader_and_isr_request_leader_and_isr_partition_state), fields_leader_and_isr_request_leader_and_isr_partition_state, 12, NULL, NULL, 0};
 
 void leader_and_isr_request_leader_and_isr_topic_state_init(struct leader_and_isr_request_leader_and_isr_topic_state *s)
 {
@@ -228,7 +228,7 @@ static const struct wire_field fields_leader_and_isr_request_leader_and_isr_topi
     {"TopicId", WIRE_UUID, false, false, offsetof(struct leader_and_isr_request_leader_and_isr_topic_state, topic_id), 0, 0xe0ull, 0x0ull, NULL, NULL},
     {"PartitionStates", WIRE_STRUCT, true, false, offsetof(struct leader_and_isr_request_leader_and_isr_topic_state, partition_states), offsetof(struct leader_and_isr_request_leader_and_isr_topic_state, partition_states_count), 0xfcull, 0x0ull, NULL, &layout_leader_and_isr_request_leader_and_isr_partition_state},
 };
-static const struct wire_struct layout_leader_and_isr_request_leader_and_isr_topic_state = {"LeaderAndIsrTopicState", sizeof(struct leader_and_isr_request_leader_and_isr_topic_state), fields_leader_and_isr_request_leader_and_isr_topic_state, 3, NULL, 0};
+static const struct wire_struct layout_leader_and_isr_request_leader_and_isr_topic_state = {"LeaderAndIsrTopicState", sizeof(struct leader_and_isr_request_leader_and_isr_topic_state), fields_leader_and_isr_request_leader_and_isr_topic_state, 3, NULL, NULL, 0};
 
 void leader_and_isr_request_leader_and_isr_live_leader_init(struct leader_and_isr_request_leader_and_isr_live_leader *s)
 {
@@ -274,7 +274,7 @@ static const struct wire_field fields_leader_and_isr_request_leader_and_isr_live
     {"HostName", WIRE_STRING, false, false, offsetof(struct leader_and_isr_request_leader_and_isr_live_leader, host_name), 0, 0xffull, 0x0ull, NULL, NULL},
     {"Port", WIRE_I32, false, false, offsetof(struct leader_and_isr_request_leader_and_isr_live_leader, port), 0, 0xffull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_leader_and_isr_request_leader_and_isr_live_leader = {"LeaderAndIsrLiveLeader", sizeof(struct leader_and_isr_request_leader_and_isr_live_leader), fields_leader_and_isr_request_leader_and_isr_live_leader, 3, NULL, 0};
+static const struct wire_struct layout_leader_and_isr_request_leader_and_isr_live_leader = {"LeaderAndIsrLiveLeader", sizeof(struct leader_and_isr_request_leader_and_isr_live_leader), fields_leader_and_isr_request_leader_and_isr_live_leader, 3, NULL, NULL, 0};
 
 void leader_and_isr_request_init(struct leader_and_isr_request *s)
 {
@@ -418,7 +418,7 @@ static const struct wire_field fields_leader_and_isr_request[] = {
     {"TopicStates", WIRE_STRUCT, true, false, offsetof(struct leader_and_isr_request, topic_states), offsetof(struct leader_and_isr_request, topic_states_count), 0xfcull, 0x0ull, NULL, &layout_leader_and_isr_request_leader_and_isr_topic_state},
     {"LiveLeaders", WIRE_STRUCT, true, false, offsetof(struct leader_and_isr_request, live_leaders), offsetof(struct leader_and_isr_request, live_leaders_count), 0xffull, 0x0ull, NULL, &layout_leader_and_isr_request_leader_and_isr_live_leader},
 };
-static const struct wire_struct layout_leader_and_isr_request = {"LeaderAndIsrRequest", sizeof(struct leader_and_isr_request), fields_leader_and_isr_request, 8, NULL, 0};
+static const struct wire_struct layout_leader_and_isr_request = {"LeaderAndIsrRequest", sizeof(struct leader_and_isr_request), fields_leader_and_isr_request, 8, NULL, NULL, 0};
 const struct wire_message wire_message_leader_and_isr_request = {"LeaderAndIsrRequest", 0, 7, 0xf0ull, sizeof(struct leader_and_isr_request), any_leader_and_isr_request_init, any_leader_and_isr_request_read, any_leader_and_isr_request_write, &layout_leader_and_isr_request};
 
 void leader_and_isr_response_leader_and_isr_partition_error_init(struct leader_and_isr_response_leader_and_isr_partition_error *s)
@@ -475,7 +475,7 @@ static const struct wire_field fields_leader_and_isr_response_leader_and_isr_par
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct leader_and_isr_response_leader_and_isr_partition_error, partition_index), 0, 0xffull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct leader_and_isr_response_leader_and_isr_partition_error, error_code), 0, 0xffull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_leader_and_isr_response_leader_and_isr_partition_error = {"LeaderAndIsrPartitionError", sizeof(struct leader_and_isr_response_leader_and_isr_partition_error), fields_leader_and_isr_response_leader_and_isr_partition_error, 3, part_leader_and_isr_response_leader_and_isr_partition_error, 0};
+static const struct wire_struct layout_leader_and_isr_response_leader_and_isr_partition_error = {"LeaderAndIsrPartitionError", sizeof(struct leader_and_isr_response_leader_and_isr_partition_error), fields_leader_and_isr_response_leader_and_isr_partition_error, 3, part_leader_and_isr_response_leader_and_isr_partition_error, NULL, 0};
 
 void leader_and_isr_response_leader_and_isr_topic_error_init(struct leader_and_isr_response_leader_and_isr_topic_error *s)
 {
@@ -563,7 +563,10 @@ static const struct wire_field fields_leader_and_isr_response_leader_and_isr_top
     {"TopicId", WIRE_UUID, false, false, offsetof(struct leader_and_isr_response_leader_and_isr_topic_error, topic_id), 0, 0xe0ull, 0x0ull, NULL, NULL},
     {"PartitionErrors", WIRE_STRUCT, true, false, offsetof(struct leader_and_isr_response_leader_and_isr_topic_error, partition_errors), offsetof(struct leader_and_isr_response_leader_and_isr_topic_error, partition_errors_count), 0xe0ull, 0x0ull, NULL, &layout_leader_and_isr_response_leader_and_isr_partition_error},
 };
-static const struct wire_struct layout_leader_and_isr_response_leader_and_isr_topic_error = {"LeaderAndIsrTopicError", sizeof(struct leader_and_isr_response_leader_and_isr_topic_error), fields_leader_and_isr_response_leader_and_isr_topic_error, 2, part_leader_and_isr_response_leader_and_isr_topic_error, 1};
+static const struct wire_array arrays_leader_and_isr_response_leader_and_isr_topic_error[] = {
+    {offsetof(struct leader_and_isr_response_leader_and_isr_topic_error, partition_errors), offsetof(struct leader_and_isr_response_leader_and_isr_topic_error, partition_errors_count), 0xe0ull, &layout_leader_and_isr_response_leader_and_isr_partition_error},
+};
+static const struct wire_struct layout_leader_and_isr_response_leader_and_isr_topic_error = {"LeaderAndIsrTopicError", sizeof(struct leader_and_isr_response_leader_and_isr_topic_error), fields_leader_and_isr_response_leader_and_isr_topic_error, 2, part_leader_and_isr_response_leader_and_isr_topic_error, arrays_leader_and_isr_response_leader_and_isr_topic_error, 1};
 
 void leader_and_isr_response_init(struct leader_and_isr_response *s)
 {
@@ -697,6 +700,10 @@ static const struct wire_field fields_leader_and_isr_response[] = {
     {"PartitionErrors", WIRE_STRUCT, true, false, offsetof(struct leader_and_isr_response, partition_errors), offsetof(struct leader_and_isr_response, partition_errors_count), 0x1full, 0x0ull, NULL, &layout_leader_and_isr_response_leader_and_isr_partition_error},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct leader_and_isr_response, topics), offsetof(struct leader_and_isr_response, topics_count), 0xe0ull, 0x0ull, NULL, &layout_leader_and_isr_response_leader_and_isr_topic_error},
 };
-static const struct wire_struct layout_leader_and_isr_response = {"LeaderAndIsrResponse", sizeof(struct leader_and_isr_response), fields_leader_and_isr_response, 3, part_leader_and_isr_response, 2};
+static const struct wire_array arrays_leader_and_isr_response[] = {
+    {offsetof(struct leader_and_isr_response, partition_errors), offsetof(struct leader_and_isr_response, partition_errors_count), 0x1full, &layout_leader_and_isr_response_leader_and_isr_partition_error},
+    {offsetof(struct leader_and_isr_response, topics), offsetof(struct leader_and_isr_response, topics_count), 0xe0ull, &layout_leader_and_isr_response_leader_and_isr_topic_error},
+};
+static const struct wire_struct layout_leader_and_isr_response = {"LeaderAndIsrResponse", sizeof(struct leader_and_isr_response), fields_leader_and_isr_response, 3, part_leader_and_isr_response, arrays_leader_and_isr_response, 2};
 const struct wire_message wire_message_leader_and_isr_response = {"LeaderAndIsrResponse", 0, 7, 0xf0ull, sizeof(struct leader_and_isr_response), any_leader_and_isr_response_init, any_leader_and_isr_response_read, any_leader_and_isr_response_write, &layout_leader_and_isr_response};
 

@@ -67,7 +67,7 @@ static const struct wire_field fields_leave_group_request_member_identity[] = {
     {"GroupInstanceId", WIRE_STRING, false, false, offsetof(struct leave_group_request_member_identity, group_instance_id), 0, 0x38ull, 0x0ull, NULL, NULL},
     {"Reason", WIRE_STRING, false, false, offsetof(struct leave_group_request_member_identity, reason), 0, 0x20ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_leave_group_request_member_identity = {"MemberIdentity", sizeof(struct leave_group_request_member_identity), fields_leave_group_request_member_identity, 3, NULL, 0};
+static const struct wire_struct layout_leave_group_request_member_identity = {"MemberIdentity", sizeof(struct leave_group_request_member_identity), fields_leave_group_request_member_identity, 3, NULL, NULL, 0};
 
 void leave_group_request_init(struct leave_group_request *s)
 {
@@ -157,7 +157,7 @@ static const struct wire_field fields_leave_group_request[] = {
     {"MemberId", WIRE_STRING, false, false, offsetof(struct leave_group_request, member_id), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Members", WIRE_STRUCT, true, false, offsetof(struct leave_group_request, members), offsetof(struct leave_group_request, members_count), 0x38ull, 0x0ull, NULL, &layout_leave_group_request_member_identity},
 };
-static const struct wire_struct layout_leave_group_request = {"LeaveGroupRequest", sizeof(struct leave_group_request), fields_leave_group_request, 3, NULL, 0};
+static const struct wire_struct layout_leave_group_request = {"LeaveGroupRequest", sizeof(struct leave_group_request), fields_leave_group_request, 3, NULL, NULL, 0};
 const struct wire_message wire_message_leave_group_request = {"LeaveGroupRequest", 0, 5, 0x30ull, sizeof(struct leave_group_request), any_leave_group_request_init, any_leave_group_request_read, any_leave_group_request_write, &layout_leave_group_request};
 
 void leave_group_response_member_response_init(struct leave_group_response_member_response *s)
@@ -225,7 +225,7 @@ static const struct wire_field fields_leave_group_response_member_response[] = {
     {"GroupInstanceId", WIRE_STRING, false, false, offsetof(struct leave_group_response_member_response, group_instance_id), 0, 0x38ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct leave_group_response_member_response, error_code), 0, 0x38ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_leave_group_response_member_response = {"MemberResponse", sizeof(struct leave_group_response_member_response), fields_leave_group_response_member_response, 3, part_leave_group_response_member_response, 0};
+static const struct wire_struct layout_leave_group_response_member_response = {"MemberResponse", sizeof(struct leave_group_response_member_response), fields_leave_group_response_member_response, 3, part_leave_group_response_member_response, NULL, 0};
 
 void leave_group_response_init(struct leave_group_response *s)
 {
@@ -336,6 +336,9 @@ static const struct wire_field fields_leave_group_response[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct leave_group_response, error_code), 0, 0x3full, 0x0ull, NULL, NULL},
     {"Members", WIRE_STRUCT, true, false, offsetof(struct leave_group_response, members), offsetof(struct leave_group_response, members_count), 0x38ull, 0x0ull, NULL, &layout_leave_group_response_member_response},
 };
-static const struct wire_struct layout_leave_group_response = {"LeaveGroupResponse", sizeof(struct leave_group_response), fields_leave_group_response, 3, part_leave_group_response, 1};
+static const struct wire_array arrays_leave_group_response[] = {
+    {offsetof(struct leave_group_response, members), offsetof(struct leave_group_response, members_count), 0x38ull, &layout_leave_group_response_member_response},
+};
+static const struct wire_struct layout_leave_group_response = {"LeaveGroupResponse", sizeof(struct leave_group_response), fields_leave_group_response, 3, part_leave_group_response, arrays_leave_group_response, 1};
 const struct wire_message wire_message_leave_group_response = {"LeaveGroupResponse", 0, 5, 0x30ull, sizeof(struct leave_group_response), any_leave_group_response_init, any_leave_group_response_read, any_leave_group_response_write, &layout_leave_group_response};
 

@@ -71,7 +71,7 @@ static void any_list_config_resources_request_write(struct wire_writer *w, int16
 static const struct wire_field fields_list_config_resources_request[] = {
     {"ResourceTypes", WIRE_I8, true, false, offsetof(struct list_config_resources_request, resource_types), offsetof(struct list_config_resources_request, resource_types_count), 0x2ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_list_config_resources_request = {"ListConfigResourcesRequest", sizeof(struct list_config_resources_request), fields_list_config_resources_request, 1, NULL, 0};
+static const struct wire_struct layout_list_config_resources_request = {"ListConfigResourcesRequest", sizeof(struct list_config_resources_request), fields_list_config_resources_request, 1, NULL, NULL, 0};
 const struct wire_message wire_message_list_config_resources_request = {"ListConfigResourcesRequest", 0, 1, 0x3ull, sizeof(struct list_config_resources_request), any_list_config_resources_request_init, any_list_config_resources_request_read, any_list_config_resources_request_write, &layout_list_config_resources_request};
 
 void list_config_resources_response_config_resource_init(struct list_config_resources_response_config_resource *s)
@@ -120,7 +120,7 @@ static const struct wire_field fields_list_config_resources_response_config_reso
     {"ResourceName", WIRE_STRING, false, false, offsetof(struct list_config_resources_response_config_resource, resource_name), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"ResourceType", WIRE_I8, false, false, offsetof(struct list_config_resources_response_config_resource, resource_type), 0, 0x2ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_list_config_resources_response_config_resource = {"ConfigResource", sizeof(struct list_config_resources_response_config_resource), fields_list_config_resources_response_config_resource, 2, part_list_config_resources_response_config_resource, 0};
+static const struct wire_struct layout_list_config_resources_response_config_resource = {"ConfigResource", sizeof(struct list_config_resources_response_config_resource), fields_list_config_resources_response_config_resource, 2, part_list_config_resources_response_config_resource, NULL, 0};
 
 void list_config_resources_response_init(struct list_config_resources_response *s)
 {
@@ -207,6 +207,9 @@ static const struct wire_field fields_list_config_resources_response[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct list_config_resources_response, error_code), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"ConfigResources", WIRE_STRUCT, true, false, offsetof(struct list_config_resources_response, config_resources), offsetof(struct list_config_resources_response, config_resources_count), 0x3ull, 0x0ull, NULL, &layout_list_config_resources_response_config_resource},
 };
-static const struct wire_struct layout_list_config_resources_response = {"ListConfigResourcesResponse", sizeof(struct list_config_resources_response), fields_list_config_resources_response, 3, part_list_config_resources_response, 1};
+static const struct wire_array arrays_list_config_resources_response[] = {
+    {offsetof(struct list_config_resources_response, config_resources), offsetof(struct list_config_resources_response, config_resources_count), 0x3ull, &layout_list_config_resources_response_config_resource},
+};
+static const struct wire_struct layout_list_config_resources_response = {"ListConfigResourcesResponse", sizeof(struct list_config_resources_response), fields_list_config_resources_response, 3, part_list_config_resources_response, arrays_list_config_resources_response, 1};
 const struct wire_message wire_message_list_config_resources_response = {"ListConfigResourcesResponse", 0, 1, 0x3ull, sizeof(struct list_config_resources_response), any_list_config_resources_response_init, any_list_config_resources_response_read, any_list_config_resources_response_write, &layout_list_config_resources_response};
 

@@ -104,7 +104,7 @@ static const struct wire_field fields_list_groups_request[] = {
     {"StatesFilter", WIRE_STRING, true, false, offsetof(struct list_groups_request, states_filter), offsetof(struct list_groups_request, states_filter_count), 0x30ull, 0x0ull, NULL, NULL},
     {"TypesFilter", WIRE_STRING, true, false, offsetof(struct list_groups_request, types_filter), offsetof(struct list_groups_request, types_filter_count), 0x20ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_list_groups_request = {"ListGroupsRequest", sizeof(struct list_groups_request), fields_list_groups_request, 2, NULL, 0};
+static const struct wire_struct layout_list_groups_request = {"ListGroupsRequest", sizeof(struct list_groups_request), fields_list_groups_request, 2, NULL, NULL, 0};
 const struct wire_message wire_message_list_groups_request = {"ListGroupsRequest", 0, 5, 0x38ull, sizeof(struct list_groups_request), any_list_groups_request_init, any_list_groups_request_read, any_list_groups_request_write, &layout_list_groups_request};
 
 void list_groups_response_listed_group_init(struct list_groups_response_listed_group *s)
@@ -177,7 +177,7 @@ static const struct wire_field fields_list_groups_response_listed_group[] = {
     {"GroupState", WIRE_STRING, false, false, offsetof(struct list_groups_response_listed_group, group_state), 0, 0x30ull, 0x0ull, NULL, NULL},
     {"GroupType", WIRE_STRING, false, false, offsetof(struct list_groups_response_listed_group, group_type), 0, 0x20ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_list_groups_response_listed_group = {"ListedGroup", sizeof(struct list_groups_response_listed_group), fields_list_groups_response_listed_group, 4, part_list_groups_response_listed_group, 0};
+static const struct wire_struct layout_list_groups_response_listed_group = {"ListedGroup", sizeof(struct list_groups_response_listed_group), fields_list_groups_response_listed_group, 4, part_list_groups_response_listed_group, NULL, 0};
 
 void list_groups_response_init(struct list_groups_response *s)
 {
@@ -278,6 +278,9 @@ static const struct wire_field fields_list_groups_response[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct list_groups_response, error_code), 0, 0x3full, 0x0ull, NULL, NULL},
     {"Groups", WIRE_STRUCT, true, false, offsetof(struct list_groups_response, groups), offsetof(struct list_groups_response, groups_count), 0x3full, 0x0ull, NULL, &layout_list_groups_response_listed_group},
 };
-static const struct wire_struct layout_list_groups_response = {"ListGroupsResponse", sizeof(struct list_groups_response), fields_list_groups_response, 3, part_list_groups_response, 1};
+static const struct wire_array arrays_list_groups_response[] = {
+    {offsetof(struct list_groups_response, groups), offsetof(struct list_groups_response, groups_count), 0x3full, &layout_list_groups_response_listed_group},
+};
+static const struct wire_struct layout_list_groups_response = {"ListGroupsResponse", sizeof(struct list_groups_response), fields_list_groups_response, 3, part_list_groups_response, arrays_list_groups_response, 1};
 const struct wire_message wire_message_list_groups_response = {"ListGroupsResponse", 0, 5, 0x38ull, sizeof(struct list_groups_response), any_list_groups_response_init, any_list_groups_response_read, any_list_groups_response_write, &layout_list_groups_response};
 

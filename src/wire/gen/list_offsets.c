@@ -61,7 +61,7 @@ static const struct wire_field fields_list_offsets_request_list_offsets_partitio
     {"Timestamp", WIRE_I64, false, false, offsetof(struct list_offsets_request_list_offsets_partition, timestamp), 0, 0xfffull, 0x0ull, NULL, NULL},
     {"MaxNumOffsets", WIRE_I32, false, false, offsetof(struct list_offsets_request_list_offsets_partition, max_num_offsets), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_list_offsets_request_list_offsets_partition = {"ListOffsetsPartition", sizeof(struct list_offsets_request_list_offsets_partition), fields_list_offsets_request_list_offsets_partition, 4, NULL, 0};
+static const struct wire_struct layout_list_offsets_request_list_offsets_partition = {"ListOffsetsPartition", sizeof(struct list_offsets_request_list_offsets_partition), fields_list_offsets_request_list_offsets_partition, 4, NULL, NULL, 0};
 
 void list_offsets_request_list_offsets_topic_init(struct list_offsets_request_list_offsets_topic *s)
 {
@@ -118,7 +118,7 @@ static const struct wire_field fields_list_offsets_request_list_offsets_topic[] 
     {"Name", WIRE_STRING, false, false, offsetof(struct list_offsets_request_list_offsets_topic, name), 0, 0xfffull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct list_offsets_request_list_offsets_topic, partitions), offsetof(struct list_offsets_request_list_offsets_topic, partitions_count), 0xfffull, 0x0ull, NULL, &layout_list_offsets_request_list_offsets_partition},
 };
-static const struct wire_struct layout_list_offsets_request_list_offsets_topic = {"ListOffsetsTopic", sizeof(struct list_offsets_request_list_offsets_topic), fields_list_offsets_request_list_offsets_topic, 2, NULL, 0};
+static const struct wire_struct layout_list_offsets_request_list_offsets_topic = {"ListOffsetsTopic", sizeof(struct list_offsets_request_list_offsets_topic), fields_list_offsets_request_list_offsets_topic, 2, NULL, NULL, 0};
 
 void list_offsets_request_init(struct list_offsets_request *s)
 {
@@ -203,7 +203,7 @@ static const struct wire_field fields_list_offsets_request[] = {
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct list_offsets_request, topics), offsetof(struct list_offsets_request, topics_count), 0xfffull, 0x0ull, NULL, &layout_list_offsets_request_list_offsets_topic},
     {"TimeoutMs", WIRE_I32, false, false, offsetof(struct list_offsets_request, timeout_ms), 0, 0xc00ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_list_offsets_request = {"ListOffsetsRequest", sizeof(struct list_offsets_request), fields_list_offsets_request, 4, NULL, 0};
+static const struct wire_struct layout_list_offsets_request = {"ListOffsetsRequest", sizeof(struct list_offsets_request), fields_list_offsets_request, 4, NULL, NULL, 0};
 const struct wire_message wire_message_list_offsets_request = {"ListOffsetsRequest", 0, 11, 0xfc0ull, sizeof(struct list_offsets_request), any_list_offsets_request_init, any_list_offsets_request_read, any_list_offsets_request_write, &layout_list_offsets_request};
 
 void list_offsets_response_list_offsets_partition_response_init(struct list_offsets_response_list_offsets_partition_response *s)
@@ -303,7 +303,7 @@ static const struct wire_field fields_list_offsets_response_list_offsets_partiti
     {"Offset", WIRE_I64, false, false, offsetof(struct list_offsets_response_list_offsets_partition_response, offset), 0, 0xffeull, 0x0ull, NULL, NULL},
     {"LeaderEpoch", WIRE_I32, false, false, offsetof(struct list_offsets_response_list_offsets_partition_response, leader_epoch), 0, 0xff0ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_list_offsets_response_list_offsets_partition_response = {"ListOffsetsPartitionResponse", sizeof(struct list_offsets_response_list_offsets_partition_response), fields_list_offsets_response_list_offsets_partition_response, 6, part_list_offsets_response_list_offsets_partition_response, 0};
+static const struct wire_struct layout_list_offsets_response_list_offsets_partition_response = {"ListOffsetsPartitionResponse", sizeof(struct list_offsets_response_list_offsets_partition_response), fields_list_offsets_response_list_offsets_partition_response, 6, part_list_offsets_response_list_offsets_partition_response, NULL, 0};
 
 void list_offsets_response_list_offsets_topic_response_init(struct list_offsets_response_list_offsets_topic_response *s)
 {
@@ -384,7 +384,10 @@ static const struct wire_field fields_list_offsets_response_list_offsets_topic_r
     {"Name", WIRE_STRING, false, false, offsetof(struct list_offsets_response_list_offsets_topic_response, name), 0, 0xfffull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct list_offsets_response_list_offsets_topic_response, partitions), offsetof(struct list_offsets_response_list_offsets_topic_response, partitions_count), 0xfffull, 0x0ull, NULL, &layout_list_offsets_response_list_offsets_partition_response},
 };
-static const struct wire_struct layout_list_offsets_response_list_offsets_topic_response = {"ListOffsetsTopicResponse", sizeof(struct list_offsets_response_list_offsets_topic_response), fields_list_offsets_response_list_offsets_topic_response, 2, part_list_offsets_response_list_offsets_topic_response, 1};
+static const struct wire_array arrays_list_offsets_response_list_offsets_topic_response[] = {
+    {offsetof(struct list_offsets_response_list_offsets_topic_response, partitions), offsetof(struct list_offsets_response_list_offsets_topic_response, partitions_count), 0xfffull, &layout_list_offsets_response_list_offsets_partition_response},
+};
+static const struct wire_struct layout_list_offsets_response_list_offsets_topic_response = {"ListOffsetsTopicResponse", sizeof(struct list_offsets_response_list_offsets_topic_response), fields_list_offsets_response_list_offsets_topic_response, 2, part_list_offsets_response_list_offsets_topic_response, arrays_list_offsets_response_list_offsets_topic_response, 1};
 
 void list_offsets_response_init(struct list_offsets_response *s)
 {
@@ -481,6 +484,9 @@ static const struct wire_field fields_list_offsets_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct list_offsets_response, throttle_time_ms), 0, 0xffcull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct list_offsets_response, topics), offsetof(struct list_offsets_response, topics_count), 0xfffull, 0x0ull, NULL, &layout_list_offsets_response_list_offsets_topic_response},
 };
-static const struct wire_struct layout_list_offsets_response = {"ListOffsetsResponse", sizeof(struct list_offsets_response), fields_list_offsets_response, 2, part_list_offsets_response, 1};
+static const struct wire_array arrays_list_offsets_response[] = {
+    {offsetof(struct list_offsets_response, topics), offsetof(struct list_offsets_response, topics_count), 0xfffull, &layout_list_offsets_response_list_offsets_topic_response},
+};
+static const struct wire_struct layout_list_offsets_response = {"ListOffsetsResponse", sizeof(struct list_offsets_response), fields_list_offsets_response, 2, part_list_offsets_response, arrays_list_offsets_response, 1};
 const struct wire_message wire_message_list_offsets_response = {"ListOffsetsResponse", 0, 11, 0xfc0ull, sizeof(struct list_offsets_response), any_list_offsets_response_init, any_list_offsets_response_read, any_list_offsets_response_write, &layout_list_offsets_response};
 

@@ -57,7 +57,7 @@ static const struct wire_field fields_list_partition_reassignments_request_list_
     {"Name", WIRE_STRING, false, false, offsetof(struct list_partition_reassignments_request_list_partition_reassignments_topics, name), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"PartitionIndexes", WIRE_I32, true, false, offsetof(struct list_partition_reassignments_request_list_partition_reassignments_topics, partition_indexes), offsetof(struct list_partition_reassignments_request_list_partition_reassignments_topics, partition_indexes_count), 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_list_partition_reassignments_request_list_partition_reassignments_topics = {"ListPartitionReassignmentsTopics", sizeof(struct list_partition_reassignments_request_list_partition_reassignments_topics), fields_list_partition_reassignments_request_list_partition_reassignments_topics, 2, NULL, 0};
+static const struct wire_struct layout_list_partition_reassignments_request_list_partition_reassignments_topics = {"ListPartitionReassignmentsTopics", sizeof(struct list_partition_reassignments_request_list_partition_reassignments_topics), fields_list_partition_reassignments_request_list_partition_reassignments_topics, 2, NULL, NULL, 0};
 
 void list_partition_reassignments_request_init(struct list_partition_reassignments_request *s)
 {
@@ -120,7 +120,7 @@ static const struct wire_field fields_list_partition_reassignments_request[] = {
     {"TimeoutMs", WIRE_I32, false, false, offsetof(struct list_partition_reassignments_request, timeout_ms), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct list_partition_reassignments_request, topics), offsetof(struct list_partition_reassignments_request, topics_count), 0x1ull, 0x0ull, NULL, &layout_list_partition_reassignments_request_list_partition_reassignments_topics},
 };
-static const struct wire_struct layout_list_partition_reassignments_request = {"ListPartitionReassignmentsRequest", sizeof(struct list_partition_reassignments_request), fields_list_partition_reassignments_request, 2, NULL, 0};
+static const struct wire_struct layout_list_partition_reassignments_request = {"ListPartitionReassignmentsRequest", sizeof(struct list_partition_reassignments_request), fields_list_partition_reassignments_request, 2, NULL, NULL, 0};
 const struct wire_message wire_message_list_partition_reassignments_request = {"ListPartitionReassignmentsRequest", 0, 0, 0x1ull, sizeof(struct list_partition_reassignments_request), any_list_partition_reassignments_request_init, any_list_partition_reassignments_request_read, any_list_partition_reassignments_request_write, &layout_list_partition_reassignments_request};
 
 void list_partition_reassignments_response_ongoing_partition_reassignment_init(struct list_partition_reassignments_response_ongoing_partition_reassignment *s)
@@ -210,7 +210,7 @@ static const struct wire_field fields_list_partition_reassignments_response_ongo
     {"AddingReplicas", WIRE_I32, true, false, offsetof(struct list_partition_reassignments_response_ongoing_partition_reassignment, adding_replicas), offsetof(struct list_partition_reassignments_response_ongoing_partition_reassignment, adding_replicas_count), 0x1ull, 0x0ull, NULL, NULL},
     {"RemovingReplicas", WIRE_I32, true, false, offsetof(struct list_partition_reassignments_response_ongoing_partition_reassignment, removing_replicas), offsetof(struct list_partition_reassignments_response_ongoing_partition_reassignment, removing_replicas_count), 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_list_partition_reassignments_response_ongoing_partition_reassignment = {"OngoingPartitionReassignment", sizeof(struct list_partition_reassignments_response_ongoing_partition_reassignment), fields_list_partition_reassignments_response_ongoing_partition_reassignment, 4, part_list_partition_reassignments_response_ongoing_partition_reassignment, 0};
+static const struct wire_struct layout_list_partition_reassignments_response_ongoing_partition_reassignment = {"OngoingPartitionReassignment", sizeof(struct list_partition_reassignments_response_ongoing_partition_reassignment), fields_list_partition_reassignments_response_ongoing_partition_reassignment, 4, part_list_partition_reassignments_response_ongoing_partition_reassignment, NULL, 0};
 
 void list_partition_reassignments_response_ongoing_topic_reassignment_init(struct list_partition_reassignments_response_ongoing_topic_reassignment *s)
 {
@@ -283,7 +283,10 @@ static const struct wire_field fields_list_partition_reassignments_response_ongo
     {"Name", WIRE_STRING, false, false, offsetof(struct list_partition_reassignments_response_ongoing_topic_reassignment, name), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct list_partition_reassignments_response_ongoing_topic_reassignment, partitions), offsetof(struct list_partition_reassignments_response_ongoing_topic_reassignment, partitions_count), 0x1ull, 0x0ull, NULL, &layout_list_partition_reassignments_response_ongoing_partition_reassignment},
 };
-static const struct wire_struct layout_list_partition_reassignments_response_ongoing_topic_reassignment = {"OngoingTopicReassignment", sizeof(struct list_partition_reassignments_response_ongoing_topic_reassignment), fields_list_partition_reassignments_response_ongoing_topic_reassignment, 2, part_list_partition_reassignments_response_ongoing_topic_reassignment, 1};
+static const struct wire_array arrays_list_partition_reassignments_response_ongoing_topic_reassignment[] = {
+    {offsetof(struct list_partition_reassignments_response_ongoing_topic_reassignment, partitions), offsetof(struct list_partition_reassignments_response_ongoing_topic_reassignment, partitions_count), 0x1ull, &layout_list_partition_reassignments_response_ongoing_partition_reassignment},
+};
+static const struct wire_struct layout_list_partition_reassignments_response_ongoing_topic_reassignment = {"OngoingTopicReassignment", sizeof(struct list_partition_reassignments_response_ongoing_topic_reassignment), fields_list_partition_reassignments_response_ongoing_topic_reassignment, 2, part_list_partition_reassignments_response_ongoing_topic_reassignment, arrays_list_partition_reassignments_response_ongoing_topic_reassignment, 1};
 
 void list_partition_reassignments_response_init(struct list_partition_reassignments_response *s)
 {
@@ -375,6 +378,9 @@ static const struct wire_field fields_list_partition_reassignments_response[] = 
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct list_partition_reassignments_response, error_message), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct list_partition_reassignments_response, topics), offsetof(struct list_partition_reassignments_response, topics_count), 0x1ull, 0x0ull, NULL, &layout_list_partition_reassignments_response_ongoing_topic_reassignment},
 };
-static const struct wire_struct layout_list_partition_reassignments_response = {"ListPartitionReassignmentsResponse", sizeof(struct list_partition_reassignments_response), fields_list_partition_reassignments_response, 4, part_list_partition_reassignments_response, 1};
+static const struct wire_array arrays_list_partition_reassignments_response[] = {
+    {offsetof(struct list_partition_reassignments_response, topics), offsetof(struct list_partition_reassignments_response, topics_count), 0x1ull, &layout_list_partition_reassignments_response_ongoing_topic_reassignment},
+};
+static const struct wire_struct layout_list_partition_reassignments_response = {"ListPartitionReassignmentsResponse", sizeof(struct list_partition_reassignments_response), fields_list_partition_reassignments_response, 4, part_list_partition_reassignments_response, arrays_list_partition_reassignments_response, 1};
 const struct wire_message wire_message_list_partition_reassignments_response = {"ListPartitionReassignmentsResponse", 0, 0, 0x1ull, sizeof(struct list_partition_reassignments_response), any_list_partition_reassignments_response_init, any_list_partition_reassignments_response_read, any_list_partition_reassignments_response_write, &layout_list_partition_reassignments_response};
 

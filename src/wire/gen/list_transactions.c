@@ -105,7 +105,7 @@ static const struct wire_field fields_list_transactions_request[] = {
     {"DurationFilter", WIRE_I64, false, false, offsetof(struct list_transactions_request, duration_filter), 0, 0x6ull, 0x0ull, NULL, NULL},
     {"TransactionalIdPattern", WIRE_STRING, false, false, offsetof(struct list_transactions_request, transactional_id_pattern), 0, 0x4ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_list_transactions_request = {"ListTransactionsRequest", sizeof(struct list_transactions_request), fields_list_transactions_request, 4, NULL, 0};
+static const struct wire_struct layout_list_transactions_request = {"ListTransactionsRequest", sizeof(struct list_transactions_request), fields_list_transactions_request, 4, NULL, NULL, 0};
 const struct wire_message wire_message_list_transactions_request = {"ListTransactionsRequest", 0, 2, 0x7ull, sizeof(struct list_transactions_request), any_list_transactions_request_init, any_list_transactions_request_read, any_list_transactions_request_write, &layout_list_transactions_request};
 
 void list_transactions_response_transaction_state_init(struct list_transactions_response_transaction_state *s)
@@ -156,7 +156,7 @@ static const struct wire_field fields_list_transactions_response_transaction_sta
     {"ProducerId", WIRE_I64, false, false, offsetof(struct list_transactions_response_transaction_state, producer_id), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"TransactionState", WIRE_STRING, false, false, offsetof(struct list_transactions_response_transaction_state, transaction_state), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_list_transactions_response_transaction_state = {"TransactionState", sizeof(struct list_transactions_response_transaction_state), fields_list_transactions_response_transaction_state, 3, part_list_transactions_response_transaction_state, 0};
+static const struct wire_struct layout_list_transactions_response_transaction_state = {"TransactionState", sizeof(struct list_transactions_response_transaction_state), fields_list_transactions_response_transaction_state, 3, part_list_transactions_response_transaction_state, NULL, 0};
 
 void list_transactions_response_init(struct list_transactions_response *s)
 {
@@ -270,6 +270,9 @@ static const struct wire_field fields_list_transactions_response[] = {
     {"UnknownStateFilters", WIRE_STRING, true, false, offsetof(struct list_transactions_response, unknown_state_filters), offsetof(struct list_transactions_response, unknown_state_filters_count), 0x7ull, 0x0ull, NULL, NULL},
     {"TransactionStates", WIRE_STRUCT, true, false, offsetof(struct list_transactions_response, transaction_states), offsetof(struct list_transactions_response, transaction_states_count), 0x7ull, 0x0ull, NULL, &layout_list_transactions_response_transaction_state},
 };
-static const struct wire_struct layout_list_transactions_response = {"ListTransactionsResponse", sizeof(struct list_transactions_response), fields_list_transactions_response, 4, part_list_transactions_response, 1};
+static const struct wire_array arrays_list_transactions_response[] = {
+    {offsetof(struct list_transactions_response, transaction_states), offsetof(struct list_transactions_response, transaction_states_count), 0x7ull, &layout_list_transactions_response_transaction_state},
+};
+static const struct wire_struct layout_list_transactions_response = {"ListTransactionsResponse", sizeof(struct list_transactions_response), fields_list_transactions_response, 4, part_list_transactions_response, arrays_list_transactions_response, 1};
 const struct wire_message wire_message_list_transactions_response = {"ListTransactionsResponse", 0, 2, 0x7ull, sizeof(struct list_transactions_response), any_list_transactions_response_init, any_list_transactions_response_read, any_list_transactions_response_write, &layout_list_transactions_response};
 

@@ -52,7 +52,7 @@ static const struct wire_field fields_metadata_request_metadata_request_topic[] 
     {"TopicId", WIRE_UUID, false, false, offsetof(struct metadata_request_metadata_request_topic, topic_id), 0, 0x3c00ull, 0x0ull, NULL, NULL},
     {"Name", WIRE_STRING, false, false, offsetof(struct metadata_request_metadata_request_topic, name), 0, 0x3fffull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_metadata_request_metadata_request_topic = {"MetadataRequestTopic", sizeof(struct metadata_request_metadata_request_topic), fields_metadata_request_metadata_request_topic, 2, NULL, 0};
+static const struct wire_struct layout_metadata_request_metadata_request_topic = {"MetadataRequestTopic", sizeof(struct metadata_request_metadata_request_topic), fields_metadata_request_metadata_request_topic, 2, NULL, NULL, 0};
 
 void metadata_request_init(struct metadata_request *s)
 {
@@ -146,7 +146,7 @@ static const struct wire_field fields_metadata_request[] = {
     {"IncludeClusterAuthorizedOperations", WIRE_BOOL, false, false, offsetof(struct metadata_request, include_cluster_authorized_operations), 0, 0x700ull, 0x0ull, NULL, NULL},
     {"IncludeTopicAuthorizedOperations", WIRE_BOOL, false, false, offsetof(struct metadata_request, include_topic_authorized_operations), 0, 0x3f00ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_metadata_request = {"MetadataRequest", sizeof(struct metadata_request), fields_metadata_request, 4, NULL, 0};
+static const struct wire_struct layout_metadata_request = {"MetadataRequest", sizeof(struct metadata_request), fields_metadata_request, 4, NULL, NULL, 0};
 const struct wire_message wire_message_metadata_request = {"MetadataRequest", 0, 13, 0x3e00ull, sizeof(struct metadata_request), any_metadata_request_init, any_metadata_request_read, any_metadata_request_write, &layout_metadata_request};
 
 void metadata_response_metadata_response_broker_init(struct metadata_response_metadata_response_broker *s)
@@ -208,7 +208,7 @@ static const struct wire_field fields_metadata_response_metadata_response_broker
     {"Port", WIRE_I32, false, false, offsetof(struct metadata_response_metadata_response_broker, port), 0, 0x3fffull, 0x0ull, NULL, NULL},
     {"Rack", WIRE_STRING, false, false, offsetof(struct metadata_response_metadata_response_broker, rack), 0, 0x3ffeull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_metadata_response_metadata_response_broker = {"MetadataResponseBroker", sizeof(struct metadata_response_metadata_response_broker), fields_metadata_response_metadata_response_broker, 4, part_metadata_response_metadata_response_broker, 0};
+static const struct wire_struct layout_metadata_response_metadata_response_broker = {"MetadataResponseBroker", sizeof(struct metadata_response_metadata_response_broker), fields_metadata_response_metadata_response_broker, 4, part_metadata_response_metadata_response_broker, NULL, 0};
 
 void metadata_response_metadata_response_partition_init(struct metadata_response_metadata_response_partition *s)
 {
@@ -320,7 +320,7 @@ static const struct wire_field fields_metadata_response_metadata_response_partit
     {"IsrNodes", WIRE_I32, true, false, offsetof(struct metadata_response_metadata_response_partition, isr_nodes), offsetof(struct metadata_response_metadata_response_partition, isr_nodes_count), 0x3fffull, 0x0ull, NULL, NULL},
     {"OfflineReplicas", WIRE_I32, true, false, offsetof(struct metadata_response_metadata_response_partition, offline_replicas), offsetof(struct metadata_response_metadata_response_partition, offline_replicas_count), 0x3fe0ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_metadata_response_metadata_response_partition = {"MetadataResponsePartition", sizeof(struct metadata_response_metadata_response_partition), fields_metadata_response_metadata_response_partition, 7, part_metadata_response_metadata_response_partition, 0};
+static const struct wire_struct layout_metadata_response_metadata_response_partition = {"MetadataResponsePartition", sizeof(struct metadata_response_metadata_response_partition), fields_metadata_response_metadata_response_partition, 7, part_metadata_response_metadata_response_partition, NULL, 0};
 
 void metadata_response_metadata_response_topic_init(struct metadata_response_metadata_response_topic *s)
 {
@@ -440,7 +440,10 @@ static const struct wire_field fields_metadata_response_metadata_response_topic[
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct metadata_response_metadata_response_topic, partitions), offsetof(struct metadata_response_metadata_response_topic, partitions_count), 0x3fffull, 0x0ull, NULL, &layout_metadata_response_metadata_response_partition},
     {"TopicAuthorizedOperations", WIRE_I32, false, false, offsetof(struct metadata_response_metadata_response_topic, topic_authorized_operations), 0, 0x3f00ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_metadata_response_metadata_response_topic = {"MetadataResponseTopic", sizeof(struct metadata_response_metadata_response_topic), fields_metadata_response_metadata_response_topic, 6, part_metadata_response_metadata_response_topic, 1};
+static const struct wire_array arrays_metadata_response_metadata_response_topic[] = {
+    {offsetof(struct metadata_response_metadata_response_topic, partitions), offsetof(struct metadata_response_metadata_response_topic, partitions_count), 0x3fffull, &layout_metadata_response_metadata_response_partition},
+};
+static const struct wire_struct layout_metadata_response_metadata_response_topic = {"MetadataResponseTopic", sizeof(struct metadata_response_metadata_response_topic), fields_metadata_response_metadata_response_topic, 6, part_metadata_response_metadata_response_topic, arrays_metadata_response_metadata_response_topic, 1};
 
 void metadata_response_init(struct metadata_response *s)
 {
@@ -610,6 +613,10 @@ static const struct wire_field fields_metadata_response[] = {
     {"ClusterAuthorizedOperations", WIRE_I32, false, false, offsetof(struct metadata_response, cluster_authorized_operations), 0, 0x700ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct metadata_response, error_code), 0, 0x2000ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_metadata_response = {"MetadataResponse", sizeof(struct metadata_response), fields_metadata_response, 7, part_metadata_response, 2};
+static const struct wire_array arrays_metadata_response[] = {
+    {offsetof(struct metadata_response, brokers), offsetof(struct metadata_response, brokers_count), 0x3fffull, &layout_metadata_response_metadata_response_broker},
+    {offsetof(struct metadata_response, topics), offsetof(struct metadata_response, topics_count), 0x3fffull, &layout_metadata_response_metadata_response_topic},
+};
+static const struct wire_struct layout_metadata_response = {"MetadataResponse", sizeof(struct metadata_response), fields_metadata_response, 7, part_metadata_response, arrays_metadata_response, 2};
 const struct wire_message wire_message_metadata_response = {"MetadataResponse", 0, 13, 0x3e00ull, sizeof(struct metadata_response), any_metadata_response_init, any_metadata_response_read, any_metadata_response_write, &layout_metadata_response};
 

@@ -67,7 +67,7 @@ static const struct wire_field fields_offset_commit_request_offset_commit_reques
     {"CommitTimestamp", WIRE_I64, false, false, offsetof(struct offset_commit_request_offset_commit_request_partition, commit_timestamp), 0, 0x2ull, 0x0ull, NULL, NULL},
     {"CommittedMetadata", WIRE_STRING, false, false, offsetof(struct offset_commit_request_offset_commit_request_partition, committed_metadata), 0, 0x7ffull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_offset_commit_request_offset_commit_request_partition = {"OffsetCommitRequestPartition", sizeof(struct offset_commit_request_offset_commit_request_partition), fields_offset_commit_request_offset_commit_request_partition, 5, NULL, 0};
+static const struct wire_struct layout_offset_commit_request_offset_commit_request_partition = {"OffsetCommitRequestPartition", sizeof(struct offset_commit_request_offset_commit_request_partition), fields_offset_commit_request_offset_commit_request_partition, 5, NULL, NULL, 0};
 
 void offset_commit_request_offset_commit_request_topic_init(struct offset_commit_request_offset_commit_request_topic *s)
 {
@@ -135,7 +135,7 @@ static const struct wire_field fields_offset_commit_request_offset_commit_reques
     {"TopicId", WIRE_UUID, false, false, offsetof(struct offset_commit_request_offset_commit_request_topic, topic_id), 0, 0x400ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct offset_commit_request_offset_commit_request_topic, partitions), offsetof(struct offset_commit_request_offset_commit_request_topic, partitions_count), 0x7ffull, 0x0ull, NULL, &layout_offset_commit_request_offset_commit_request_partition},
 };
-static const struct wire_struct layout_offset_commit_request_offset_commit_request_topic = {"OffsetCommitRequestTopic", sizeof(struct offset_commit_request_offset_commit_request_topic), fields_offset_commit_request_offset_commit_request_topic, 3, NULL, 0};
+static const struct wire_struct layout_offset_commit_request_offset_commit_request_topic = {"OffsetCommitRequestTopic", sizeof(struct offset_commit_request_offset_commit_request_topic), fields_offset_commit_request_offset_commit_request_topic, 3, NULL, NULL, 0};
 
 void offset_commit_request_init(struct offset_commit_request *s)
 {
@@ -244,7 +244,7 @@ static const struct wire_field fields_offset_commit_request[] = {
     {"RetentionTimeMs", WIRE_I64, false, false, offsetof(struct offset_commit_request, retention_time_ms), 0, 0x1cull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct offset_commit_request, topics), offsetof(struct offset_commit_request, topics_count), 0x7ffull, 0x0ull, NULL, &layout_offset_commit_request_offset_commit_request_topic},
 };
-static const struct wire_struct layout_offset_commit_request = {"OffsetCommitRequest", sizeof(struct offset_commit_request), fields_offset_commit_request, 6, NULL, 0};
+static const struct wire_struct layout_offset_commit_request = {"OffsetCommitRequest", sizeof(struct offset_commit_request), fields_offset_commit_request, 6, NULL, NULL, 0};
 const struct wire_message wire_message_offset_commit_request = {"OffsetCommitRequest", 0, 10, 0x700ull, sizeof(struct offset_commit_request), any_offset_commit_request_init, any_offset_commit_request_read, any_offset_commit_request_write, &layout_offset_commit_request};
 
 void offset_commit_response_offset_commit_response_partition_init(struct offset_commit_response_offset_commit_response_partition *s)
@@ -289,7 +289,7 @@ static const struct wire_field fields_offset_commit_response_offset_commit_respo
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct offset_commit_response_offset_commit_response_partition, partition_index), 0, 0x7ffull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct offset_commit_response_offset_commit_response_partition, error_code), 0, 0x7ffull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_offset_commit_response_offset_commit_response_partition = {"OffsetCommitResponsePartition", sizeof(struct offset_commit_response_offset_commit_response_partition), fields_offset_commit_response_offset_commit_response_partition, 2, part_offset_commit_response_offset_commit_response_partition, 0};
+static const struct wire_struct layout_offset_commit_response_offset_commit_response_partition = {"OffsetCommitResponsePartition", sizeof(struct offset_commit_response_offset_commit_response_partition), fields_offset_commit_response_offset_commit_response_partition, 2, part_offset_commit_response_offset_commit_response_partition, NULL, 0};
 
 void offset_commit_response_offset_commit_response_topic_init(struct offset_commit_response_offset_commit_response_topic *s)
 {
@@ -386,7 +386,10 @@ static const struct wire_field fields_offset_commit_response_offset_commit_respo
     {"TopicId", WIRE_UUID, false, false, offsetof(struct offset_commit_response_offset_commit_response_topic, topic_id), 0, 0x400ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct offset_commit_response_offset_commit_response_topic, partitions), offsetof(struct offset_commit_response_offset_commit_response_topic, partitions_count), 0x7ffull, 0x0ull, NULL, &layout_offset_commit_response_offset_commit_response_partition},
 };
-static const struct wire_struct layout_offset_commit_response_offset_commit_response_topic = {"OffsetCommitResponseTopic", sizeof(struct offset_commit_response_offset_commit_response_topic), fields_offset_commit_response_offset_commit_response_topic, 3, part_offset_commit_response_offset_commit_response_topic, 1};
+static const struct wire_array arrays_offset_commit_response_offset_commit_response_topic[] = {
+    {offsetof(struct offset_commit_response_offset_commit_response_topic, partitions), offsetof(struct offset_commit_response_offset_commit_response_topic, partitions_count), 0x7ffull, &layout_offset_commit_response_offset_commit_response_partition},
+};
+static const struct wire_struct layout_offset_commit_response_offset_commit_response_topic = {"OffsetCommitResponseTopic", sizeof(struct offset_commit_response_offset_commit_response_topic), fields_offset_commit_response_offset_commit_response_topic, 3, part_offset_commit_response_offset_commit_response_topic, arrays_offset_commit_response_offset_commit_response_topic, 1};
 
 void offset_commit_response_init(struct offset_commit_response *s)
 {
@@ -483,6 +486,9 @@ static const struct wire_field fields_offset_commit_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct offset_commit_response, throttle_time_ms), 0, 0x7f8ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct offset_commit_response, topics), offsetof(struct offset_commit_response, topics_count), 0x7ffull, 0x0ull, NULL, &layout_offset_commit_response_offset_commit_response_topic},
 };
-static const struct wire_struct layout_offset_commit_response = {"OffsetCommitResponse", sizeof(struct offset_commit_response), fields_offset_commit_response, 2, part_offset_commit_response, 1};
+static const struct wire_array arrays_offset_commit_response[] = {
+    {offsetof(struct offset_commit_response, topics), offsetof(struct offset_commit_response, topics_count), 0x7ffull, &layout_offset_commit_response_offset_commit_response_topic},
+};
+static const struct wire_struct layout_offset_commit_response = {"OffsetCommitResponse", sizeof(struct offset_commit_response), fields_offset_commit_response, 2, part_offset_commit_response, arrays_offset_commit_response, 1};
 const struct wire_message wire_message_offset_commit_response = {"OffsetCommitResponse", 0, 10, 0x700ull, sizeof(struct offset_commit_response), any_offset_commit_response_init, any_offset_commit_response_read, any_offset_commit_response_write, &layout_offset_commit_response};
 

@@ -27,7 +27,7 @@ void offset_delete_request_offset_delete_request_partition_write(struct wire_wri
 static const struct wire_field fields_offset_delete_request_offset_delete_request_partition[] = {
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct offset_delete_request_offset_delete_request_partition, partition_index), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_offset_delete_request_offset_delete_request_partition = {"OffsetDeleteRequestPartition", sizeof(struct offset_delete_request_offset_delete_request_partition), fields_offset_delete_request_offset_delete_request_partition, 1, NULL, 0};
+static const struct wire_struct layout_offset_delete_request_offset_delete_request_partition = {"OffsetDeleteRequestPartition", sizeof(struct offset_delete_request_offset_delete_request_partition), fields_offset_delete_request_offset_delete_request_partition, 1, NULL, NULL, 0};
 
 void offset_delete_request_offset_delete_request_topic_init(struct offset_delete_request_offset_delete_request_topic *s)
 {
@@ -68,7 +68,7 @@ static const struct wire_field fields_offset_delete_request_offset_delete_reques
     {"Name", WIRE_STRING, false, false, offsetof(struct offset_delete_request_offset_delete_request_topic, name), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct offset_delete_request_offset_delete_request_topic, partitions), offsetof(struct offset_delete_request_offset_delete_request_topic, partitions_count), 0x1ull, 0x0ull, NULL, &layout_offset_delete_request_offset_delete_request_partition},
 };
-static const struct wire_struct layout_offset_delete_request_offset_delete_request_topic = {"OffsetDeleteRequestTopic", sizeof(struct offset_delete_request_offset_delete_request_topic), fields_offset_delete_request_offset_delete_request_topic, 2, NULL, 0};
+static const struct wire_struct layout_offset_delete_request_offset_delete_request_topic = {"OffsetDeleteRequestTopic", sizeof(struct offset_delete_request_offset_delete_request_topic), fields_offset_delete_request_offset_delete_request_topic, 2, NULL, NULL, 0};
 
 void offset_delete_request_init(struct offset_delete_request *s)
 {
@@ -124,7 +124,7 @@ static const struct wire_field fields_offset_delete_request[] = {
     {"GroupId", WIRE_STRING, false, false, offsetof(struct offset_delete_request, group_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct offset_delete_request, topics), offsetof(struct offset_delete_request, topics_count), 0x1ull, 0x0ull, NULL, &layout_offset_delete_request_offset_delete_request_topic},
 };
-static const struct wire_struct layout_offset_delete_request = {"OffsetDeleteRequest", sizeof(struct offset_delete_request), fields_offset_delete_request, 2, NULL, 0};
+static const struct wire_struct layout_offset_delete_request = {"OffsetDeleteRequest", sizeof(struct offset_delete_request), fields_offset_delete_request, 2, NULL, NULL, 0};
 const struct wire_message wire_message_offset_delete_request = {"OffsetDeleteRequest", 0, 0, 0x0ull, sizeof(struct offset_delete_request), any_offset_delete_request_init, any_offset_delete_request_read, any_offset_delete_request_write, &layout_offset_delete_request};
 
 void offset_delete_response_offset_delete_response_partition_init(struct offset_delete_response_offset_delete_response_partition *s)
@@ -156,7 +156,7 @@ static const struct wire_field fields_offset_delete_response_offset_delete_respo
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct offset_delete_response_offset_delete_response_partition, partition_index), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct offset_delete_response_offset_delete_response_partition, error_code), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_offset_delete_response_offset_delete_response_partition = {"OffsetDeleteResponsePartition", sizeof(struct offset_delete_response_offset_delete_response_partition), fields_offset_delete_response_offset_delete_response_partition, 2, part_offset_delete_response_offset_delete_response_partition, 0};
+static const struct wire_struct layout_offset_delete_response_offset_delete_response_partition = {"OffsetDeleteResponsePartition", sizeof(struct offset_delete_response_offset_delete_response_partition), fields_offset_delete_response_offset_delete_response_partition, 2, part_offset_delete_response_offset_delete_response_partition, NULL, 0};
 
 void offset_delete_response_offset_delete_response_topic_init(struct offset_delete_response_offset_delete_response_topic *s)
 {
@@ -217,7 +217,10 @@ static const struct wire_field fields_offset_delete_response_offset_delete_respo
     {"Name", WIRE_STRING, false, false, offsetof(struct offset_delete_response_offset_delete_response_topic, name), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct offset_delete_response_offset_delete_response_topic, partitions), offsetof(struct offset_delete_response_offset_delete_response_topic, partitions_count), 0x1ull, 0x0ull, NULL, &layout_offset_delete_response_offset_delete_response_partition},
 };
-static const struct wire_struct layout_offset_delete_response_offset_delete_response_topic = {"OffsetDeleteResponseTopic", sizeof(struct offset_delete_response_offset_delete_response_topic), fields_offset_delete_response_offset_delete_response_topic, 2, part_offset_delete_response_offset_delete_response_topic, 1};
+static const struct wire_array arrays_offset_delete_response_offset_delete_response_topic[] = {
+    {offsetof(struct offset_delete_response_offset_delete_response_topic, partitions), offsetof(struct offset_delete_response_offset_delete_response_topic, partitions_count), 0x1ull, &layout_offset_delete_response_offset_delete_response_partition},
+};
+static const struct wire_struct layout_offset_delete_response_offset_delete_response_topic = {"OffsetDeleteResponseTopic", sizeof(struct offset_delete_response_offset_delete_response_topic), fields_offset_delete_response_offset_delete_response_topic, 2, part_offset_delete_response_offset_delete_response_topic, arrays_offset_delete_response_offset_delete_response_topic, 1};
 
 void offset_delete_response_init(struct offset_delete_response *s)
 {
@@ -292,6 +295,9 @@ static const struct wire_field fields_offset_delete_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct offset_delete_response, throttle_time_ms), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct offset_delete_response, topics), offsetof(struct offset_delete_response, topics_count), 0x1ull, 0x0ull, NULL, &layout_offset_delete_response_offset_delete_response_topic},
 };
-static const struct wire_struct layout_offset_delete_response = {"OffsetDeleteResponse", sizeof(struct offset_delete_response), fields_offset_delete_response, 3, part_offset_delete_response, 1};
+static const struct wire_array arrays_offset_delete_response[] = {
+    {offsetof(struct offset_delete_response, topics), offsetof(struct offset_delete_response, topics_count), 0x1ull, &layout_offset_delete_response_offset_delete_response_topic},
+};
+static const struct wire_struct layout_offset_delete_response = {"OffsetDeleteResponse", sizeof(struct offset_delete_response), fields_offset_delete_response, 3, part_offset_delete_response, arrays_offset_delete_response, 1};
 const struct wire_message wire_message_offset_delete_response = {"OffsetDeleteResponse", 0, 0, 0x0ull, sizeof(struct offset_delete_response), any_offset_delete_response_init, any_offset_delete_response_read, any_offset_delete_response_write, &layout_offset_delete_response};
 

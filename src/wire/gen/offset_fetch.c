@@ -70,7 +70,7 @@ static const struct wire_field fields_offset_fetch_request_offset_fetch_request_
     {"Name", WIRE_STRING, false, false, offsetof(struct offset_fetch_request_offset_fetch_request_topic, name), 0, 0xffull, 0x0ull, NULL, NULL},
     {"PartitionIndexes", WIRE_I32, true, false, offsetof(struct offset_fetch_request_offset_fetch_request_topic, partition_indexes), offsetof(struct offset_fetch_request_offset_fetch_request_topic, partition_indexes_count), 0xffull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_offset_fetch_request_offset_fetch_request_topic = {"OffsetFetchRequestTopic", sizeof(struct offset_fetch_request_offset_fetch_request_topic), fields_offset_fetch_request_offset_fetch_request_topic, 2, NULL, 0};
+static const struct wire_struct layout_offset_fetch_request_offset_fetch_request_topic = {"OffsetFetchRequestTopic", sizeof(struct offset_fetch_request_offset_fetch_request_topic), fields_offset_fetch_request_offset_fetch_request_topic, 2, NULL, NULL, 0};
 
 void offset_fetch_request_offset_fetch_request_topics_init(struct offset_fetch_request_offset_fetch_request_topics *s)
 {
@@ -142,7 +142,7 @@ static const struct wire_field fields_offset_fetch_request_offset_fetch_request_
     {"TopicId", WIRE_UUID, false, false, offsetof(struct offset_fetch_request_offset_fetch_request_topics, topic_id), 0, 0x400ull, 0x0ull, NULL, NULL},
     {"PartitionIndexes", WIRE_I32, true, false, offsetof(struct offset_fetch_request_offset_fetch_request_topics, partition_indexes), offsetof(struct offset_fetch_request_offset_fetch_request_topics, partition_indexes_count), 0x700ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_offset_fetch_request_offset_fetch_request_topics = {"OffsetFetchRequestTopics", sizeof(struct offset_fetch_request_offset_fetch_request_topics), fields_offset_fetch_request_offset_fetch_request_topics, 3, NULL, 0};
+static const struct wire_struct layout_offset_fetch_request_offset_fetch_request_topics = {"OffsetFetchRequestTopics", sizeof(struct offset_fetch_request_offset_fetch_request_topics), fields_offset_fetch_request_offset_fetch_request_topics, 3, NULL, NULL, 0};
 
 void offset_fetch_request_offset_fetch_request_group_init(struct offset_fetch_request_offset_fetch_request_group *s)
 {
@@ -224,7 +224,7 @@ static const struct wire_field fields_offset_fetch_request_offset_fetch_request_
     {"MemberEpoch", WIRE_I32, false, false, offsetof(struct offset_fetch_request_offset_fetch_request_group, member_epoch), 0, 0x600ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct offset_fetch_request_offset_fetch_request_group, topics), offsetof(struct offset_fetch_request_offset_fetch_request_group, topics_count), 0x700ull, 0x0ull, NULL, &layout_offset_fetch_request_offset_fetch_request_topics},
 };
-static const struct wire_struct layout_offset_fetch_request_offset_fetch_request_group = {"OffsetFetchRequestGroup", sizeof(struct offset_fetch_request_offset_fetch_request_group), fields_offset_fetch_request_offset_fetch_request_group, 4, NULL, 0};
+static const struct wire_struct layout_offset_fetch_request_offset_fetch_request_group = {"OffsetFetchRequestGroup", sizeof(struct offset_fetch_request_offset_fetch_request_group), fields_offset_fetch_request_offset_fetch_request_group, 4, NULL, NULL, 0};
 
 void offset_fetch_request_init(struct offset_fetch_request *s)
 {
@@ -340,7 +340,7 @@ static const struct wire_field fields_offset_fetch_request[] = {
     {"Groups", WIRE_STRUCT, true, false, offsetof(struct offset_fetch_request, groups), offsetof(struct offset_fetch_request, groups_count), 0x700ull, 0x0ull, NULL, &layout_offset_fetch_request_offset_fetch_request_group},
     {"RequireStable", WIRE_BOOL, false, false, offsetof(struct offset_fetch_request, require_stable), 0, 0x780ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_offset_fetch_request = {"OffsetFetchRequest", sizeof(struct offset_fetch_request), fields_offset_fetch_request, 4, NULL, 0};
+static const struct wire_struct layout_offset_fetch_request = {"OffsetFetchRequest", sizeof(struct offset_fetch_request), fields_offset_fetch_request, 4, NULL, NULL, 0};
 const struct wire_message wire_message_offset_fetch_request = {"OffsetFetchRequest", 0, 10, 0x7c0ull, sizeof(struct offset_fetch_request), any_offset_fetch_request_init, any_offset_fetch_request_read, any_offset_fetch_request_write, &layout_offset_fetch_request};
 
 void offset_fetch_response_offset_fetch_response_partition_init(struct offset_fetch_response_offset_fetch_response_partition *s)
@@ -420,7 +420,7 @@ static const struct wire_field fields_offset_fetch_response_offset_fetch_respons
     {"Metadata", WIRE_STRING, false, false, offsetof(struct offset_fetch_response_offset_fetch_response_partition, metadata), 0, 0xffull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct offset_fetch_response_offset_fetch_response_partition, error_code), 0, 0xffull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_offset_fetch_response_offset_fetch_response_partition = {"OffsetFetchResponsePartition", sizeof(struct offset_fetch_response_offset_fetch_response_partition), fields_offset_fetch_response_offset_fetch_response_partition, 5, part_offset_fetch_response_offset_fetch_response_partition, 0};
+static const struct wire_struct layout_offset_fetch_response_offset_fetch_response_partition = {"OffsetFetchResponsePartition", sizeof(struct offset_fetch_response_offset_fetch_response_partition), fields_offset_fetch_response_offset_fetch_response_partition, 5, part_offset_fetch_response_offset_fetch_response_partition, NULL, 0};
 
 void offset_fetch_response_offset_fetch_response_topic_init(struct offset_fetch_response_offset_fetch_response_topic *s)
 {
@@ -513,7 +513,10 @@ static const struct wire_field fields_offset_fetch_response_offset_fetch_respons
     {"Name", WIRE_STRING, false, false, offsetof(struct offset_fetch_response_offset_fetch_response_topic, name), 0, 0xffull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct offset_fetch_response_offset_fetch_response_topic, partitions), offsetof(struct offset_fetch_response_offset_fetch_response_topic, partitions_count), 0xffull, 0x0ull, NULL, &layout_offset_fetch_response_offset_fetch_response_partition},
 };
-static const struct wire_struct layout_offset_fetch_response_offset_fetch_response_topic = {"OffsetFetchResponseTopic", sizeof(struct offset_fetch_response_offset_fetch_response_topic), fields_offset_fetch_response_offset_fetch_response_topic, 2, part_offset_fetch_response_offset_fetch_response_topic, 1};
+static const struct wire_array arrays_offset_fetch_response_offset_fetch_response_topic[] = {
+    {offsetof(struct offset_fetch_response_offset_fetch_response_topic, partitions), offsetof(struct offset_fetch_response_offset_fetch_response_topic, partitions_count), 0xffull, &layout_offset_fetch_response_offset_fetch_response_partition},
+};
+static const struct wire_struct layout_offset_fetch_response_offset_fetch_response_topic = {"OffsetFetchResponseTopic", sizeof(struct offset_fetch_response_offset_fetch_response_topic), fields_offset_fetch_response_offset_fetch_response_topic, 2, part_offset_fetch_response_offset_fetch_response_topic, arrays_offset_fetch_response_offset_fetch_response_topic, 1};
 
 void offset_fetch_response_offset_fetch_response_partitions_init(struct offset_fetch_response_offset_fetch_response_partitions *s)
 {
@@ -592,7 +595,7 @@ static const struct wire_field fields_offset_fetch_response_offset_fetch_respons
     {"Metadata", WIRE_STRING, false, false, offsetof(struct offset_fetch_response_offset_fetch_response_partitions, metadata), 0, 0x700ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct offset_fetch_response_offset_fetch_response_partitions, error_code), 0, 0x700ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_offset_fetch_response_offset_fetch_response_partitions = {"OffsetFetchResponsePartitions", sizeof(struct offset_fetch_response_offset_fetch_response_partitions), fields_offset_fetch_response_offset_fetch_response_partitions, 5, part_offset_fetch_response_offset_fetch_response_partitions, 0};
+static const struct wire_struct layout_offset_fetch_response_offset_fetch_response_partitions = {"OffsetFetchResponsePartitions", sizeof(struct offset_fetch_response_offset_fetch_response_partitions), fields_offset_fetch_response_offset_fetch_response_partitions, 5, part_offset_fetch_response_offset_fetch_response_partitions, NULL, 0};
 
 void offset_fetch_response_offset_fetch_response_topics_init(struct offset_fetch_response_offset_fetch_response_topics *s)
 {
@@ -695,7 +698,10 @@ static const struct wire_field fields_offset_fetch_response_offset_fetch_respons
     {"TopicId", WIRE_UUID, false, false, offsetof(struct offset_fetch_response_offset_fetch_response_topics, topic_id), 0, 0x400ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct offset_fetch_response_offset_fetch_response_topics, partitions), offsetof(struct offset_fetch_response_offset_fetch_response_topics, partitions_count), 0x700ull, 0x0ull, NULL, &layout_offset_fetch_response_offset_fetch_response_partitions},
 };
-static const struct wire_struct layout_offset_fetch_response_offset_fetch_response_topics = {"OffsetFetchResponseTopics", sizeof(struct offset_fetch_response_offset_fetch_response_topics), fields_offset_fetch_response_offset_fetch_response_topics, 3, part_offset_fetch_response_offset_fetch_response_topics, 1};
+static const struct wire_array arrays_offset_fetch_response_offset_fetch_response_topics[] = {
+    {offsetof(struct offset_fetch_response_offset_fetch_response_topics, partitions), offsetof(struct offset_fetch_response_offset_fetch_response_topics, partitions_count), 0x700ull, &layout_offset_fetch_response_offset_fetch_response_partitions},
+};
+static const struct wire_struct layout_offset_fetch_response_offset_fetch_response_topics = {"OffsetFetchResponseTopics", sizeof(struct offset_fetch_response_offset_fetch_response_topics), fields_offset_fetch_response_offset_fetch_response_topics, 3, part_offset_fetch_response_offset_fetch_response_topics, arrays_offset_fetch_response_offset_fetch_response_topics, 1};
 
 void offset_fetch_response_offset_fetch_response_group_init(struct offset_fetch_response_offset_fetch_response_group *s)
 {
@@ -798,7 +804,10 @@ static const struct wire_field fields_offset_fetch_response_offset_fetch_respons
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct offset_fetch_response_offset_fetch_response_group, topics), offsetof(struct offset_fetch_response_offset_fetch_response_group, topics_count), 0x700ull, 0x0ull, NULL, &layout_offset_fetch_response_offset_fetch_response_topics},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct offset_fetch_response_offset_fetch_response_group, error_code), 0, 0x700ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_offset_fetch_response_offset_fetch_response_group = {"OffsetFetchResponseGroup", sizeof(struct offset_fetch_response_offset_fetch_response_group), fields_offset_fetch_response_offset_fetch_response_group, 3, part_offset_fetch_response_offset_fetch_response_group, 1};
+static const struct wire_array arrays_offset_fetch_response_offset_fetch_response_group[] = {
+    {offsetof(struct offset_fetch_response_offset_fetch_response_group, topics), offsetof(struct offset_fetch_response_offset_fetch_response_group, topics_count), 0x700ull, &layout_offset_fetch_response_offset_fetch_response_topics},
+};
+static const struct wire_struct layout_offset_fetch_response_offset_fetch_response_group = {"OffsetFetchResponseGroup", sizeof(struct offset_fetch_response_offset_fetch_response_group), fields_offset_fetch_response_offset_fetch_response_group, 3, part_offset_fetch_response_offset_fetch_response_group, arrays_offset_fetch_response_offset_fetch_response_group, 1};
 
 void offset_fetch_response_init(struct offset_fetch_response *s)
 {
@@ -948,6 +957,10 @@ static const struct wire_field fields_offset_fetch_response[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct offset_fetch_response, error_code), 0, 0xfcull, 0x0ull, NULL, NULL},
     {"Groups", WIRE_STRUCT, true, false, offsetof(struct offset_fetch_response, groups), offsetof(struct offset_fetch_response, groups_count), 0x700ull, 0x0ull, NULL, &layout_offset_fetch_response_offset_fetch_response_group},
 };
-static const struct wire_struct layout_offset_fetch_response = {"OffsetFetchResponse", sizeof(struct offset_fetch_response), fields_offset_fetch_response, 4, part_offset_fetch_response, 2};
+static const struct wire_array arrays_offset_fetch_response[] = {
+    {offsetof(struct offset_fetch_response, topics), offsetof(struct offset_fetch_response, topics_count), 0xffull, &layout_offset_fetch_response_offset_fetch_response_topic},
+    {offsetof(struct offset_fetch_response, groups), offsetof(struct offset_fetch_response, groups_count), 0x700ull, &layout_offset_fetch_response_offset_fetch_response_group},
+};
+static const struct wire_struct layout_offset_fetch_response = {"OffsetFetchResponse", sizeof(struct offset_fetch_response), fields_offset_fetch_response, 4, part_offset_fetch_response, arrays_offset_fetch_response, 2};
 const struct wire_message wire_message_offset_fetch_response = {"OffsetFetchResponse", 0, 10, 0x7c0ull, sizeof(struct offset_fetch_response), any_offset_fetch_response_init, any_offset_fetch_response_read, any_offset_fetch_response_write, &layout_offset_fetch_response};
 

@@ -51,7 +51,7 @@ static const struct wire_field fields_offset_for_leader_epoch_request_offset_for
     {"CurrentLeaderEpoch", WIRE_I32, false, false, offsetof(struct offset_for_leader_epoch_request_offset_for_leader_partition, current_leader_epoch), 0, 0x1cull, 0x0ull, NULL, NULL},
     {"LeaderEpoch", WIRE_I32, false, false, offsetof(struct offset_for_leader_epoch_request_offset_for_leader_partition, leader_epoch), 0, 0x1full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_offset_for_leader_epoch_request_offset_for_leader_partition = {"OffsetForLeaderPartition", sizeof(struct offset_for_leader_epoch_request_offset_for_leader_partition), fields_offset_for_leader_epoch_request_offset_for_leader_partition, 3, NULL, 0};
+static const struct wire_struct layout_offset_for_leader_epoch_request_offset_for_leader_partition = {"OffsetForLeaderPartition", sizeof(struct offset_for_leader_epoch_request_offset_for_leader_partition), fields_offset_for_leader_epoch_request_offset_for_leader_partition, 3, NULL, NULL, 0};
 
 void offset_for_leader_epoch_request_offset_for_leader_topic_init(struct offset_for_leader_epoch_request_offset_for_leader_topic *s)
 {
@@ -108,7 +108,7 @@ static const struct wire_field fields_offset_for_leader_epoch_request_offset_for
     {"Topic", WIRE_STRING, false, false, offsetof(struct offset_for_leader_epoch_request_offset_for_leader_topic, topic), 0, 0x1full, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct offset_for_leader_epoch_request_offset_for_leader_topic, partitions), offsetof(struct offset_for_leader_epoch_request_offset_for_leader_topic, partitions_count), 0x1full, 0x0ull, NULL, &layout_offset_for_leader_epoch_request_offset_for_leader_partition},
 };
-static const struct wire_struct layout_offset_for_leader_epoch_request_offset_for_leader_topic = {"OffsetForLeaderTopic", sizeof(struct offset_for_leader_epoch_request_offset_for_leader_topic), fields_offset_for_leader_epoch_request_offset_for_leader_topic, 2, NULL, 0};
+static const struct wire_struct layout_offset_for_leader_epoch_request_offset_for_leader_topic = {"OffsetForLeaderTopic", sizeof(struct offset_for_leader_epoch_request_offset_for_leader_topic), fields_offset_for_leader_epoch_request_offset_for_leader_topic, 2, NULL, NULL, 0};
 
 void offset_for_leader_epoch_request_init(struct offset_for_leader_epoch_request *s)
 {
@@ -182,7 +182,7 @@ static const struct wire_field fields_offset_for_leader_epoch_request[] = {
     {"ReplicaId", WIRE_I32, false, false, offsetof(struct offset_for_leader_epoch_request, replica_id), 0, 0x18ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct offset_for_leader_epoch_request, topics), offsetof(struct offset_for_leader_epoch_request, topics_count), 0x1full, 0x0ull, NULL, &layout_offset_for_leader_epoch_request_offset_for_leader_topic},
 };
-static const struct wire_struct layout_offset_for_leader_epoch_request = {"OffsetForLeaderEpochRequest", sizeof(struct offset_for_leader_epoch_request), fields_offset_for_leader_epoch_request, 2, NULL, 0};
+static const struct wire_struct layout_offset_for_leader_epoch_request = {"OffsetForLeaderEpochRequest", sizeof(struct offset_for_leader_epoch_request), fields_offset_for_leader_epoch_request, 2, NULL, NULL, 0};
 const struct wire_message wire_message_offset_for_leader_epoch_request = {"OffsetForLeaderEpochRequest", 0, 4, 0x10ull, sizeof(struct offset_for_leader_epoch_request), any_offset_for_leader_epoch_request_init, any_offset_for_leader_epoch_request_read, any_offset_for_leader_epoch_request_write, &layout_offset_for_leader_epoch_request};
 
 void offset_for_leader_epoch_response_epoch_end_offset_init(struct offset_for_leader_epoch_response_epoch_end_offset *s)
@@ -239,7 +239,7 @@ static const struct wire_field fields_offset_for_leader_epoch_response_epoch_end
     {"LeaderEpoch", WIRE_I32, false, false, offsetof(struct offset_for_leader_epoch_response_epoch_end_offset, leader_epoch), 0, 0x1eull, 0x0ull, NULL, NULL},
     {"EndOffset", WIRE_I64, false, false, offsetof(struct offset_for_leader_epoch_response_epoch_end_offset, end_offset), 0, 0x1full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_offset_for_leader_epoch_response_epoch_end_offset = {"EpochEndOffset", sizeof(struct offset_for_leader_epoch_response_epoch_end_offset), fields_offset_for_leader_epoch_response_epoch_end_offset, 4, part_offset_for_leader_epoch_response_epoch_end_offset, 0};
+static const struct wire_struct layout_offset_for_leader_epoch_response_epoch_end_offset = {"EpochEndOffset", sizeof(struct offset_for_leader_epoch_response_epoch_end_offset), fields_offset_for_leader_epoch_response_epoch_end_offset, 4, part_offset_for_leader_epoch_response_epoch_end_offset, NULL, 0};
 
 void offset_for_leader_epoch_response_offset_for_leader_topic_result_init(struct offset_for_leader_epoch_response_offset_for_leader_topic_result *s)
 {
@@ -320,7 +320,10 @@ static const struct wire_field fields_offset_for_leader_epoch_response_offset_fo
     {"Topic", WIRE_STRING, false, false, offsetof(struct offset_for_leader_epoch_response_offset_for_leader_topic_result, topic), 0, 0x1full, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct offset_for_leader_epoch_response_offset_for_leader_topic_result, partitions), offsetof(struct offset_for_leader_epoch_response_offset_for_leader_topic_result, partitions_count), 0x1full, 0x0ull, NULL, &layout_offset_for_leader_epoch_response_epoch_end_offset},
 };
-static const struct wire_struct layout_offset_for_leader_epoch_response_offset_for_leader_topic_result = {"OffsetForLeaderTopicResult", sizeof(struct offset_for_leader_epoch_response_offset_for_leader_topic_result), fields_offset_for_leader_epoch_response_offset_for_leader_topic_result, 2, part_offset_for_leader_epoch_response_offset_for_leader_topic_result, 1};
+static const struct wire_array arrays_offset_for_leader_epoch_response_offset_for_leader_topic_result[] = {
+    {offsetof(struct offset_for_leader_epoch_response_offset_for_leader_topic_result, partitions), offsetof(struct offset_for_leader_epoch_response_offset_for_leader_topic_result, partitions_count), 0x1full, &layout_offset_for_leader_epoch_response_epoch_end_offset},
+};
+static const struct wire_struct layout_offset_for_leader_epoch_response_offset_for_leader_topic_result = {"OffsetForLeaderTopicResult", sizeof(struct offset_for_leader_epoch_response_offset_for_leader_topic_result), fields_offset_for_leader_epoch_response_offset_for_leader_topic_result, 2, part_offset_for_leader_epoch_response_offset_for_leader_topic_result, arrays_offset_for_leader_epoch_response_offset_for_leader_topic_result, 1};
 
 void offset_for_leader_epoch_response_init(struct offset_for_leader_epoch_response *s)
 {
@@ -417,6 +420,9 @@ static const struct wire_field fields_offset_for_leader_epoch_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct offset_for_leader_epoch_response, throttle_time_ms), 0, 0x1cull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct offset_for_leader_epoch_response, topics), offsetof(struct offset_for_leader_epoch_response, topics_count), 0x1full, 0x0ull, NULL, &layout_offset_for_leader_epoch_response_offset_for_leader_topic_result},
 };
-static const struct wire_struct layout_offset_for_leader_epoch_response = {"OffsetForLeaderEpochResponse", sizeof(struct offset_for_leader_epoch_response), fields_offset_for_leader_epoch_response, 2, part_offset_for_leader_epoch_response, 1};
+static const struct wire_array arrays_offset_for_leader_epoch_response[] = {
+    {offsetof(struct offset_for_leader_epoch_response, topics), offsetof(struct offset_for_leader_epoch_response, topics_count), 0x1full, &layout_offset_for_leader_epoch_response_offset_for_leader_topic_result},
+};
+static const struct wire_struct layout_offset_for_leader_epoch_response = {"OffsetForLeaderEpochResponse", sizeof(struct offset_for_leader_epoch_response), fields_offset_for_leader_epoch_response, 2, part_offset_for_leader_epoch_response, arrays_offset_for_leader_epoch_response, 1};
 const struct wire_message wire_message_offset_for_leader_epoch_response = {"OffsetForLeaderEpochResponse", 0, 4, 0x10ull, sizeof(struct offset_for_leader_epoch_response), any_offset_for_leader_epoch_response_init, any_offset_for_leader_epoch_response_read, any_offset_for_leader_epoch_response_write, &layout_offset_for_leader_epoch_response};
 

@@ -45,7 +45,7 @@ static const struct wire_field fields_produce_request_partition_produce_data[] =
     {"Index", WIRE_I32, false, false, offsetof(struct produce_request_partition_produce_data, index), 0, 0x3fffull, 0x0ull, NULL, NULL},
     {"Records", WIRE_BYTES, false, false, offsetof(struct produce_request_partition_produce_data, records), 0, 0x3fffull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_produce_request_partition_produce_data = {"PartitionProduceData", sizeof(struct produce_request_partition_produce_data), fields_produce_request_partition_produce_data, 2, NULL, 0};
+static const struct wire_struct layout_produce_request_partition_produce_data = {"PartitionProduceData", sizeof(struct produce_request_partition_produce_data), fields_produce_request_partition_produce_data, 2, NULL, NULL, 0};
 
 void produce_request_topic_produce_data_init(struct produce_request_topic_produce_data *s)
 {
@@ -113,7 +113,7 @@ static const struct wire_field fields_produce_request_topic_produce_data[] = {
     {"TopicId", WIRE_UUID, false, false, offsetof(struct produce_request_topic_produce_data, topic_id), 0, 0x2000ull, 0x0ull, NULL, NULL},
     {"PartitionData", WIRE_STRUCT, true, false, offsetof(struct produce_request_topic_produce_data, partition_data), offsetof(struct produce_request_topic_produce_data, partition_data_count), 0x3fffull, 0x0ull, NULL, &layout_produce_request_partition_produce_data},
 };
-static const struct wire_struct layout_produce_request_topic_produce_data = {"TopicProduceData", sizeof(struct produce_request_topic_produce_data), fields_produce_request_topic_produce_data, 3, NULL, 0};
+static const struct wire_struct layout_produce_request_topic_produce_data = {"TopicProduceData", sizeof(struct produce_request_topic_produce_data), fields_produce_request_topic_produce_data, 3, NULL, NULL, 0};
 
 void produce_request_init(struct produce_request *s)
 {
@@ -196,7 +196,7 @@ static const struct wire_field fields_produce_request[] = {
     {"TimeoutMs", WIRE_I32, false, false, offsetof(struct produce_request, timeout_ms), 0, 0x3fffull, 0x0ull, NULL, NULL},
     {"TopicData", WIRE_STRUCT, true, false, offsetof(struct produce_request, topic_data), offsetof(struct produce_request, topic_data_count), 0x3fffull, 0x0ull, NULL, &layout_produce_request_topic_produce_data},
 };
-static const struct wire_struct layout_produce_request = {"ProduceRequest", sizeof(struct produce_request), fields_produce_request, 4, NULL, 0};
+static const struct wire_struct layout_produce_request = {"ProduceRequest", sizeof(struct produce_request), fields_produce_request, 4, NULL, NULL, 0};
 const struct wire_message wire_message_produce_request = {"ProduceRequest", 0, 13, 0x3e00ull, sizeof(struct produce_request), any_produce_request_init, any_produce_request_read, any_produce_request_write, &layout_produce_request};
 
 void produce_response_batch_index_and_error_message_init(struct produce_response_batch_index_and_error_message *s)
@@ -253,7 +253,7 @@ static const struct wire_field fields_produce_response_batch_index_and_error_mes
     {"BatchIndex", WIRE_I32, false, false, offsetof(struct produce_response_batch_index_and_error_message, batch_index), 0, 0x3f00ull, 0x0ull, NULL, NULL},
     {"BatchIndexErrorMessage", WIRE_STRING, false, false, offsetof(struct produce_response_batch_index_and_error_message, batch_index_error_message), 0, 0x3f00ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_produce_response_batch_index_and_error_message = {"BatchIndexAndErrorMessage", sizeof(struct produce_response_batch_index_and_error_message), fields_produce_response_batch_index_and_error_message, 2, part_produce_response_batch_index_and_error_message, 0};
+static const struct wire_struct layout_produce_response_batch_index_and_error_message = {"BatchIndexAndErrorMessage", sizeof(struct produce_response_batch_index_and_error_message), fields_produce_response_batch_index_and_error_message, 2, part_produce_response_batch_index_and_error_message, NULL, 0};
 
 static bool produce_response_leader_id_and_epoch__is_default(const struct produce_response_leader_id_and_epoch *s)
 {
@@ -314,7 +314,7 @@ static const struct wire_field fields_produce_response_leader_id_and_epoch[] = {
     {"LeaderId", WIRE_I32, false, false, offsetof(struct produce_response_leader_id_and_epoch, leader_id), 0, 0x3c00ull, 0x0ull, NULL, NULL},
     {"LeaderEpoch", WIRE_I32, false, false, offsetof(struct produce_response_leader_id_and_epoch, leader_epoch), 0, 0x3c00ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_produce_response_leader_id_and_epoch = {"LeaderIdAndEpoch", sizeof(struct produce_response_leader_id_and_epoch), fields_produce_response_leader_id_and_epoch, 2, part_produce_response_leader_id_and_epoch, 0};
+static const struct wire_struct layout_produce_response_leader_id_and_epoch = {"LeaderIdAndEpoch", sizeof(struct produce_response_leader_id_and_epoch), fields_produce_response_leader_id_and_epoch, 2, part_produce_response_leader_id_and_epoch, NULL, 0};
 
 void produce_response_partition_produce_response_init(struct produce_response_partition_produce_response *s)
 {
@@ -486,7 +486,10 @@ static const struct wire_field fields_produce_response_partition_produce_respons
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct produce_response_partition_produce_response, error_message), 0, 0x3f00ull, 0x0ull, NULL, NULL},
     {"CurrentLeader", WIRE_STRUCT, false, false, offsetof(struct produce_response_partition_produce_response, current_leader), 0, 0x3c00ull, 0x3c00ull, unsent_produce_response_partition_produce_response_current_leader, &layout_produce_response_leader_id_and_epoch},
 };
-static const struct wire_struct layout_produce_response_partition_produce_response = {"PartitionProduceResponse", sizeof(struct produce_response_partition_produce_response), fields_produce_response_partition_produce_response, 8, part_produce_response_partition_produce_response, 1};
+static const struct wire_array arrays_produce_response_partition_produce_response[] = {
+    {offsetof(struct produce_response_partition_produce_response, record_errors), offsetof(struct produce_response_partition_produce_response, record_errors_count), 0x3f00ull, &layout_produce_response_batch_index_and_error_message},
+};
+static const struct wire_struct layout_produce_response_partition_produce_response = {"PartitionProduceResponse", sizeof(struct produce_response_partition_produce_response), fields_produce_response_partition_produce_response, 8, part_produce_response_partition_produce_response, arrays_produce_response_partition_produce_response, 1};
 
 void produce_response_topic_produce_response_init(struct produce_response_topic_produce_response *s)
 {
@@ -583,7 +586,10 @@ static const struct wire_field fields_produce_response_topic_produce_response[] 
     {"TopicId", WIRE_UUID, false, false, offsetof(struct produce_response_topic_produce_response, topic_id), 0, 0x2000ull, 0x0ull, NULL, NULL},
     {"PartitionResponses", WIRE_STRUCT, true, false, offsetof(struct produce_response_topic_produce_response, partition_responses), offsetof(struct produce_response_topic_produce_response, partition_responses_count), 0x3fffull, 0x0ull, NULL, &layout_produce_response_partition_produce_response},
 };
-static const struct wire_struct layout_produce_response_topic_produce_response = {"TopicProduceResponse", sizeof(struct produce_response_topic_produce_response), fields_produce_response_topic_produce_response, 3, part_produce_response_topic_produce_response, 1};
+static const struct wire_array arrays_produce_response_topic_produce_response[] = {
+    {offsetof(struct produce_response_topic_produce_response, partition_responses), offsetof(struct produce_response_topic_produce_response, partition_responses_count), 0x3fffull, &layout_produce_response_partition_produce_response},
+};
+static const struct wire_struct layout_produce_response_topic_produce_response = {"TopicProduceResponse", sizeof(struct produce_response_topic_produce_response), fields_produce_response_topic_produce_response, 3, part_produce_response_topic_produce_response, arrays_produce_response_topic_produce_response, 1};
 
 void produce_response_node_endpoint_init(struct produce_response_node_endpoint *s)
 {
@@ -656,7 +662,7 @@ static const struct wire_field fields_produce_response_node_endpoint[] = {
     {"Port", WIRE_I32, false, false, offsetof(struct produce_response_node_endpoint, port), 0, 0x3c00ull, 0x0ull, NULL, NULL},
     {"Rack", WIRE_STRING, false, false, offsetof(struct produce_response_node_endpoint, rack), 0, 0x3c00ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_produce_response_node_endpoint = {"NodeEndpoint", sizeof(struct produce_response_node_endpoint), fields_produce_response_node_endpoint, 4, part_produce_response_node_endpoint, 0};
+static const struct wire_struct layout_produce_response_node_endpoint = {"NodeEndpoint", sizeof(struct produce_response_node_endpoint), fields_produce_response_node_endpoint, 4, part_produce_response_node_endpoint, NULL, 0};
 
 void produce_response_init(struct produce_response *s)
 {
@@ -817,6 +823,9 @@ static const struct wire_field fields_produce_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct produce_response, throttle_time_ms), 0, 0x3ffeull, 0x0ull, NULL, NULL},
     {"NodeEndpoints", WIRE_STRUCT, true, false, offsetof(struct produce_response, node_endpoints), offsetof(struct produce_response, node_endpoints_count), 0x3c00ull, 0x3c00ull, unsent_produce_response_node_endpoints, &layout_produce_response_node_endpoint},
 };
-static const struct wire_struct layout_produce_response = {"ProduceResponse", sizeof(struct produce_response), fields_produce_response, 3, part_produce_response, 1};
+static const struct wire_array arrays_produce_response[] = {
+    {offsetof(struct produce_response, responses), offsetof(struct produce_response, responses_count), 0x3fffull, &layout_produce_response_topic_produce_response},
+};
+static const struct wire_struct layout_produce_response = {"ProduceResponse", sizeof(struct produce_response), fields_produce_response, 3, part_produce_response, arrays_produce_response, 1};
 const struct wire_message wire_message_produce_response = {"ProduceResponse", 0, 13, 0x3e00ull, sizeof(struct produce_response), any_produce_response_init, any_produce_response_read, any_produce_response_write, &layout_produce_response};
 

@@ -67,7 +67,7 @@ static const struct wire_field fields_push_telemetry_request[] = {
     {"CompressionType", WIRE_I8, false, false, offsetof(struct push_telemetry_request, compression_type), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Metrics", WIRE_BYTES, false, false, offsetof(struct push_telemetry_request, metrics), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_push_telemetry_request = {"PushTelemetryRequest", sizeof(struct push_telemetry_request), fields_push_telemetry_request, 5, NULL, 0};
+static const struct wire_struct layout_push_telemetry_request = {"PushTelemetryRequest", sizeof(struct push_telemetry_request), fields_push_telemetry_request, 5, NULL, NULL, 0};
 const struct wire_message wire_message_push_telemetry_request = {"PushTelemetryRequest", 0, 0, 0x1ull, sizeof(struct push_telemetry_request), any_push_telemetry_request_init, any_push_telemetry_request_read, any_push_telemetry_request_write, &layout_push_telemetry_request};
 
 void push_telemetry_response_init(struct push_telemetry_response *s)
@@ -124,6 +124,6 @@ static const struct wire_field fields_push_telemetry_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct push_telemetry_response, throttle_time_ms), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct push_telemetry_response, error_code), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_push_telemetry_response = {"PushTelemetryResponse", sizeof(struct push_telemetry_response), fields_push_telemetry_response, 2, part_push_telemetry_response, 0};
+static const struct wire_struct layout_push_telemetry_response = {"PushTelemetryResponse", sizeof(struct push_telemetry_response), fields_push_telemetry_response, 2, part_push_telemetry_response, NULL, 0};
 const struct wire_message wire_message_push_telemetry_response = {"PushTelemetryResponse", 0, 0, 0x1ull, sizeof(struct push_telemetry_response), any_push_telemetry_response_init, any_push_telemetry_response_read, any_push_telemetry_response_write, &layout_push_telemetry_response};
 

@@ -40,7 +40,7 @@ static const struct wire_field fields_read_share_group_state_request_partition_d
     {"Partition", WIRE_I32, false, false, offsetof(struct read_share_group_state_request_partition_data, partition), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"LeaderEpoch", WIRE_I32, false, false, offsetof(struct read_share_group_state_request_partition_data, leader_epoch), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_read_share_group_state_request_partition_data = {"PartitionData", sizeof(struct read_share_group_state_request_partition_data), fields_read_share_group_state_request_partition_data, 2, NULL, 0};
+static const struct wire_struct layout_read_share_group_state_request_partition_data = {"PartitionData", sizeof(struct read_share_group_state_request_partition_data), fields_read_share_group_state_request_partition_data, 2, NULL, NULL, 0};
 
 void read_share_group_state_request_read_state_data_init(struct read_share_group_state_request_read_state_data *s)
 {
@@ -88,7 +88,7 @@ static const struct wire_field fields_read_share_group_state_request_read_state_
     {"TopicId", WIRE_UUID, false, false, offsetof(struct read_share_group_state_request_read_state_data, topic_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct read_share_group_state_request_read_state_data, partitions), offsetof(struct read_share_group_state_request_read_state_data, partitions_count), 0x1ull, 0x0ull, NULL, &layout_read_share_group_state_request_partition_data},
 };
-static const struct wire_struct layout_read_share_group_state_request_read_state_data = {"ReadStateData", sizeof(struct read_share_group_state_request_read_state_data), fields_read_share_group_state_request_read_state_data, 2, NULL, 0};
+static const struct wire_struct layout_read_share_group_state_request_read_state_data = {"ReadStateData", sizeof(struct read_share_group_state_request_read_state_data), fields_read_share_group_state_request_read_state_data, 2, NULL, NULL, 0};
 
 void read_share_group_state_request_init(struct read_share_group_state_request *s)
 {
@@ -154,7 +154,7 @@ static const struct wire_field fields_read_share_group_state_request[] = {
     {"GroupId", WIRE_STRING, false, false, offsetof(struct read_share_group_state_request, group_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct read_share_group_state_request, topics), offsetof(struct read_share_group_state_request, topics_count), 0x1ull, 0x0ull, NULL, &layout_read_share_group_state_request_read_state_data},
 };
-static const struct wire_struct layout_read_share_group_state_request = {"ReadShareGroupStateRequest", sizeof(struct read_share_group_state_request), fields_read_share_group_state_request, 2, NULL, 0};
+static const struct wire_struct layout_read_share_group_state_request = {"ReadShareGroupStateRequest", sizeof(struct read_share_group_state_request), fields_read_share_group_state_request, 2, NULL, NULL, 0};
 const struct wire_message wire_message_read_share_group_state_request = {"ReadShareGroupStateRequest", 0, 0, 0x1ull, sizeof(struct read_share_group_state_request), any_read_share_group_state_request_init, any_read_share_group_state_request_read, any_read_share_group_state_request_write, &layout_read_share_group_state_request};
 
 void read_share_group_state_response_state_batch_init(struct read_share_group_state_response_state_batch *s)
@@ -202,7 +202,7 @@ static const struct wire_field fields_read_share_group_state_response_state_batc
     {"DeliveryState", WIRE_I8, false, false, offsetof(struct read_share_group_state_response_state_batch, delivery_state), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"DeliveryCount", WIRE_I16, false, false, offsetof(struct read_share_group_state_response_state_batch, delivery_count), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_read_share_group_state_response_state_batch = {"StateBatch", sizeof(struct read_share_group_state_response_state_batch), fields_read_share_group_state_response_state_batch, 4, part_read_share_group_state_response_state_batch, 0};
+static const struct wire_struct layout_read_share_group_state_response_state_batch = {"StateBatch", sizeof(struct read_share_group_state_response_state_batch), fields_read_share_group_state_response_state_batch, 4, part_read_share_group_state_response_state_batch, NULL, 0};
 
 void read_share_group_state_response_partition_result_init(struct read_share_group_state_response_partition_result *s)
 {
@@ -286,7 +286,10 @@ static const struct wire_field fields_read_share_group_state_response_partition_
     {"StartOffset", WIRE_I64, false, false, offsetof(struct read_share_group_state_response_partition_result, start_offset), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"StateBatches", WIRE_STRUCT, true, false, offsetof(struct read_share_group_state_response_partition_result, state_batches), offsetof(struct read_share_group_state_response_partition_result, state_batches_count), 0x1ull, 0x0ull, NULL, &layout_read_share_group_state_response_state_batch},
 };
-static const struct wire_struct layout_read_share_group_state_response_partition_result = {"PartitionResult", sizeof(struct read_share_group_state_response_partition_result), fields_read_share_group_state_response_partition_result, 6, part_read_share_group_state_response_partition_result, 1};
+static const struct wire_array arrays_read_share_group_state_response_partition_result[] = {
+    {offsetof(struct read_share_group_state_response_partition_result, state_batches), offsetof(struct read_share_group_state_response_partition_result, state_batches_count), 0x1ull, &layout_read_share_group_state_response_state_batch},
+};
+static const struct wire_struct layout_read_share_group_state_response_partition_result = {"PartitionResult", sizeof(struct read_share_group_state_response_partition_result), fields_read_share_group_state_response_partition_result, 6, part_read_share_group_state_response_partition_result, arrays_read_share_group_state_response_partition_result, 1};
 
 void read_share_group_state_response_read_state_result_init(struct read_share_group_state_response_read_state_result *s)
 {
@@ -354,7 +357,10 @@ static const struct wire_field fields_read_share_group_state_response_read_state
     {"TopicId", WIRE_UUID, false, false, offsetof(struct read_share_group_state_response_read_state_result, topic_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct read_share_group_state_response_read_state_result, partitions), offsetof(struct read_share_group_state_response_read_state_result, partitions_count), 0x1ull, 0x0ull, NULL, &layout_read_share_group_state_response_partition_result},
 };
-static const struct wire_struct layout_read_share_group_state_response_read_state_result = {"ReadStateResult", sizeof(struct read_share_group_state_response_read_state_result), fields_read_share_group_state_response_read_state_result, 2, part_read_share_group_state_response_read_state_result, 1};
+static const struct wire_array arrays_read_share_group_state_response_read_state_result[] = {
+    {offsetof(struct read_share_group_state_response_read_state_result, partitions), offsetof(struct read_share_group_state_response_read_state_result, partitions_count), 0x1ull, &layout_read_share_group_state_response_partition_result},
+};
+static const struct wire_struct layout_read_share_group_state_response_read_state_result = {"ReadStateResult", sizeof(struct read_share_group_state_response_read_state_result), fields_read_share_group_state_response_read_state_result, 2, part_read_share_group_state_response_read_state_result, arrays_read_share_group_state_response_read_state_result, 1};
 
 void read_share_group_state_response_init(struct read_share_group_state_response *s)
 {
@@ -433,6 +439,9 @@ static void part_read_share_group_state_response(struct wire_writer *w, int16_t 
 static const struct wire_field fields_read_share_group_state_response[] = {
     {"Results", WIRE_STRUCT, true, false, offsetof(struct read_share_group_state_response, results), offsetof(struct read_share_group_state_response, results_count), 0x1ull, 0x0ull, NULL, &layout_read_share_group_state_response_read_state_result},
 };
-static const struct wire_struct layout_read_share_group_state_response = {"ReadShareGroupStateResponse", sizeof(struct read_share_group_state_response), fields_read_share_group_state_response, 1, part_read_share_group_state_response, 1};
+static const struct wire_array arrays_read_share_group_state_response[] = {
+    {offsetof(struct read_share_group_state_response, results), offsetof(struct read_share_group_state_response, results_count), 0x1ull, &layout_read_share_group_state_response_read_state_result},
+};
+static const struct wire_struct layout_read_share_group_state_response = {"ReadShareGroupStateResponse", sizeof(struct read_share_group_state_response), fields_read_share_group_state_response, 1, part_read_share_group_state_response, arrays_read_share_group_state_response, 1};
 const struct wire_message wire_message_read_share_group_state_response = {"ReadShareGroupStateResponse", 0, 0, 0x1ull, sizeof(struct read_share_group_state_response), any_read_share_group_state_response_init, any_read_share_group_state_response_read, any_read_share_group_state_response_write, &layout_read_share_group_state_response};
 

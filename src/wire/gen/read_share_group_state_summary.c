@@ -40,7 +40,7 @@ static const struct wire_field fields_read_share_group_state_summary_request_par
     {"Partition", WIRE_I32, false, false, offsetof(struct read_share_group_state_summary_request_partition_data, partition), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"LeaderEpoch", WIRE_I32, false, false, offsetof(struct read_share_group_state_summary_request_partition_data, leader_epoch), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_read_share_group_state_summary_request_partition_data = {"PartitionData", sizeof(struct read_share_group_state_summary_request_partition_data), fields_read_share_group_state_summary_request_partition_data, 2, NULL, 0};
+static const struct wire_struct layout_read_share_group_state_summary_request_partition_data = {"PartitionData", sizeof(struct read_share_group_state_summary_request_partition_data), fields_read_share_group_state_summary_request_partition_data, 2, NULL, NULL, 0};
 
 void read_share_group_state_summary_request_read_state_summary_data_init(struct read_share_group_state_summary_request_read_state_summary_data *s)
 {
@@ -88,7 +88,7 @@ static const struct wire_field fields_read_share_group_state_summary_request_rea
     {"TopicId", WIRE_UUID, false, false, offsetof(struct read_share_group_state_summary_request_read_state_summary_data, topic_id), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct read_share_group_state_summary_request_read_state_summary_data, partitions), offsetof(struct read_share_group_state_summary_request_read_state_summary_data, partitions_count), 0x3ull, 0x0ull, NULL, &layout_read_share_group_state_summary_request_partition_data},
 };
-static const struct wire_struct layout_read_share_group_state_summary_request_read_state_summary_data = {"ReadStateSummaryData", sizeof(struct read_share_group_state_summary_request_read_state_summary_data), fields_read_share_group_state_summary_request_read_state_summary_data, 2, NULL, 0};
+static const struct wire_struct layout_read_share_group_state_summary_request_read_state_summary_data = {"ReadStateSummaryData", sizeof(struct read_share_group_state_summary_request_read_state_summary_data), fields_read_share_group_state_summary_request_read_state_summary_data, 2, NULL, NULL, 0};
 
 void read_share_group_state_summary_request_init(struct read_share_group_state_summary_request *s)
 {
@@ -154,7 +154,7 @@ static const struct wire_field fields_read_share_group_state_summary_request[] =
     {"GroupId", WIRE_STRING, false, false, offsetof(struct read_share_group_state_summary_request, group_id), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct read_share_group_state_summary_request, topics), offsetof(struct read_share_group_state_summary_request, topics_count), 0x3ull, 0x0ull, NULL, &layout_read_share_group_state_summary_request_read_state_summary_data},
 };
-static const struct wire_struct layout_read_share_group_state_summary_request = {"ReadShareGroupStateSummaryRequest", sizeof(struct read_share_group_state_summary_request), fields_read_share_group_state_summary_request, 2, NULL, 0};
+static const struct wire_struct layout_read_share_group_state_summary_request = {"ReadShareGroupStateSummaryRequest", sizeof(struct read_share_group_state_summary_request), fields_read_share_group_state_summary_request, 2, NULL, NULL, 0};
 const struct wire_message wire_message_read_share_group_state_summary_request = {"ReadShareGroupStateSummaryRequest", 0, 1, 0x3ull, sizeof(struct read_share_group_state_summary_request), any_read_share_group_state_summary_request_init, any_read_share_group_state_summary_request_read, any_read_share_group_state_summary_request_write, &layout_read_share_group_state_summary_request};
 
 void read_share_group_state_summary_response_partition_result_init(struct read_share_group_state_summary_response_partition_result *s)
@@ -215,7 +215,7 @@ static const struct wire_field fields_read_share_group_state_summary_response_pa
     {"StartOffset", WIRE_I64, false, false, offsetof(struct read_share_group_state_summary_response_partition_result, start_offset), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"DeliveryCompleteCount", WIRE_I32, false, false, offsetof(struct read_share_group_state_summary_response_partition_result, delivery_complete_count), 0, 0x2ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_read_share_group_state_summary_response_partition_result = {"PartitionResult", sizeof(struct read_share_group_state_summary_response_partition_result), fields_read_share_group_state_summary_response_partition_result, 7, part_read_share_group_state_summary_response_partition_result, 0};
+static const struct wire_struct layout_read_share_group_state_summary_response_partition_result = {"PartitionResult", sizeof(struct read_share_group_state_summary_response_partition_result), fields_read_share_group_state_summary_response_partition_result, 7, part_read_share_group_state_summary_response_partition_result, NULL, 0};
 
 void read_share_group_state_summary_response_read_state_summary_result_init(struct read_share_group_state_summary_response_read_state_summary_result *s)
 {
@@ -283,7 +283,10 @@ static const struct wire_field fields_read_share_group_state_summary_response_re
     {"TopicId", WIRE_UUID, false, false, offsetof(struct read_share_group_state_summary_response_read_state_summary_result, topic_id), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct read_share_group_state_summary_response_read_state_summary_result, partitions), offsetof(struct read_share_group_state_summary_response_read_state_summary_result, partitions_count), 0x3ull, 0x0ull, NULL, &layout_read_share_group_state_summary_response_partition_result},
 };
-static const struct wire_struct layout_read_share_group_state_summary_response_read_state_summary_result = {"ReadStateSummaryResult", sizeof(struct read_share_group_state_summary_response_read_state_summary_result), fields_read_share_group_state_summary_response_read_state_summary_result, 2, part_read_share_group_state_summary_response_read_state_summary_result, 1};
+static const struct wire_array arrays_read_share_group_state_summary_response_read_state_summary_result[] = {
+    {offsetof(struct read_share_group_state_summary_response_read_state_summary_result, partitions), offsetof(struct read_share_group_state_summary_response_read_state_summary_result, partitions_count), 0x3ull, &layout_read_share_group_state_summary_response_partition_result},
+};
+static const struct wire_struct layout_read_share_group_state_summary_response_read_state_summary_result = {"ReadStateSummaryResult", sizeof(struct read_share_group_state_summary_response_read_state_summary_result), fields_read_share_group_state_summary_response_read_state_summary_result, 2, part_read_share_group_state_summary_response_read_state_summary_result, arrays_read_share_group_state_summary_response_read_state_summary_result, 1};
 
 void read_share_group_state_summary_response_init(struct read_share_group_state_summary_response *s)
 {
@@ -362,6 +365,9 @@ static void part_read_share_group_state_summary_response(struct wire_writer *w, 
 static const struct wire_field fields_read_share_group_state_summary_response[] = {
     {"Results", WIRE_STRUCT, true, false, offsetof(struct read_share_group_state_summary_response, results), offsetof(struct read_share_group_state_summary_response, results_count), 0x3ull, 0x0ull, NULL, &layout_read_share_group_state_summary_response_read_state_summary_result},
 };
-static const struct wire_struct layout_read_share_group_state_summary_response = {"ReadShareGroupStateSummaryResponse", sizeof(struct read_share_group_state_summary_response), fields_read_share_group_state_summary_response, 1, part_read_share_group_state_summary_response, 1};
+static const struct wire_array arrays_read_share_group_state_summary_response[] = {
+    {offsetof(struct read_share_group_state_summary_response, results), offsetof(struct read_share_group_state_summary_response, results_count), 0x3ull, &layout_read_share_group_state_summary_response_read_state_summary_result},
+};
+static const struct wire_struct layout_read_share_group_state_summary_response = {"ReadShareGroupStateSummaryResponse", sizeof(struct read_share_group_state_summary_response), fields_read_share_group_state_summary_response, 1, part_read_share_group_state_summary_response, arrays_read_share_group_state_summary_response, 1};
 const struct wire_message wire_message_read_share_group_state_summary_response = {"ReadShareGroupStateSummaryResponse", 0, 1, 0x3ull, sizeof(struct read_share_group_state_summary_response), any_read_share_group_state_summary_response_init, any_read_share_group_state_summary_response_read, any_read_share_group_state_summary_response_write, &layout_read_share_group_state_summary_response};
 

@@ -42,7 +42,7 @@ static void any_control_record_type_schema_write(struct wire_writer *w, int16_t 
 static const struct wire_field fields_control_record_type_schema[] = {
     {"Type", WIRE_I16, false, false, offsetof(struct control_record_type_schema, type), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_control_record_type_schema = {"ControlRecordTypeSchema", sizeof(struct control_record_type_schema), fields_control_record_type_schema, 1, NULL, 0};
+static const struct wire_struct layout_control_record_type_schema = {"ControlRecordTypeSchema", sizeof(struct control_record_type_schema), fields_control_record_type_schema, 1, NULL, NULL, 0};
 const struct wire_message wire_message_control_record_type_schema = {"ControlRecordTypeSchema", 0, 0, 0x0ull, sizeof(struct control_record_type_schema), any_control_record_type_schema_init, any_control_record_type_schema_read, any_control_record_type_schema_write, &layout_control_record_type_schema};
 
 void end_txn_marker_init(struct end_txn_marker *s)
@@ -80,6 +80,6 @@ static void any_end_txn_marker_write(struct wire_writer *w, int16_t version, con
 static const struct wire_field fields_end_txn_marker[] = {
     {"CoordinatorEpoch", WIRE_I32, false, false, offsetof(struct end_txn_marker, coordinator_epoch), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_end_txn_marker = {"EndTxnMarker", sizeof(struct end_txn_marker), fields_end_txn_marker, 1, NULL, 0};
+static const struct wire_struct layout_end_txn_marker = {"EndTxnMarker", sizeof(struct end_txn_marker), fields_end_txn_marker, 1, NULL, NULL, 0};
 const struct wire_message wire_message_end_txn_marker = {"EndTxnMarker", 0, 0, 0x0ull, sizeof(struct end_txn_marker), any_end_txn_marker_init, any_end_txn_marker_read, any_end_txn_marker_write, &layout_end_txn_marker};
 

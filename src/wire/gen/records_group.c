@@ -54,7 +54,7 @@ static const struct wire_field fields_legacy_offset_commit_key[] = {
     {"topic", WIRE_STRING, false, false, offsetof(struct legacy_offset_commit_key, topic), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"partition", WIRE_I32, false, false, offsetof(struct legacy_offset_commit_key, partition), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_legacy_offset_commit_key = {"LegacyOffsetCommitKey", sizeof(struct legacy_offset_commit_key), fields_legacy_offset_commit_key, 3, NULL, 0};
+static const struct wire_struct layout_legacy_offset_commit_key = {"LegacyOffsetCommitKey", sizeof(struct legacy_offset_commit_key), fields_legacy_offset_commit_key, 3, NULL, NULL, 0};
 const struct wire_message wire_message_legacy_offset_commit_key = {"LegacyOffsetCommitKey", 0, 0, 0x0ull, sizeof(struct legacy_offset_commit_key), any_legacy_offset_commit_key_init, any_legacy_offset_commit_key_read, any_legacy_offset_commit_key_write, &layout_legacy_offset_commit_key};
 
 void legacy_offset_commit_value_init(struct legacy_offset_commit_value *s)
@@ -101,7 +101,7 @@ static const struct wire_field fields_legacy_offset_commit_value[] = {
     {"metadata", WIRE_STRING, false, false, offsetof(struct legacy_offset_commit_value, metadata), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"commitTimestamp", WIRE_I64, false, false, offsetof(struct legacy_offset_commit_value, commit_timestamp), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_legacy_offset_commit_value = {"LegacyOffsetCommitValue", sizeof(struct legacy_offset_commit_value), fields_legacy_offset_commit_value, 3, NULL, 0};
+static const struct wire_struct layout_legacy_offset_commit_value = {"LegacyOffsetCommitValue", sizeof(struct legacy_offset_commit_value), fields_legacy_offset_commit_value, 3, NULL, NULL, 0};
 const struct wire_message wire_message_legacy_offset_commit_value = {"LegacyOffsetCommitValue", 0, 0, 0x0ull, sizeof(struct legacy_offset_commit_value), any_legacy_offset_commit_value_init, any_legacy_offset_commit_value_read, any_legacy_offset_commit_value_write, &layout_legacy_offset_commit_value};
 
 void offset_commit_key_init(struct offset_commit_key *s)
@@ -151,7 +151,7 @@ static const struct wire_field fields_offset_commit_key[] = {
     {"topic", WIRE_STRING, false, false, offsetof(struct offset_commit_key, topic), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"partition", WIRE_I32, false, false, offsetof(struct offset_commit_key, partition), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_offset_commit_key = {"OffsetCommitKey", sizeof(struct offset_commit_key), fields_offset_commit_key, 3, NULL, 0};
+static const struct wire_struct layout_offset_commit_key = {"OffsetCommitKey", sizeof(struct offset_commit_key), fields_offset_commit_key, 3, NULL, NULL, 0};
 const struct wire_message wire_message_offset_commit_key = {"OffsetCommitKey", 0, 0, 0x0ull, sizeof(struct offset_commit_key), any_offset_commit_key_init, any_offset_commit_key_read, any_offset_commit_key_write, &layout_offset_commit_key};
 
 void offset_commit_value_init(struct offset_commit_value *s)
@@ -257,7 +257,7 @@ static const struct wire_field fields_offset_commit_value[] = {
     {"expireTimestamp", WIRE_I64, false, false, offsetof(struct offset_commit_value, expire_timestamp), 0, 0x2ull, 0x0ull, NULL, NULL},
     {"topicId", WIRE_UUID, false, false, offsetof(struct offset_commit_value, topic_id), 0, 0x10ull, 0x10ull, unsent_offset_commit_value_topic_id, NULL},
 };
-static const struct wire_struct layout_offset_commit_value = {"OffsetCommitValue", sizeof(struct offset_commit_value), fields_offset_commit_value, 6, NULL, 0};
+static const struct wire_struct layout_offset_commit_value = {"OffsetCommitValue", sizeof(struct offset_commit_value), fields_offset_commit_value, 6, NULL, NULL, 0};
 const struct wire_message wire_message_offset_commit_value = {"OffsetCommitValue", 0, 4, 0x10ull, sizeof(struct offset_commit_value), any_offset_commit_value_init, any_offset_commit_value_read, any_offset_commit_value_write, &layout_offset_commit_value};
 
 void group_metadata_key_init(struct group_metadata_key *s)
@@ -298,7 +298,7 @@ static void any_group_metadata_key_write(struct wire_writer *w, int16_t version,
 static const struct wire_field fields_group_metadata_key[] = {
     {"group", WIRE_STRING, false, false, offsetof(struct group_metadata_key, group), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_group_metadata_key = {"GroupMetadataKey", sizeof(struct group_metadata_key), fields_group_metadata_key, 1, NULL, 0};
+static const struct wire_struct layout_group_metadata_key = {"GroupMetadataKey", sizeof(struct group_metadata_key), fields_group_metadata_key, 1, NULL, NULL, 0};
 const struct wire_message wire_message_group_metadata_key = {"GroupMetadataKey", 0, 0, 0x0ull, sizeof(struct group_metadata_key), any_group_metadata_key_init, any_group_metadata_key_read, any_group_metadata_key_write, &layout_group_metadata_key};
 
 void group_metadata_value_member_metadata_init(struct group_metadata_value_member_metadata *s)
@@ -383,7 +383,7 @@ static const struct wire_field fields_group_metadata_value_member_metadata[] = {
     {"subscription", WIRE_BYTES, false, false, offsetof(struct group_metadata_value_member_metadata, subscription), 0, 0x1full, 0x0ull, NULL, NULL},
     {"assignment", WIRE_BYTES, false, false, offsetof(struct group_metadata_value_member_metadata, assignment), 0, 0x1full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_group_metadata_value_member_metadata = {"MemberMetadata", sizeof(struct group_metadata_value_member_metadata), fields_group_metadata_value_member_metadata, 8, NULL, 0};
+static const struct wire_struct layout_group_metadata_value_member_metadata = {"MemberMetadata", sizeof(struct group_metadata_value_member_metadata), fields_group_metadata_value_member_metadata, 8, NULL, NULL, 0};
 
 void group_metadata_value_init(struct group_metadata_value *s)
 {
@@ -474,7 +474,7 @@ static const struct wire_field fields_group_metadata_value[] = {
     {"currentStateTimestamp", WIRE_I64, false, false, offsetof(struct group_metadata_value, current_state_timestamp), 0, 0x1cull, 0x0ull, NULL, NULL},
     {"members", WIRE_STRUCT, true, false, offsetof(struct group_metadata_value, members), offsetof(struct group_metadata_value, members_count), 0x1full, 0x0ull, NULL, &layout_group_metadata_value_member_metadata},
 };
-static const struct wire_struct layout_group_metadata_value = {"GroupMetadataValue", sizeof(struct group_metadata_value), fields_group_metadata_value, 6, NULL, 0};
+static const struct wire_struct layout_group_metadata_value = {"GroupMetadataValue", sizeof(struct group_metadata_value), fields_group_metadata_value, 6, NULL, NULL, 0};
 const struct wire_message wire_message_group_metadata_value = {"GroupMetadataValue", 0, 4, 0x10ull, sizeof(struct group_metadata_value), any_group_metadata_value_init, any_group_metadata_value_read, any_group_metadata_value_write, &layout_group_metadata_value};
 
 void consumer_group_metadata_key_init(struct consumer_group_metadata_key *s)
@@ -515,7 +515,7 @@ static void any_consumer_group_metadata_key_write(struct wire_writer *w, int16_t
 static const struct wire_field fields_consumer_group_metadata_key[] = {
     {"GroupId", WIRE_STRING, false, false, offsetof(struct consumer_group_metadata_key, group_id), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_consumer_group_metadata_key = {"ConsumerGroupMetadataKey", sizeof(struct consumer_group_metadata_key), fields_consumer_group_metadata_key, 1, NULL, 0};
+static const struct wire_struct layout_consumer_group_metadata_key = {"ConsumerGroupMetadataKey", sizeof(struct consumer_group_metadata_key), fields_consumer_group_metadata_key, 1, NULL, NULL, 0};
 const struct wire_message wire_message_consumer_group_metadata_key = {"ConsumerGroupMetadataKey", 0, 0, 0x0ull, sizeof(struct consumer_group_metadata_key), any_consumer_group_metadata_key_init, any_consumer_group_metadata_key_read, any_consumer_group_metadata_key_write, &layout_consumer_group_metadata_key};
 
 void consumer_group_metadata_value_init(struct consumer_group_metadata_value *s)
@@ -591,7 +591,7 @@ static const struct wire_field fields_consumer_group_metadata_value[] = {
     {"Epoch", WIRE_I32, false, false, offsetof(struct consumer_group_metadata_value, epoch), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"MetadataHash", WIRE_I64, false, false, offsetof(struct consumer_group_metadata_value, metadata_hash), 0, 0x1ull, 0x1ull, unsent_consumer_group_metadata_value_metadata_hash, NULL},
 };
-static const struct wire_struct layout_consumer_group_metadata_value = {"ConsumerGroupMetadataValue", sizeof(struct consumer_group_metadata_value), fields_consumer_group_metadata_value, 2, NULL, 0};
+static const struct wire_struct layout_consumer_group_metadata_value = {"ConsumerGroupMetadataValue", sizeof(struct consumer_group_metadata_value), fields_consumer_group_metadata_value, 2, NULL, NULL, 0};
 const struct wire_message wire_message_consumer_group_metadata_value = {"ConsumerGroupMetadataValue", 0, 0, 0x1ull, sizeof(struct consumer_group_metadata_value), any_consumer_group_metadata_value_init, any_consumer_group_metadata_value_read, any_consumer_group_metadata_value_write, &layout_consumer_group_metadata_value};
 
 void consumer_group_partition_metadata_key_init(struct consumer_group_partition_metadata_key *s)
@@ -632,7 +632,7 @@ static void any_consumer_group_partition_metadata_key_write(struct wire_writer *
 static const struct wire_field fields_consumer_group_partition_metadata_key[] = {
     {"GroupId", WIRE_STRING, false, false, offsetof(struct consumer_group_partition_metadata_key, group_id), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_consumer_group_partition_metadata_key = {"ConsumerGroupPartitionMetadataKey", sizeof(struct consumer_group_partition_metadata_key), fields_consumer_group_partition_metadata_key, 1, NULL, 0};
+static const struct wire_struct layout_consumer_group_partition_metadata_key = {"ConsumerGroupPartitionMetadataKey", sizeof(struct consumer_group_partition_metadata_key), fields_consumer_group_partition_metadata_key, 1, NULL, NULL, 0};
 const struct wire_message wire_message_consumer_group_partition_metadata_key = {"ConsumerGroupPartitionMetadataKey", 0, 0, 0x0ull, sizeof(struct consumer_group_partition_metadata_key), any_consumer_group_partition_metadata_key_init, any_consumer_group_partition_metadata_key_read, any_consumer_group_partition_metadata_key_write, &layout_consumer_group_partition_metadata_key};
 
 void consumer_group_partition_metadata_value_partition_metadata_init(struct consumer_group_partition_metadata_value_partition_metadata *s)
@@ -684,7 +684,7 @@ static const struct wire_field fields_consumer_group_partition_metadata_value_pa
     {"Partition", WIRE_I32, false, false, offsetof(struct consumer_group_partition_metadata_value_partition_metadata, partition), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Racks", WIRE_STRING, true, false, offsetof(struct consumer_group_partition_metadata_value_partition_metadata, racks), offsetof(struct consumer_group_partition_metadata_value_partition_metadata, racks_count), 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_consumer_group_partition_metadata_value_partition_metadata = {"PartitionMetadata", sizeof(struct consumer_group_partition_metadata_value_partition_metadata), fields_consumer_group_partition_metadata_value_partition_metadata, 2, NULL, 0};
+static const struct wire_struct layout_consumer_group_partition_metadata_value_partition_metadata = {"PartitionMetadata", sizeof(struct consumer_group_partition_metadata_value_partition_metadata), fields_consumer_group_partition_metadata_value_partition_metadata, 2, NULL, NULL, 0};
 
 void consumer_group_partition_metadata_value_topic_metadata_init(struct consumer_group_partition_metadata_value_topic_metadata *s)
 {
@@ -741,7 +741,7 @@ static const struct wire_field fields_consumer_group_partition_metadata_value_to
     {"NumPartitions", WIRE_I32, false, false, offsetof(struct consumer_group_partition_metadata_value_topic_metadata, num_partitions), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"PartitionMetadata", WIRE_STRUCT, true, false, offsetof(struct consumer_group_partition_metadata_value_topic_metadata, partition_metadata), offsetof(struct consumer_group_partition_metadata_value_topic_metadata, partition_metadata_count), 0x1ull, 0x0ull, NULL, &layout_consumer_group_partition_metadata_value_partition_metadata},
 };
-static const struct wire_struct layout_consumer_group_partition_metadata_value_topic_metadata = {"TopicMetadata", sizeof(struct consumer_group_partition_metadata_value_topic_metadata), fields_consumer_group_partition_metadata_value_topic_metadata, 4, NULL, 0};
+static const struct wire_struct layout_consumer_group_partition_metadata_value_topic_metadata = {"TopicMetadata", sizeof(struct consumer_group_partition_metadata_value_topic_metadata), fields_consumer_group_partition_metadata_value_topic_metadata, 4, NULL, NULL, 0};
 
 void consumer_group_partition_metadata_value_init(struct consumer_group_partition_metadata_value *s)
 {
@@ -801,7 +801,7 @@ static void any_consumer_group_partition_metadata_value_write(struct wire_writer
 static const struct wire_field fields_consumer_group_partition_metadata_value[] = {
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct consumer_group_partition_metadata_value, topics), offsetof(struct consumer_group_partition_metadata_value, topics_count), 0x1ull, 0x0ull, NULL, &layout_consumer_group_partition_metadata_value_topic_metadata},
 };
-static const struct wire_struct layout_consumer_group_partition_metadata_value = {"ConsumerGroupPartitionMetadataValue", sizeof(struct consumer_group_partition_metadata_value), fields_consumer_group_partition_metadata_value, 1, NULL, 0};
+static const struct wire_struct layout_consumer_group_partition_metadata_value = {"ConsumerGroupPartitionMetadataValue", sizeof(struct consumer_group_partition_metadata_value), fields_consumer_group_partition_metadata_value, 1, NULL, NULL, 0};
 const struct wire_message wire_message_consumer_group_partition_metadata_value = {"ConsumerGroupPartitionMetadataValue", 0, 0, 0x1ull, sizeof(struct consumer_group_partition_metadata_value), any_consumer_group_partition_metadata_value_init, any_consumer_group_partition_metadata_value_read, any_consumer_group_partition_metadata_value_write, &layout_consumer_group_partition_metadata_value};
 
 void consumer_group_member_metadata_key_init(struct consumer_group_member_metadata_key *s)
@@ -848,7 +848,7 @@ static const struct wire_field fields_consumer_group_member_metadata_key[] = {
     {"GroupId", WIRE_STRING, false, false, offsetof(struct consumer_group_member_metadata_key, group_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"MemberId", WIRE_STRING, false, false, offsetof(struct consumer_group_member_metadata_key, member_id), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_consumer_group_member_metadata_key = {"ConsumerGroupMemberMetadataKey", sizeof(struct consumer_group_member_metadata_key), fields_consumer_group_member_metadata_key, 2, NULL, 0};
+static const struct wire_struct layout_consumer_group_member_metadata_key = {"ConsumerGroupMemberMetadataKey", sizeof(struct consumer_group_member_metadata_key), fields_consumer_group_member_metadata_key, 2, NULL, NULL, 0};
 const struct wire_message wire_message_consumer_group_member_metadata_key = {"ConsumerGroupMemberMetadataKey", 0, 0, 0x0ull, sizeof(struct consumer_group_member_metadata_key), any_consumer_group_member_metadata_key_init, any_consumer_group_member_metadata_key_read, any_consumer_group_member_metadata_key_write, &layout_consumer_group_member_metadata_key};
 
 void consumer_group_member_metadata_value_classic_protocol_init(struct consumer_group_member_metadata_value_classic_protocol *s)
@@ -890,7 +890,7 @@ static const struct wire_field fields_consumer_group_member_metadata_value_class
     {"Name", WIRE_STRING, false, false, offsetof(struct consumer_group_member_metadata_value_classic_protocol, name), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Metadata", WIRE_BYTES, false, false, offsetof(struct consumer_group_member_metadata_value_classic_protocol, metadata), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_consumer_group_member_metadata_value_classic_protocol = {"ClassicProtocol", sizeof(struct consumer_group_member_metadata_value_classic_protocol), fields_consumer_group_member_metadata_value_classic_protocol, 2, NULL, 0};
+static const struct wire_struct layout_consumer_group_member_metadata_value_classic_protocol = {"ClassicProtocol", sizeof(struct consumer_group_member_metadata_value_classic_protocol), fields_consumer_group_member_metadata_value_classic_protocol, 2, NULL, NULL, 0};
 
 static bool consumer_group_member_metadata_value_classic_member_metadata__is_default(const struct consumer_group_member_metadata_value_classic_member_metadata *s)
 {
@@ -945,7 +945,7 @@ static const struct wire_field fields_consumer_group_member_metadata_value_class
     {"SessionTimeoutMs", WIRE_I32, false, false, offsetof(struct consumer_group_member_metadata_value_classic_member_metadata, session_timeout_ms), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"SupportedProtocols", WIRE_STRUCT, true, false, offsetof(struct consumer_group_member_metadata_value_classic_member_metadata, supported_protocols), offsetof(struct consumer_group_member_metadata_value_classic_member_metadata, supported_protocols_count), 0x1ull, 0x0ull, NULL, &layout_consumer_group_member_metadata_value_classic_protocol},
 };
-static const struct wire_struct layout_consumer_group_member_metadata_value_classic_member_metadata = {"ClassicMemberMetadata", sizeof(struct consumer_group_member_metadata_value_classic_member_metadata), fields_consumer_group_member_metadata_value_classic_member_metadata, 2, NULL, 0};
+static const struct wire_struct layout_consumer_group_member_metadata_value_classic_member_metadata = {"ClassicMemberMetadata", sizeof(struct consumer_group_member_metadata_value_classic_member_metadata), fields_consumer_group_member_metadata_value_classic_member_metadata, 2, NULL, NULL, 0};
 
 void consumer_group_member_metadata_value_init(struct consumer_group_member_metadata_value *s)
 {
@@ -1082,7 +1082,7 @@ static const struct wire_field fields_consumer_group_member_metadata_value[] = {
     {"ServerAssignor", WIRE_STRING, false, false, offsetof(struct consumer_group_member_metadata_value, server_assignor), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ClassicMemberMetadata", WIRE_STRUCT, false, true, offsetof(struct consumer_group_member_metadata_value, classic_member_metadata), 0, 0x1ull, 0x1ull, unsent_consumer_group_member_metadata_value_classic_member_metadata, &layout_consumer_group_member_metadata_value_classic_member_metadata},
 };
-static const struct wire_struct layout_consumer_group_member_metadata_value = {"ConsumerGroupMemberMetadataValue", sizeof(struct consumer_group_member_metadata_value), fields_consumer_group_member_metadata_value, 9, NULL, 0};
+static const struct wire_struct layout_consumer_group_member_metadata_value = {"ConsumerGroupMemberMetadataValue", sizeof(struct consumer_group_member_metadata_value), fields_consumer_group_member_metadata_value, 9, NULL, NULL, 0};
 const struct wire_message wire_message_consumer_group_member_metadata_value = {"ConsumerGroupMemberMetadataValue", 0, 0, 0x1ull, sizeof(struct consumer_group_member_metadata_value), any_consumer_group_member_metadata_value_init, any_consumer_group_member_metadata_value_read, any_consumer_group_member_metadata_value_write, &layout_consumer_group_member_metadata_value};
 
 void consumer_group_target_assignment_metadata_key_init(struct consumer_group_target_assignment_metadata_key *s)
@@ -1123,7 +1123,7 @@ static void any_consumer_group_target_assignment_metadata_key_write(struct wire_
 static const struct wire_field fields_consumer_group_target_assignment_metadata_key[] = {
     {"GroupId", WIRE_STRING, false, false, offsetof(struct consumer_group_target_assignment_metadata_key, group_id), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_consumer_group_target_assignment_metadata_key = {"ConsumerGroupTargetAssignmentMetadataKey", sizeof(struct consumer_group_target_assignment_metadata_key), fields_consumer_group_target_assignment_metadata_key, 1, NULL, 0};
+static const struct wire_struct layout_consumer_group_target_assignment_metadata_key = {"ConsumerGroupTargetAssignmentMetadataKey", sizeof(struct consumer_group_target_assignment_metadata_key), fields_consumer_group_target_assignment_metadata_key, 1, NULL, NULL, 0};
 const struct wire_message wire_message_consumer_group_target_assignment_metadata_key = {"ConsumerGroupTargetAssignmentMetadataKey", 0, 0, 0x0ull, sizeof(struct consumer_group_target_assignment_metadata_key), any_consumer_group_target_assignment_metadata_key_init, any_consumer_group_target_assignment_metadata_key_read, any_consumer_group_target_assignment_metadata_key_write, &layout_consumer_group_target_assignment_metadata_key};
 
 void consumer_group_target_assignment_metadata_value_init(struct consumer_group_target_assignment_metadata_value *s)
@@ -1199,7 +1199,7 @@ static const struct wire_field fields_consumer_group_target_assignment_metadata_
     {"AssignmentEpoch", WIRE_I32, false, false, offsetof(struct consumer_group_target_assignment_metadata_value, assignment_epoch), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"AssignmentTimestamp", WIRE_I64, false, false, offsetof(struct consumer_group_target_assignment_metadata_value, assignment_timestamp), 0, 0x1ull, 0x1ull, unsent_consumer_group_target_assignment_metadata_value_assignment_timestamp, NULL},
 };
-static const struct wire_struct layout_consumer_group_target_assignment_metadata_value = {"ConsumerGroupTargetAssignmentMetadataValue", sizeof(struct consumer_group_target_assignment_metadata_value), fields_consumer_group_target_assignment_metadata_value, 2, NULL, 0};
+static const struct wire_struct layout_consumer_group_target_assignment_metadata_value = {"ConsumerGroupTargetAssignmentMetadataValue", sizeof(struct consumer_group_target_assignment_metadata_value), fields_consumer_group_target_assignment_metadata_value, 2, NULL, NULL, 0};
 const struct wire_message wire_message_consumer_group_target_assignment_metadata_value = {"ConsumerGroupTargetAssignmentMetadataValue", 0, 0, 0x1ull, sizeof(struct consumer_group_target_assignment_metadata_value), any_consumer_group_target_assignment_metadata_value_init, any_consumer_group_target_assignment_metadata_value_read, any_consumer_group_target_assignment_metadata_value_write, &layout_consumer_group_target_assignment_metadata_value};
 
 void consumer_group_target_assignment_member_key_init(struct consumer_group_target_assignment_member_key *s)
@@ -1246,7 +1246,7 @@ static const struct wire_field fields_consumer_group_target_assignment_member_ke
     {"GroupId", WIRE_STRING, false, false, offsetof(struct consumer_group_target_assignment_member_key, group_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"MemberId", WIRE_STRING, false, false, offsetof(struct consumer_group_target_assignment_member_key, member_id), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_consumer_group_target_assignment_member_key = {"ConsumerGroupTargetAssignmentMemberKey", sizeof(struct consumer_group_target_assignment_member_key), fields_consumer_group_target_assignment_member_key, 2, NULL, 0};
+static const struct wire_struct layout_consumer_group_target_assignment_member_key = {"ConsumerGroupTargetAssignmentMemberKey", sizeof(struct consumer_group_target_assignment_member_key), fields_consumer_group_target_assignment_member_key, 2, NULL, NULL, 0};
 const struct wire_message wire_message_consumer_group_target_assignment_member_key = {"ConsumerGroupTargetAssignmentMemberKey", 0, 0, 0x0ull, sizeof(struct consumer_group_target_assignment_member_key), any_consumer_group_target_assignment_member_key_init, any_consumer_group_target_assignment_member_key_read, any_consumer_group_target_assignment_member_key_write, &layout_consumer_group_target_assignment_member_key};
 
 void consumer_group_target_assignment_member_value_topic_partition_init(struct consumer_group_target_assignment_member_value_topic_partition *s)
@@ -1296,7 +1296,7 @@ static const struct wire_field fields_consumer_group_target_assignment_member_va
     {"TopicId", WIRE_UUID, false, false, offsetof(struct consumer_group_target_assignment_member_value_topic_partition, topic_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct consumer_group_target_assignment_member_value_topic_partition, partitions), offsetof(struct consumer_group_target_assignment_member_value_topic_partition, partitions_count), 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_consumer_group_target_assignment_member_value_topic_partition = {"TopicPartition", sizeof(struct consumer_group_target_assignment_member_value_topic_partition), fields_consumer_group_target_assignment_member_value_topic_partition, 2, NULL, 0};
+static const struct wire_struct layout_consumer_group_target_assignment_member_value_topic_partition = {"TopicPartition", sizeof(struct consumer_group_target_assignment_member_value_topic_partition), fields_consumer_group_target_assignment_member_value_topic_partition, 2, NULL, NULL, 0};
 
 void consumer_group_target_assignment_member_value_init(struct consumer_group_target_assignment_member_value *s)
 {
@@ -1356,7 +1356,7 @@ static void any_consumer_group_target_assignment_member_value_write(struct wire_
 static const struct wire_field fields_consumer_group_target_assignment_member_value[] = {
     {"TopicPartitions", WIRE_STRUCT, true, false, offsetof(struct consumer_group_target_assignment_member_value, topic_partitions), offsetof(struct consumer_group_target_assignment_member_value, topic_partitions_count), 0x1ull, 0x0ull, NULL, &layout_consumer_group_target_assignment_member_value_topic_partition},
 };
-static const struct wire_struct layout_consumer_group_target_assignment_member_value = {"ConsumerGroupTargetAssignmentMemberValue", sizeof(struct consumer_group_target_assignment_member_value), fields_consumer_group_target_assignment_member_value, 1, NULL, 0};
+static const struct wire_struct layout_consumer_group_target_assignment_member_value = {"ConsumerGroupTargetAssignmentMemberValue", sizeof(struct consumer_group_target_assignment_member_value), fields_consumer_group_target_assignment_member_value, 1, NULL, NULL, 0};
 const struct wire_message wire_message_consumer_group_target_assignment_member_value = {"ConsumerGroupTargetAssignmentMemberValue", 0, 0, 0x1ull, sizeof(struct consumer_group_target_assignment_member_value), any_consumer_group_target_assignment_member_value_init, any_consumer_group_target_assignment_member_value_read, any_consumer_group_target_assignment_member_value_write, &layout_consumer_group_target_assignment_member_value};
 
 void consumer_group_current_member_assignment_key_init(struct consumer_group_current_member_assignment_key *s)
@@ -1403,7 +1403,7 @@ static const struct wire_field fields_consumer_group_current_member_assignment_k
     {"GroupId", WIRE_STRING, false, false, offsetof(struct consumer_group_current_member_assignment_key, group_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"MemberId", WIRE_STRING, false, false, offsetof(struct consumer_group_current_member_assignment_key, member_id), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_consumer_group_current_member_assignment_key = {"ConsumerGroupCurrentMemberAssignmentKey", sizeof(struct consumer_group_current_member_assignment_key), fields_consumer_group_current_member_assignment_key, 2, NULL, 0};
+static const struct wire_struct layout_consumer_group_current_member_assignment_key = {"ConsumerGroupCurrentMemberAssignmentKey", sizeof(struct consumer_group_current_member_assignment_key), fields_consumer_group_current_member_assignment_key, 2, NULL, NULL, 0};
 const struct wire_message wire_message_consumer_group_current_member_assignment_key = {"ConsumerGroupCurrentMemberAssignmentKey", 0, 0, 0x0ull, sizeof(struct consumer_group_current_member_assignment_key), any_consumer_group_current_member_assignment_key_init, any_consumer_group_current_member_assignment_key_read, any_consumer_group_current_member_assignment_key_write, &layout_consumer_group_current_member_assignment_key};
 
 void consumer_group_current_member_assignment_value_topic_partitions_init(struct consumer_group_current_member_assignment_value_topic_partitions *s)
@@ -1493,7 +1493,7 @@ static const struct wire_field fields_consumer_group_current_member_assignment_v
     {"Partitions", WIRE_I32, true, false, offsetof(struct consumer_group_current_member_assignment_value_topic_partitions, partitions), offsetof(struct consumer_group_current_member_assignment_value_topic_partitions, partitions_count), 0x1ull, 0x0ull, NULL, NULL},
     {"AssignmentEpochs", WIRE_I32, true, false, offsetof(struct consumer_group_current_member_assignment_value_topic_partitions, assignment_epochs), offsetof(struct consumer_group_current_member_assignment_value_topic_partitions, assignment_epochs_count), 0x1ull, 0x1ull, unsent_consumer_group_current_member_assignment_value_topic_partitions_assignment_epochs, NULL},
 };
-static const struct wire_struct layout_consumer_group_current_member_assignment_value_topic_partitions = {"TopicPartitions", sizeof(struct consumer_group_current_member_assignment_value_topic_partitions), fields_consumer_group_current_member_assignment_value_topic_partitions, 3, NULL, 0};
+static const struct wire_struct layout_consumer_group_current_member_assignment_value_topic_partitions = {"TopicPartitions", sizeof(struct consumer_group_current_member_assignment_value_topic_partitions), fields_consumer_group_current_member_assignment_value_topic_partitions, 3, NULL, NULL, 0};
 
 void consumer_group_current_member_assignment_value_init(struct consumer_group_current_member_assignment_value *s)
 {
@@ -1579,7 +1579,7 @@ static const struct wire_field fields_consumer_group_current_member_assignment_v
     {"AssignedPartitions", WIRE_STRUCT, true, false, offsetof(struct consumer_group_current_member_assignment_value, assigned_partitions), offsetof(struct consumer_group_current_member_assignment_value, assigned_partitions_count), 0x1ull, 0x0ull, NULL, &layout_consumer_group_current_member_assignment_value_topic_partitions},
     {"PartitionsPendingRevocation", WIRE_STRUCT, true, false, offsetof(struct consumer_group_current_member_assignment_value, partitions_pending_revocation), offsetof(struct consumer_group_current_member_assignment_value, partitions_pending_revocation_count), 0x1ull, 0x0ull, NULL, &layout_consumer_group_current_member_assignment_value_topic_partitions},
 };
-static const struct wire_struct layout_consumer_group_current_member_assignment_value = {"ConsumerGroupCurrentMemberAssignmentValue", sizeof(struct consumer_group_current_member_assignment_value), fields_consumer_group_current_member_assignment_value, 5, NULL, 0};
+static const struct wire_struct layout_consumer_group_current_member_assignment_value = {"ConsumerGroupCurrentMemberAssignmentValue", sizeof(struct consumer_group_current_member_assignment_value), fields_consumer_group_current_member_assignment_value, 5, NULL, NULL, 0};
 const struct wire_message wire_message_consumer_group_current_member_assignment_value = {"ConsumerGroupCurrentMemberAssignmentValue", 0, 0, 0x1ull, sizeof(struct consumer_group_current_member_assignment_value), any_consumer_group_current_member_assignment_value_init, any_consumer_group_current_member_assignment_value_read, any_consumer_group_current_member_assignment_value_write, &layout_consumer_group_current_member_assignment_value};
 
 void share_group_member_metadata_key_init(struct share_group_member_metadata_key *s)
@@ -1626,7 +1626,7 @@ static const struct wire_field fields_share_group_member_metadata_key[] = {
     {"GroupId", WIRE_STRING, false, false, offsetof(struct share_group_member_metadata_key, group_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"MemberId", WIRE_STRING, false, false, offsetof(struct share_group_member_metadata_key, member_id), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_group_member_metadata_key = {"ShareGroupMemberMetadataKey", sizeof(struct share_group_member_metadata_key), fields_share_group_member_metadata_key, 2, NULL, 0};
+static const struct wire_struct layout_share_group_member_metadata_key = {"ShareGroupMemberMetadataKey", sizeof(struct share_group_member_metadata_key), fields_share_group_member_metadata_key, 2, NULL, NULL, 0};
 const struct wire_message wire_message_share_group_member_metadata_key = {"ShareGroupMemberMetadataKey", 0, 0, 0x0ull, sizeof(struct share_group_member_metadata_key), any_share_group_member_metadata_key_init, any_share_group_member_metadata_key_read, any_share_group_member_metadata_key_write, &layout_share_group_member_metadata_key};
 
 void share_group_member_metadata_value_init(struct share_group_member_metadata_value *s)
@@ -1706,7 +1706,7 @@ static const struct wire_field fields_share_group_member_metadata_value[] = {
     {"ClientHost", WIRE_STRING, false, false, offsetof(struct share_group_member_metadata_value, client_host), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"SubscribedTopicNames", WIRE_STRING, true, false, offsetof(struct share_group_member_metadata_value, subscribed_topic_names), offsetof(struct share_group_member_metadata_value, subscribed_topic_names_count), 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_group_member_metadata_value = {"ShareGroupMemberMetadataValue", sizeof(struct share_group_member_metadata_value), fields_share_group_member_metadata_value, 4, NULL, 0};
+static const struct wire_struct layout_share_group_member_metadata_value = {"ShareGroupMemberMetadataValue", sizeof(struct share_group_member_metadata_value), fields_share_group_member_metadata_value, 4, NULL, NULL, 0};
 const struct wire_message wire_message_share_group_member_metadata_value = {"ShareGroupMemberMetadataValue", 0, 0, 0x1ull, sizeof(struct share_group_member_metadata_value), any_share_group_member_metadata_value_init, any_share_group_member_metadata_value_read, any_share_group_member_metadata_value_write, &layout_share_group_member_metadata_value};
 
 void share_group_metadata_key_init(struct share_group_metadata_key *s)
@@ -1747,7 +1747,7 @@ static void any_share_group_metadata_key_write(struct wire_writer *w, int16_t ve
 static const struct wire_field fields_share_group_metadata_key[] = {
     {"GroupId", WIRE_STRING, false, false, offsetof(struct share_group_metadata_key, group_id), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_group_metadata_key = {"ShareGroupMetadataKey", sizeof(struct share_group_metadata_key), fields_share_group_metadata_key, 1, NULL, 0};
+static const struct wire_struct layout_share_group_metadata_key = {"ShareGroupMetadataKey", sizeof(struct share_group_metadata_key), fields_share_group_metadata_key, 1, NULL, NULL, 0};
 const struct wire_message wire_message_share_group_metadata_key = {"ShareGroupMetadataKey", 0, 0, 0x0ull, sizeof(struct share_group_metadata_key), any_share_group_metadata_key_init, any_share_group_metadata_key_read, any_share_group_metadata_key_write, &layout_share_group_metadata_key};
 
 void share_group_metadata_value_init(struct share_group_metadata_value *s)
@@ -1798,7 +1798,7 @@ static const struct wire_field fields_share_group_metadata_value[] = {
     {"Epoch", WIRE_I32, false, false, offsetof(struct share_group_metadata_value, epoch), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"MetadataHash", WIRE_I64, false, false, offsetof(struct share_group_metadata_value, metadata_hash), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_group_metadata_value = {"ShareGroupMetadataValue", sizeof(struct share_group_metadata_value), fields_share_group_metadata_value, 2, NULL, 0};
+static const struct wire_struct layout_share_group_metadata_value = {"ShareGroupMetadataValue", sizeof(struct share_group_metadata_value), fields_share_group_metadata_value, 2, NULL, NULL, 0};
 const struct wire_message wire_message_share_group_metadata_value = {"ShareGroupMetadataValue", 0, 0, 0x1ull, sizeof(struct share_group_metadata_value), any_share_group_metadata_value_init, any_share_group_metadata_value_read, any_share_group_metadata_value_write, &layout_share_group_metadata_value};
 
 void share_group_target_assignment_metadata_key_init(struct share_group_target_assignment_metadata_key *s)
@@ -1839,7 +1839,7 @@ static void any_share_group_target_assignment_metadata_key_write(struct wire_wri
 static const struct wire_field fields_share_group_target_assignment_metadata_key[] = {
     {"GroupId", WIRE_STRING, false, false, offsetof(struct share_group_target_assignment_metadata_key, group_id), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_group_target_assignment_metadata_key = {"ShareGroupTargetAssignmentMetadataKey", sizeof(struct share_group_target_assignment_metadata_key), fields_share_group_target_assignment_metadata_key, 1, NULL, 0};
+static const struct wire_struct layout_share_group_target_assignment_metadata_key = {"ShareGroupTargetAssignmentMetadataKey", sizeof(struct share_group_target_assignment_metadata_key), fields_share_group_target_assignment_metadata_key, 1, NULL, NULL, 0};
 const struct wire_message wire_message_share_group_target_assignment_metadata_key = {"ShareGroupTargetAssignmentMetadataKey", 0, 0, 0x0ull, sizeof(struct share_group_target_assignment_metadata_key), any_share_group_target_assignment_metadata_key_init, any_share_group_target_assignment_metadata_key_read, any_share_group_target_assignment_metadata_key_write, &layout_share_group_target_assignment_metadata_key};
 
 void share_group_target_assignment_metadata_value_init(struct share_group_target_assignment_metadata_value *s)
@@ -1915,7 +1915,7 @@ static const struct wire_field fields_share_group_target_assignment_metadata_val
     {"AssignmentEpoch", WIRE_I32, false, false, offsetof(struct share_group_target_assignment_metadata_value, assignment_epoch), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"AssignmentTimestamp", WIRE_I64, false, false, offsetof(struct share_group_target_assignment_metadata_value, assignment_timestamp), 0, 0x1ull, 0x1ull, unsent_share_group_target_assignment_metadata_value_assignment_timestamp, NULL},
 };
-static const struct wire_struct layout_share_group_target_assignment_metadata_value = {"ShareGroupTargetAssignmentMetadataValue", sizeof(struct share_group_target_assignment_metadata_value), fields_share_group_target_assignment_metadata_value, 2, NULL, 0};
+static const struct wire_struct layout_share_group_target_assignment_metadata_value = {"ShareGroupTargetAssignmentMetadataValue", sizeof(struct share_group_target_assignment_metadata_value), fields_share_group_target_assignment_metadata_value, 2, NULL, NULL, 0};
 const struct wire_message wire_message_share_group_target_assignment_metadata_value = {"ShareGroupTargetAssignmentMetadataValue", 0, 0, 0x1ull, sizeof(struct share_group_target_assignment_metadata_value), any_share_group_target_assignment_metadata_value_init, any_share_group_target_assignment_metadata_value_read, any_share_group_target_assignment_metadata_value_write, &layout_share_group_target_assignment_metadata_value};
 
 void share_group_target_assignment_member_key_init(struct share_group_target_assignment_member_key *s)
@@ -1962,7 +1962,7 @@ static const struct wire_field fields_share_group_target_assignment_member_key[]
     {"GroupId", WIRE_STRING, false, false, offsetof(struct share_group_target_assignment_member_key, group_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"MemberId", WIRE_STRING, false, false, offsetof(struct share_group_target_assignment_member_key, member_id), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_group_target_assignment_member_key = {"ShareGroupTargetAssignmentMemberKey", sizeof(struct share_group_target_assignment_member_key), fields_share_group_target_assignment_member_key, 2, NULL, 0};
+static const struct wire_struct layout_share_group_target_assignment_member_key = {"ShareGroupTargetAssignmentMemberKey", sizeof(struct share_group_target_assignment_member_key), fields_share_group_target_assignment_member_key, 2, NULL, NULL, 0};
 const struct wire_message wire_message_share_group_target_assignment_member_key = {"ShareGroupTargetAssignmentMemberKey", 0, 0, 0x0ull, sizeof(struct share_group_target_assignment_member_key), any_share_group_target_assignment_member_key_init, any_share_group_target_assignment_member_key_read, any_share_group_target_assignment_member_key_write, &layout_share_group_target_assignment_member_key};
 
 void share_group_target_assignment_member_value_topic_partition_init(struct share_group_target_assignment_member_value_topic_partition *s)
@@ -2012,7 +2012,7 @@ static const struct wire_field fields_share_group_target_assignment_member_value
     {"TopicId", WIRE_UUID, false, false, offsetof(struct share_group_target_assignment_member_value_topic_partition, topic_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct share_group_target_assignment_member_value_topic_partition, partitions), offsetof(struct share_group_target_assignment_member_value_topic_partition, partitions_count), 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_group_target_assignment_member_value_topic_partition = {"TopicPartition", sizeof(struct share_group_target_assignment_member_value_topic_partition), fields_share_group_target_assignment_member_value_topic_partition, 2, NULL, 0};
+static const struct wire_struct layout_share_group_target_assignment_member_value_topic_partition = {"TopicPartition", sizeof(struct share_group_target_assignment_member_value_topic_partition), fields_share_group_target_assignment_member_value_topic_partition, 2, NULL, NULL, 0};
 
 void share_group_target_assignment_member_value_init(struct share_group_target_assignment_member_value *s)
 {
@@ -2072,7 +2072,7 @@ static void any_share_group_target_assignment_member_value_write(struct wire_wri
 static const struct wire_field fields_share_group_target_assignment_member_value[] = {
     {"TopicPartitions", WIRE_STRUCT, true, false, offsetof(struct share_group_target_assignment_member_value, topic_partitions), offsetof(struct share_group_target_assignment_member_value, topic_partitions_count), 0x1ull, 0x0ull, NULL, &layout_share_group_target_assignment_member_value_topic_partition},
 };
-static const struct wire_struct layout_share_group_target_assignment_member_value = {"ShareGroupTargetAssignmentMemberValue", sizeof(struct share_group_target_assignment_member_value), fields_share_group_target_assignment_member_value, 1, NULL, 0};
+static const struct wire_struct layout_share_group_target_assignment_member_value = {"ShareGroupTargetAssignmentMemberValue", sizeof(struct share_group_target_assignment_member_value), fields_share_group_target_assignment_member_value, 1, NULL, NULL, 0};
 const struct wire_message wire_message_share_group_target_assignment_member_value = {"ShareGroupTargetAssignmentMemberValue", 0, 0, 0x1ull, sizeof(struct share_group_target_assignment_member_value), any_share_group_target_assignment_member_value_init, any_share_group_target_assignment_member_value_read, any_share_group_target_assignment_member_value_write, &layout_share_group_target_assignment_member_value};
 
 void share_group_current_member_assignment_key_init(struct share_group_current_member_assignment_key *s)
@@ -2119,7 +2119,7 @@ static const struct wire_field fields_share_group_current_member_assignment_key[
     {"GroupId", WIRE_STRING, false, false, offsetof(struct share_group_current_member_assignment_key, group_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"MemberId", WIRE_STRING, false, false, offsetof(struct share_group_current_member_assignment_key, member_id), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_group_current_member_assignment_key = {"ShareGroupCurrentMemberAssignmentKey", sizeof(struct share_group_current_member_assignment_key), fields_share_group_current_member_assignment_key, 2, NULL, 0};
+static const struct wire_struct layout_share_group_current_member_assignment_key = {"ShareGroupCurrentMemberAssignmentKey", sizeof(struct share_group_current_member_assignment_key), fields_share_group_current_member_assignment_key, 2, NULL, NULL, 0};
 const struct wire_message wire_message_share_group_current_member_assignment_key = {"ShareGroupCurrentMemberAssignmentKey", 0, 0, 0x0ull, sizeof(struct share_group_current_member_assignment_key), any_share_group_current_member_assignment_key_init, any_share_group_current_member_assignment_key_read, any_share_group_current_member_assignment_key_write, &layout_share_group_current_member_assignment_key};
 
 void share_group_current_member_assignment_value_topic_partitions_init(struct share_group_current_member_assignment_value_topic_partitions *s)
@@ -2169,7 +2169,7 @@ static const struct wire_field fields_share_group_current_member_assignment_valu
     {"TopicId", WIRE_UUID, false, false, offsetof(struct share_group_current_member_assignment_value_topic_partitions, topic_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct share_group_current_member_assignment_value_topic_partitions, partitions), offsetof(struct share_group_current_member_assignment_value_topic_partitions, partitions_count), 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_group_current_member_assignment_value_topic_partitions = {"TopicPartitions", sizeof(struct share_group_current_member_assignment_value_topic_partitions), fields_share_group_current_member_assignment_value_topic_partitions, 2, NULL, 0};
+static const struct wire_struct layout_share_group_current_member_assignment_value_topic_partitions = {"TopicPartitions", sizeof(struct share_group_current_member_assignment_value_topic_partitions), fields_share_group_current_member_assignment_value_topic_partitions, 2, NULL, NULL, 0};
 
 void share_group_current_member_assignment_value_init(struct share_group_current_member_assignment_value *s)
 {
@@ -2238,7 +2238,7 @@ static const struct wire_field fields_share_group_current_member_assignment_valu
     {"State", WIRE_I8, false, false, offsetof(struct share_group_current_member_assignment_value, state), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"AssignedPartitions", WIRE_STRUCT, true, false, offsetof(struct share_group_current_member_assignment_value, assigned_partitions), offsetof(struct share_group_current_member_assignment_value, assigned_partitions_count), 0x1ull, 0x0ull, NULL, &layout_share_group_current_member_assignment_value_topic_partitions},
 };
-static const struct wire_struct layout_share_group_current_member_assignment_value = {"ShareGroupCurrentMemberAssignmentValue", sizeof(struct share_group_current_member_assignment_value), fields_share_group_current_member_assignment_value, 4, NULL, 0};
+static const struct wire_struct layout_share_group_current_member_assignment_value = {"ShareGroupCurrentMemberAssignmentValue", sizeof(struct share_group_current_member_assignment_value), fields_share_group_current_member_assignment_value, 4, NULL, NULL, 0};
 const struct wire_message wire_message_share_group_current_member_assignment_value = {"ShareGroupCurrentMemberAssignmentValue", 0, 0, 0x1ull, sizeof(struct share_group_current_member_assignment_value), any_share_group_current_member_assignment_value_init, any_share_group_current_member_assignment_value_read, any_share_group_current_member_assignment_value_write, &layout_share_group_current_member_assignment_value};
 
 void share_group_state_partition_metadata_key_init(struct share_group_state_partition_metadata_key *s)
@@ -2279,7 +2279,7 @@ static void any_share_group_state_partition_metadata_key_write(struct wire_write
 static const struct wire_field fields_share_group_state_partition_metadata_key[] = {
     {"GroupId", WIRE_STRING, false, false, offsetof(struct share_group_state_partition_metadata_key, group_id), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_group_state_partition_metadata_key = {"ShareGroupStatePartitionMetadataKey", sizeof(struct share_group_state_partition_metadata_key), fields_share_group_state_partition_metadata_key, 1, NULL, 0};
+static const struct wire_struct layout_share_group_state_partition_metadata_key = {"ShareGroupStatePartitionMetadataKey", sizeof(struct share_group_state_partition_metadata_key), fields_share_group_state_partition_metadata_key, 1, NULL, NULL, 0};
 const struct wire_message wire_message_share_group_state_partition_metadata_key = {"ShareGroupStatePartitionMetadataKey", 0, 0, 0x0ull, sizeof(struct share_group_state_partition_metadata_key), any_share_group_state_partition_metadata_key_init, any_share_group_state_partition_metadata_key_read, any_share_group_state_partition_metadata_key_write, &layout_share_group_state_partition_metadata_key};
 
 void share_group_state_partition_metadata_value_topic_partitions_info_init(struct share_group_state_partition_metadata_value_topic_partitions_info *s)
@@ -2335,7 +2335,7 @@ static const struct wire_field fields_share_group_state_partition_metadata_value
     {"TopicName", WIRE_STRING, false, false, offsetof(struct share_group_state_partition_metadata_value_topic_partitions_info, topic_name), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct share_group_state_partition_metadata_value_topic_partitions_info, partitions), offsetof(struct share_group_state_partition_metadata_value_topic_partitions_info, partitions_count), 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_group_state_partition_metadata_value_topic_partitions_info = {"TopicPartitionsInfo", sizeof(struct share_group_state_partition_metadata_value_topic_partitions_info), fields_share_group_state_partition_metadata_value_topic_partitions_info, 3, NULL, 0};
+static const struct wire_struct layout_share_group_state_partition_metadata_value_topic_partitions_info = {"TopicPartitionsInfo", sizeof(struct share_group_state_partition_metadata_value_topic_partitions_info), fields_share_group_state_partition_metadata_value_topic_partitions_info, 3, NULL, NULL, 0};
 
 void share_group_state_partition_metadata_value_topic_info_init(struct share_group_state_partition_metadata_value_topic_info *s)
 {
@@ -2373,7 +2373,7 @@ static const struct wire_field fields_share_group_state_partition_metadata_value
     {"TopicId", WIRE_UUID, false, false, offsetof(struct share_group_state_partition_metadata_value_topic_info, topic_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"TopicName", WIRE_STRING, false, false, offsetof(struct share_group_state_partition_metadata_value_topic_info, topic_name), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_group_state_partition_metadata_value_topic_info = {"TopicInfo", sizeof(struct share_group_state_partition_metadata_value_topic_info), fields_share_group_state_partition_metadata_value_topic_info, 2, NULL, 0};
+static const struct wire_struct layout_share_group_state_partition_metadata_value_topic_info = {"TopicInfo", sizeof(struct share_group_state_partition_metadata_value_topic_info), fields_share_group_state_partition_metadata_value_topic_info, 2, NULL, NULL, 0};
 
 void share_group_state_partition_metadata_value_init(struct share_group_state_partition_metadata_value *s)
 {
@@ -2467,7 +2467,7 @@ static const struct wire_field fields_share_group_state_partition_metadata_value
     {"InitializedTopics", WIRE_STRUCT, true, false, offsetof(struct share_group_state_partition_metadata_value, initialized_topics), offsetof(struct share_group_state_partition_metadata_value, initialized_topics_count), 0x1ull, 0x0ull, NULL, &layout_share_group_state_partition_metadata_value_topic_partitions_info},
     {"DeletingTopics", WIRE_STRUCT, true, false, offsetof(struct share_group_state_partition_metadata_value, deleting_topics), offsetof(struct share_group_state_partition_metadata_value, deleting_topics_count), 0x1ull, 0x0ull, NULL, &layout_share_group_state_partition_metadata_value_topic_info},
 };
-static const struct wire_struct layout_share_group_state_partition_metadata_value = {"ShareGroupStatePartitionMetadataValue", sizeof(struct share_group_state_partition_metadata_value), fields_share_group_state_partition_metadata_value, 3, NULL, 0};
+static const struct wire_struct layout_share_group_state_partition_metadata_value = {"ShareGroupStatePartitionMetadataValue", sizeof(struct share_group_state_partition_metadata_value), fields_share_group_state_partition_metadata_value, 3, NULL, NULL, 0};
 const struct wire_message wire_message_share_group_state_partition_metadata_value = {"ShareGroupStatePartitionMetadataValue", 0, 0, 0x1ull, sizeof(struct share_group_state_partition_metadata_value), any_share_group_state_partition_metadata_value_init, any_share_group_state_partition_metadata_value_read, any_share_group_state_partition_metadata_value_write, &layout_share_group_state_partition_metadata_value};
 
 void consumer_group_regular_expression_key_init(struct consumer_group_regular_expression_key *s)
@@ -2514,7 +2514,7 @@ static const struct wire_field fields_consumer_group_regular_expression_key[] = 
     {"GroupId", WIRE_STRING, false, false, offsetof(struct consumer_group_regular_expression_key, group_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"RegularExpression", WIRE_STRING, false, false, offsetof(struct consumer_group_regular_expression_key, regular_expression), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_consumer_group_regular_expression_key = {"ConsumerGroupRegularExpressionKey", sizeof(struct consumer_group_regular_expression_key), fields_consumer_group_regular_expression_key, 2, NULL, 0};
+static const struct wire_struct layout_consumer_group_regular_expression_key = {"ConsumerGroupRegularExpressionKey", sizeof(struct consumer_group_regular_expression_key), fields_consumer_group_regular_expression_key, 2, NULL, NULL, 0};
 const struct wire_message wire_message_consumer_group_regular_expression_key = {"ConsumerGroupRegularExpressionKey", 0, 0, 0x0ull, sizeof(struct consumer_group_regular_expression_key), any_consumer_group_regular_expression_key_init, any_consumer_group_regular_expression_key_read, any_consumer_group_regular_expression_key_write, &layout_consumer_group_regular_expression_key};
 
 void consumer_group_regular_expression_value_init(struct consumer_group_regular_expression_value *s)
@@ -2583,7 +2583,7 @@ static const struct wire_field fields_consumer_group_regular_expression_value[] 
     {"Version", WIRE_I64, false, false, offsetof(struct consumer_group_regular_expression_value, version), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Timestamp", WIRE_I64, false, false, offsetof(struct consumer_group_regular_expression_value, timestamp), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_consumer_group_regular_expression_value = {"ConsumerGroupRegularExpressionValue", sizeof(struct consumer_group_regular_expression_value), fields_consumer_group_regular_expression_value, 3, NULL, 0};
+static const struct wire_struct layout_consumer_group_regular_expression_value = {"ConsumerGroupRegularExpressionValue", sizeof(struct consumer_group_regular_expression_value), fields_consumer_group_regular_expression_value, 3, NULL, NULL, 0};
 const struct wire_message wire_message_consumer_group_regular_expression_value = {"ConsumerGroupRegularExpressionValue", 0, 0, 0x1ull, sizeof(struct consumer_group_regular_expression_value), any_consumer_group_regular_expression_value_init, any_consumer_group_regular_expression_value_read, any_consumer_group_regular_expression_value_write, &layout_consumer_group_regular_expression_value};
 
 void streams_group_metadata_key_init(struct streams_group_metadata_key *s)
@@ -2624,7 +2624,7 @@ static void any_streams_group_metadata_key_write(struct wire_writer *w, int16_t 
 static const struct wire_field fields_streams_group_metadata_key[] = {
     {"GroupId", WIRE_STRING, false, false, offsetof(struct streams_group_metadata_key, group_id), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_metadata_key = {"StreamsGroupMetadataKey", sizeof(struct streams_group_metadata_key), fields_streams_group_metadata_key, 1, NULL, 0};
+static const struct wire_struct layout_streams_group_metadata_key = {"StreamsGroupMetadataKey", sizeof(struct streams_group_metadata_key), fields_streams_group_metadata_key, 1, NULL, NULL, 0};
 const struct wire_message wire_message_streams_group_metadata_key = {"StreamsGroupMetadataKey", 0, 0, 0x0ull, sizeof(struct streams_group_metadata_key), any_streams_group_metadata_key_init, any_streams_group_metadata_key_read, any_streams_group_metadata_key_write, &layout_streams_group_metadata_key};
 
 void streams_group_metadata_value_last_assignment_config_init(struct streams_group_metadata_value_last_assignment_config *s)
@@ -2666,7 +2666,7 @@ static const struct wire_field fields_streams_group_metadata_value_last_assignme
     {"Key", WIRE_STRING, false, false, offsetof(struct streams_group_metadata_value_last_assignment_config, key), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Value", WIRE_STRING, false, false, offsetof(struct streams_group_metadata_value_last_assignment_config, value), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_metadata_value_last_assignment_config = {"LastAssignmentConfig", sizeof(struct streams_group_metadata_value_last_assignment_config), fields_streams_group_metadata_value_last_assignment_config, 2, NULL, 0};
+static const struct wire_struct layout_streams_group_metadata_value_last_assignment_config = {"LastAssignmentConfig", sizeof(struct streams_group_metadata_value_last_assignment_config), fields_streams_group_metadata_value_last_assignment_config, 2, NULL, NULL, 0};
 
 void streams_group_metadata_value_init(struct streams_group_metadata_value *s)
 {
@@ -2782,7 +2782,7 @@ static const struct wire_field fields_streams_group_metadata_value[] = {
     {"ValidatedTopologyEpoch", WIRE_I32, false, false, offsetof(struct streams_group_metadata_value, validated_topology_epoch), 0, 0x1ull, 0x1ull, unsent_streams_group_metadata_value_validated_topology_epoch, NULL},
     {"LastAssignmentConfigs", WIRE_STRUCT, true, false, offsetof(struct streams_group_metadata_value, last_assignment_configs), offsetof(struct streams_group_metadata_value, last_assignment_configs_count), 0x1ull, 0x1ull, unsent_streams_group_metadata_value_last_assignment_configs, &layout_streams_group_metadata_value_last_assignment_config},
 };
-static const struct wire_struct layout_streams_group_metadata_value = {"StreamsGroupMetadataValue", sizeof(struct streams_group_metadata_value), fields_streams_group_metadata_value, 4, NULL, 0};
+static const struct wire_struct layout_streams_group_metadata_value = {"StreamsGroupMetadataValue", sizeof(struct streams_group_metadata_value), fields_streams_group_metadata_value, 4, NULL, NULL, 0};
 const struct wire_message wire_message_streams_group_metadata_value = {"StreamsGroupMetadataValue", 0, 0, 0x1ull, sizeof(struct streams_group_metadata_value), any_streams_group_metadata_value_init, any_streams_group_metadata_value_read, any_streams_group_metadata_value_write, &layout_streams_group_metadata_value};
 
 void streams_group_member_metadata_key_init(struct streams_group_member_metadata_key *s)
@@ -2829,7 +2829,7 @@ static const struct wire_field fields_streams_group_member_metadata_key[] = {
     {"GroupId", WIRE_STRING, false, false, offsetof(struct streams_group_member_metadata_key, group_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"MemberId", WIRE_STRING, false, false, offsetof(struct streams_group_member_metadata_key, member_id), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_member_metadata_key = {"StreamsGroupMemberMetadataKey", sizeof(struct streams_group_member_metadata_key), fields_streams_group_member_metadata_key, 2, NULL, 0};
+static const struct wire_struct layout_streams_group_member_metadata_key = {"StreamsGroupMemberMetadataKey", sizeof(struct streams_group_member_metadata_key), fields_streams_group_member_metadata_key, 2, NULL, NULL, 0};
 const struct wire_message wire_message_streams_group_member_metadata_key = {"StreamsGroupMemberMetadataKey", 0, 0, 0x0ull, sizeof(struct streams_group_member_metadata_key), any_streams_group_member_metadata_key_init, any_streams_group_member_metadata_key_read, any_streams_group_member_metadata_key_write, &layout_streams_group_member_metadata_key};
 
 void streams_group_member_metadata_value_endpoint_init(struct streams_group_member_metadata_value_endpoint *s)
@@ -2868,7 +2868,7 @@ static const struct wire_field fields_streams_group_member_metadata_value_endpoi
     {"Host", WIRE_STRING, false, false, offsetof(struct streams_group_member_metadata_value_endpoint, host), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Port", WIRE_U16, false, false, offsetof(struct streams_group_member_metadata_value_endpoint, port), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_member_metadata_value_endpoint = {"Endpoint", sizeof(struct streams_group_member_metadata_value_endpoint), fields_streams_group_member_metadata_value_endpoint, 2, NULL, 0};
+static const struct wire_struct layout_streams_group_member_metadata_value_endpoint = {"Endpoint", sizeof(struct streams_group_member_metadata_value_endpoint), fields_streams_group_member_metadata_value_endpoint, 2, NULL, NULL, 0};
 
 void streams_group_member_metadata_value_key_value_init(struct streams_group_member_metadata_value_key_value *s)
 {
@@ -2909,7 +2909,7 @@ static const struct wire_field fields_streams_group_member_metadata_value_key_va
     {"Key", WIRE_STRING, false, false, offsetof(struct streams_group_member_metadata_value_key_value, key), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Value", WIRE_STRING, false, false, offsetof(struct streams_group_member_metadata_value_key_value, value), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_member_metadata_value_key_value = {"KeyValue", sizeof(struct streams_group_member_metadata_value_key_value), fields_streams_group_member_metadata_value_key_value, 2, NULL, 0};
+static const struct wire_struct layout_streams_group_member_metadata_value_key_value = {"KeyValue", sizeof(struct streams_group_member_metadata_value_key_value), fields_streams_group_member_metadata_value_key_value, 2, NULL, NULL, 0};
 
 void streams_group_member_metadata_value_init(struct streams_group_member_metadata_value *s)
 {
@@ -3015,7 +3015,7 @@ static const struct wire_field fields_streams_group_member_metadata_value[] = {
     {"UserEndpoint", WIRE_STRUCT, false, true, offsetof(struct streams_group_member_metadata_value, user_endpoint), 0, 0x1ull, 0x0ull, NULL, &layout_streams_group_member_metadata_value_endpoint},
     {"ClientTags", WIRE_STRUCT, true, false, offsetof(struct streams_group_member_metadata_value, client_tags), offsetof(struct streams_group_member_metadata_value, client_tags_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_member_metadata_value_key_value},
 };
-static const struct wire_struct layout_streams_group_member_metadata_value = {"StreamsGroupMemberMetadataValue", sizeof(struct streams_group_member_metadata_value), fields_streams_group_member_metadata_value, 9, NULL, 0};
+static const struct wire_struct layout_streams_group_member_metadata_value = {"StreamsGroupMemberMetadataValue", sizeof(struct streams_group_member_metadata_value), fields_streams_group_member_metadata_value, 9, NULL, NULL, 0};
 const struct wire_message wire_message_streams_group_member_metadata_value = {"StreamsGroupMemberMetadataValue", 0, 0, 0x1ull, sizeof(struct streams_group_member_metadata_value), any_streams_group_member_metadata_value_init, any_streams_group_member_metadata_value_read, any_streams_group_member_metadata_value_write, &layout_streams_group_member_metadata_value};
 
 void streams_group_target_assignment_metadata_key_init(struct streams_group_target_assignment_metadata_key *s)
@@ -3056,7 +3056,7 @@ static void any_streams_group_target_assignment_metadata_key_write(struct wire_w
 static const struct wire_field fields_streams_group_target_assignment_metadata_key[] = {
     {"GroupId", WIRE_STRING, false, false, offsetof(struct streams_group_target_assignment_metadata_key, group_id), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_target_assignment_metadata_key = {"StreamsGroupTargetAssignmentMetadataKey", sizeof(struct streams_group_target_assignment_metadata_key), fields_streams_group_target_assignment_metadata_key, 1, NULL, 0};
+static const struct wire_struct layout_streams_group_target_assignment_metadata_key = {"StreamsGroupTargetAssignmentMetadataKey", sizeof(struct streams_group_target_assignment_metadata_key), fields_streams_group_target_assignment_metadata_key, 1, NULL, NULL, 0};
 const struct wire_message wire_message_streams_group_target_assignment_metadata_key = {"StreamsGroupTargetAssignmentMetadataKey", 0, 0, 0x0ull, sizeof(struct streams_group_target_assignment_metadata_key), any_streams_group_target_assignment_metadata_key_init, any_streams_group_target_assignment_metadata_key_read, any_streams_group_target_assignment_metadata_key_write, &layout_streams_group_target_assignment_metadata_key};
 
 void streams_group_target_assignment_metadata_value_init(struct streams_group_target_assignment_metadata_value *s)
@@ -3132,7 +3132,7 @@ static const struct wire_field fields_streams_group_target_assignment_metadata_v
     {"AssignmentEpoch", WIRE_I32, false, false, offsetof(struct streams_group_target_assignment_metadata_value, assignment_epoch), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"AssignmentTimestamp", WIRE_I64, false, false, offsetof(struct streams_group_target_assignment_metadata_value, assignment_timestamp), 0, 0x1ull, 0x1ull, unsent_streams_group_target_assignment_metadata_value_assignment_timestamp, NULL},
 };
-static const struct wire_struct layout_streams_group_target_assignment_metadata_value = {"StreamsGroupTargetAssignmentMetadataValue", sizeof(struct streams_group_target_assignment_metadata_value), fields_streams_group_target_assignment_metadata_value, 2, NULL, 0};
+static const struct wire_struct layout_streams_group_target_assignment_metadata_value = {"StreamsGroupTargetAssignmentMetadataValue", sizeof(struct streams_group_target_assignment_metadata_value), fields_streams_group_target_assignment_metadata_value, 2, NULL, NULL, 0};
 const struct wire_message wire_message_streams_group_target_assignment_metadata_value = {"StreamsGroupTargetAssignmentMetadataValue", 0, 0, 0x1ull, sizeof(struct streams_group_target_assignment_metadata_value), any_streams_group_target_assignment_metadata_value_init, any_streams_group_target_assignment_metadata_value_read, any_streams_group_target_assignment_metadata_value_write, &layout_streams_group_target_assignment_metadata_value};
 
 void streams_group_target_assignment_member_key_init(struct streams_group_target_assignment_member_key *s)
@@ -3179,7 +3179,7 @@ static const struct wire_field fields_streams_group_target_assignment_member_key
     {"GroupId", WIRE_STRING, false, false, offsetof(struct streams_group_target_assignment_member_key, group_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"MemberId", WIRE_STRING, false, false, offsetof(struct streams_group_target_assignment_member_key, member_id), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_target_assignment_member_key = {"StreamsGroupTargetAssignmentMemberKey", sizeof(struct streams_group_target_assignment_member_key), fields_streams_group_target_assignment_member_key, 2, NULL, 0};
+static const struct wire_struct layout_streams_group_target_assignment_member_key = {"StreamsGroupTargetAssignmentMemberKey", sizeof(struct streams_group_target_assignment_member_key), fields_streams_group_target_assignment_member_key, 2, NULL, NULL, 0};
 const struct wire_message wire_message_streams_group_target_assignment_member_key = {"StreamsGroupTargetAssignmentMemberKey", 0, 0, 0x0ull, sizeof(struct streams_group_target_assignment_member_key), any_streams_group_target_assignment_member_key_init, any_streams_group_target_assignment_member_key_read, any_streams_group_target_assignment_member_key_write, &layout_streams_group_target_assignment_member_key};
 
 void streams_group_target_assignment_member_value_task_ids_init(struct streams_group_target_assignment_member_value_task_ids *s)
@@ -3232,7 +3232,7 @@ static const struct wire_field fields_streams_group_target_assignment_member_val
     {"SubtopologyId", WIRE_STRING, false, false, offsetof(struct streams_group_target_assignment_member_value_task_ids, subtopology_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct streams_group_target_assignment_member_value_task_ids, partitions), offsetof(struct streams_group_target_assignment_member_value_task_ids, partitions_count), 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_target_assignment_member_value_task_ids = {"TaskIds", sizeof(struct streams_group_target_assignment_member_value_task_ids), fields_streams_group_target_assignment_member_value_task_ids, 2, NULL, 0};
+static const struct wire_struct layout_streams_group_target_assignment_member_value_task_ids = {"TaskIds", sizeof(struct streams_group_target_assignment_member_value_task_ids), fields_streams_group_target_assignment_member_value_task_ids, 2, NULL, NULL, 0};
 
 void streams_group_target_assignment_member_value_init(struct streams_group_target_assignment_member_value *s)
 {
@@ -3326,7 +3326,7 @@ static const struct wire_field fields_streams_group_target_assignment_member_val
     {"StandbyTasks", WIRE_STRUCT, true, false, offsetof(struct streams_group_target_assignment_member_value, standby_tasks), offsetof(struct streams_group_target_assignment_member_value, standby_tasks_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_target_assignment_member_value_task_ids},
     {"WarmupTasks", WIRE_STRUCT, true, false, offsetof(struct streams_group_target_assignment_member_value, warmup_tasks), offsetof(struct streams_group_target_assignment_member_value, warmup_tasks_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_target_assignment_member_value_task_ids},
 };
-static const struct wire_struct layout_streams_group_target_assignment_member_value = {"StreamsGroupTargetAssignmentMemberValue", sizeof(struct streams_group_target_assignment_member_value), fields_streams_group_target_assignment_member_value, 3, NULL, 0};
+static const struct wire_struct layout_streams_group_target_assignment_member_value = {"StreamsGroupTargetAssignmentMemberValue", sizeof(struct streams_group_target_assignment_member_value), fields_streams_group_target_assignment_member_value, 3, NULL, NULL, 0};
 const struct wire_message wire_message_streams_group_target_assignment_member_value = {"StreamsGroupTargetAssignmentMemberValue", 0, 0, 0x1ull, sizeof(struct streams_group_target_assignment_member_value), any_streams_group_target_assignment_member_value_init, any_streams_group_target_assignment_member_value_read, any_streams_group_target_assignment_member_value_write, &layout_streams_group_target_assignment_member_value};
 
 void streams_group_current_member_assignment_key_init(struct streams_group_current_member_assignment_key *s)
@@ -3373,7 +3373,7 @@ static const struct wire_field fields_streams_group_current_member_assignment_ke
     {"GroupId", WIRE_STRING, false, false, offsetof(struct streams_group_current_member_assignment_key, group_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"MemberId", WIRE_STRING, false, false, offsetof(struct streams_group_current_member_assignment_key, member_id), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_current_member_assignment_key = {"StreamsGroupCurrentMemberAssignmentKey", sizeof(struct streams_group_current_member_assignment_key), fields_streams_group_current_member_assignment_key, 2, NULL, 0};
+static const struct wire_struct layout_streams_group_current_member_assignment_key = {"StreamsGroupCurrentMemberAssignmentKey", sizeof(struct streams_group_current_member_assignment_key), fields_streams_group_current_member_assignment_key, 2, NULL, NULL, 0};
 const struct wire_message wire_message_streams_group_current_member_assignment_key = {"StreamsGroupCurrentMemberAssignmentKey", 0, 0, 0x0ull, sizeof(struct streams_group_current_member_assignment_key), any_streams_group_current_member_assignment_key_init, any_streams_group_current_member_assignment_key_read, any_streams_group_current_member_assignment_key_write, &layout_streams_group_current_member_assignment_key};
 
 void streams_group_current_member_assignment_value_task_ids_init(struct streams_group_current_member_assignment_value_task_ids *s)
@@ -3466,7 +3466,7 @@ static const struct wire_field fields_streams_group_current_member_assignment_va
     {"Partitions", WIRE_I32, true, false, offsetof(struct streams_group_current_member_assignment_value_task_ids, partitions), offsetof(struct streams_group_current_member_assignment_value_task_ids, partitions_count), 0x1ull, 0x0ull, NULL, NULL},
     {"AssignmentEpochs", WIRE_I32, true, false, offsetof(struct streams_group_current_member_assignment_value_task_ids, assignment_epochs), offsetof(struct streams_group_current_member_assignment_value_task_ids, assignment_epochs_count), 0x1ull, 0x1ull, unsent_streams_group_current_member_assignment_value_task_ids_assignment_epochs, NULL},
 };
-static const struct wire_struct layout_streams_group_current_member_assignment_value_task_ids = {"TaskIds", sizeof(struct streams_group_current_member_assignment_value_task_ids), fields_streams_group_current_member_assignment_value_task_ids, 3, NULL, 0};
+static const struct wire_struct layout_streams_group_current_member_assignment_value_task_ids = {"TaskIds", sizeof(struct streams_group_current_member_assignment_value_task_ids), fields_streams_group_current_member_assignment_value_task_ids, 3, NULL, NULL, 0};
 
 void streams_group_current_member_assignment_value_init(struct streams_group_current_member_assignment_value *s)
 {
@@ -3620,7 +3620,7 @@ static const struct wire_field fields_streams_group_current_member_assignment_va
     {"StandbyTasksPendingRevocation", WIRE_STRUCT, true, false, offsetof(struct streams_group_current_member_assignment_value, standby_tasks_pending_revocation), offsetof(struct streams_group_current_member_assignment_value, standby_tasks_pending_revocation_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_current_member_assignment_value_task_ids},
     {"WarmupTasksPendingRevocation", WIRE_STRUCT, true, false, offsetof(struct streams_group_current_member_assignment_value, warmup_tasks_pending_revocation), offsetof(struct streams_group_current_member_assignment_value, warmup_tasks_pending_revocation_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_current_member_assignment_value_task_ids},
 };
-static const struct wire_struct layout_streams_group_current_member_assignment_value = {"StreamsGroupCurrentMemberAssignmentValue", sizeof(struct streams_group_current_member_assignment_value), fields_streams_group_current_member_assignment_value, 9, NULL, 0};
+static const struct wire_struct layout_streams_group_current_member_assignment_value = {"StreamsGroupCurrentMemberAssignmentValue", sizeof(struct streams_group_current_member_assignment_value), fields_streams_group_current_member_assignment_value, 9, NULL, NULL, 0};
 const struct wire_message wire_message_streams_group_current_member_assignment_value = {"StreamsGroupCurrentMemberAssignmentValue", 0, 0, 0x1ull, sizeof(struct streams_group_current_member_assignment_value), any_streams_group_current_member_assignment_value_init, any_streams_group_current_member_assignment_value_read, any_streams_group_current_member_assignment_value_write, &layout_streams_group_current_member_assignment_value};
 
 void streams_group_topology_key_init(struct streams_group_topology_key *s)
@@ -3661,7 +3661,7 @@ static void any_streams_group_topology_key_write(struct wire_writer *w, int16_t 
 static const struct wire_field fields_streams_group_topology_key[] = {
     {"GroupId", WIRE_STRING, false, false, offsetof(struct streams_group_topology_key, group_id), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_topology_key = {"StreamsGroupTopologyKey", sizeof(struct streams_group_topology_key), fields_streams_group_topology_key, 1, NULL, 0};
+static const struct wire_struct layout_streams_group_topology_key = {"StreamsGroupTopologyKey", sizeof(struct streams_group_topology_key), fields_streams_group_topology_key, 1, NULL, NULL, 0};
 const struct wire_message wire_message_streams_group_topology_key = {"StreamsGroupTopologyKey", 0, 0, 0x0ull, sizeof(struct streams_group_topology_key), any_streams_group_topology_key_init, any_streams_group_topology_key_read, any_streams_group_topology_key_write, &layout_streams_group_topology_key};
 
 void streams_group_topology_value_topic_config_init(struct streams_group_topology_value_topic_config *s)
@@ -3703,7 +3703,7 @@ static const struct wire_field fields_streams_group_topology_value_topic_config[
     {"key", WIRE_STRING, false, false, offsetof(struct streams_group_topology_value_topic_config, key), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"value", WIRE_STRING, false, false, offsetof(struct streams_group_topology_value_topic_config, value), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_topology_value_topic_config = {"TopicConfig", sizeof(struct streams_group_topology_value_topic_config), fields_streams_group_topology_value_topic_config, 2, NULL, 0};
+static const struct wire_struct layout_streams_group_topology_value_topic_config = {"TopicConfig", sizeof(struct streams_group_topology_value_topic_config), fields_streams_group_topology_value_topic_config, 2, NULL, NULL, 0};
 
 void streams_group_topology_value_topic_info_init(struct streams_group_topology_value_topic_info *s)
 {
@@ -3760,7 +3760,7 @@ static const struct wire_field fields_streams_group_topology_value_topic_info[] 
     {"ReplicationFactor", WIRE_I16, false, false, offsetof(struct streams_group_topology_value_topic_info, replication_factor), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"TopicConfigs", WIRE_STRUCT, true, false, offsetof(struct streams_group_topology_value_topic_info, topic_configs), offsetof(struct streams_group_topology_value_topic_info, topic_configs_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_topology_value_topic_config},
 };
-static const struct wire_struct layout_streams_group_topology_value_topic_info = {"TopicInfo", sizeof(struct streams_group_topology_value_topic_info), fields_streams_group_topology_value_topic_info, 4, NULL, 0};
+static const struct wire_struct layout_streams_group_topology_value_topic_info = {"TopicInfo", sizeof(struct streams_group_topology_value_topic_info), fields_streams_group_topology_value_topic_info, 4, NULL, NULL, 0};
 
 void streams_group_topology_value_copartition_group_init(struct streams_group_topology_value_copartition_group *s)
 {
@@ -3840,7 +3840,7 @@ static const struct wire_field fields_streams_group_topology_value_copartition_g
     {"SourceTopicRegex", WIRE_I16, true, false, offsetof(struct streams_group_topology_value_copartition_group, source_topic_regex), offsetof(struct streams_group_topology_value_copartition_group, source_topic_regex_count), 0x1ull, 0x0ull, NULL, NULL},
     {"RepartitionSourceTopics", WIRE_I16, true, false, offsetof(struct streams_group_topology_value_copartition_group, repartition_source_topics), offsetof(struct streams_group_topology_value_copartition_group, repartition_source_topics_count), 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_topology_value_copartition_group = {"CopartitionGroup", sizeof(struct streams_group_topology_value_copartition_group), fields_streams_group_topology_value_copartition_group, 3, NULL, 0};
+static const struct wire_struct layout_streams_group_topology_value_copartition_group = {"CopartitionGroup", sizeof(struct streams_group_topology_value_copartition_group), fields_streams_group_topology_value_copartition_group, 3, NULL, NULL, 0};
 
 void streams_group_topology_value_subtopology_init(struct streams_group_topology_value_subtopology *s)
 {
@@ -3982,7 +3982,7 @@ static const struct wire_field fields_streams_group_topology_value_subtopology[]
     {"RepartitionSourceTopics", WIRE_STRUCT, true, false, offsetof(struct streams_group_topology_value_subtopology, repartition_source_topics), offsetof(struct streams_group_topology_value_subtopology, repartition_source_topics_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_topology_value_topic_info},
     {"CopartitionGroups", WIRE_STRUCT, true, false, offsetof(struct streams_group_topology_value_subtopology, copartition_groups), offsetof(struct streams_group_topology_value_subtopology, copartition_groups_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_topology_value_copartition_group},
 };
-static const struct wire_struct layout_streams_group_topology_value_subtopology = {"Subtopology", sizeof(struct streams_group_topology_value_subtopology), fields_streams_group_topology_value_subtopology, 7, NULL, 0};
+static const struct wire_struct layout_streams_group_topology_value_subtopology = {"Subtopology", sizeof(struct streams_group_topology_value_subtopology), fields_streams_group_topology_value_subtopology, 7, NULL, NULL, 0};
 
 void streams_group_topology_value_init(struct streams_group_topology_value *s)
 {
@@ -4045,6 +4045,6 @@ static const struct wire_field fields_streams_group_topology_value[] = {
     {"Epoch", WIRE_I32, false, false, offsetof(struct streams_group_topology_value, epoch), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Subtopologies", WIRE_STRUCT, true, false, offsetof(struct streams_group_topology_value, subtopologies), offsetof(struct streams_group_topology_value, subtopologies_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_topology_value_subtopology},
 };
-static const struct wire_struct layout_streams_group_topology_value = {"StreamsGroupTopologyValue", sizeof(struct streams_group_topology_value), fields_streams_group_topology_value, 2, NULL, 0};
+static const struct wire_struct layout_streams_group_topology_value = {"StreamsGroupTopologyValue", sizeof(struct streams_group_topology_value), fields_streams_group_topology_value, 2, NULL, NULL, 0};
 const struct wire_message wire_message_streams_group_topology_value = {"StreamsGroupTopologyValue", 0, 0, 0x1ull, sizeof(struct streams_group_topology_value), any_streams_group_topology_value_init, any_streams_group_topology_value_read, any_streams_group_topology_value_write, &layout_streams_group_topology_value};
 

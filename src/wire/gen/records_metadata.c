@@ -52,7 +52,7 @@ static const struct wire_field fields_register_broker_record_broker_endpoint[] =
     {"Port", WIRE_U16, false, false, offsetof(struct register_broker_record_broker_endpoint, port), 0, 0x1full, 0x0ull, NULL, NULL},
     {"SecurityProtocol", WIRE_I16, false, false, offsetof(struct register_broker_record_broker_endpoint, security_protocol), 0, 0x1full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_register_broker_record_broker_endpoint = {"BrokerEndpoint", sizeof(struct register_broker_record_broker_endpoint), fields_register_broker_record_broker_endpoint, 4, NULL, 0};
+static const struct wire_struct layout_register_broker_record_broker_endpoint = {"BrokerEndpoint", sizeof(struct register_broker_record_broker_endpoint), fields_register_broker_record_broker_endpoint, 4, NULL, NULL, 0};
 
 void register_broker_record_broker_feature_init(struct register_broker_record_broker_feature *s)
 {
@@ -93,7 +93,7 @@ static const struct wire_field fields_register_broker_record_broker_feature[] = 
     {"MinSupportedVersion", WIRE_I16, false, false, offsetof(struct register_broker_record_broker_feature, min_supported_version), 0, 0x1full, 0x0ull, NULL, NULL},
     {"MaxSupportedVersion", WIRE_I16, false, false, offsetof(struct register_broker_record_broker_feature, max_supported_version), 0, 0x1full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_register_broker_record_broker_feature = {"BrokerFeature", sizeof(struct register_broker_record_broker_feature), fields_register_broker_record_broker_feature, 3, NULL, 0};
+static const struct wire_struct layout_register_broker_record_broker_feature = {"BrokerFeature", sizeof(struct register_broker_record_broker_feature), fields_register_broker_record_broker_feature, 3, NULL, NULL, 0};
 
 void register_broker_record_init(struct register_broker_record *s)
 {
@@ -292,7 +292,7 @@ static const struct wire_field fields_register_broker_record[] = {
     {"LogDirs", WIRE_UUID, true, false, offsetof(struct register_broker_record, log_dirs), offsetof(struct register_broker_record, log_dirs_count), 0x18ull, 0x18ull, unsent_register_broker_record_log_dirs, NULL},
     {"CordonedLogDirs", WIRE_UUID, true, false, offsetof(struct register_broker_record, cordoned_log_dirs), offsetof(struct register_broker_record, cordoned_log_dirs_count), 0x10ull, 0x10ull, unsent_register_broker_record_cordoned_log_dirs, NULL},
 };
-static const struct wire_struct layout_register_broker_record = {"RegisterBrokerRecord", sizeof(struct register_broker_record), fields_register_broker_record, 11, NULL, 0};
+static const struct wire_struct layout_register_broker_record = {"RegisterBrokerRecord", sizeof(struct register_broker_record), fields_register_broker_record, 11, NULL, NULL, 0};
 const struct wire_message wire_message_register_broker_record = {"RegisterBrokerRecord", 0, 4, 0x1full, sizeof(struct register_broker_record), any_register_broker_record_init, any_register_broker_record_read, any_register_broker_record_write, &layout_register_broker_record};
 
 void unregister_broker_record_init(struct unregister_broker_record *s)
@@ -343,7 +343,7 @@ static const struct wire_field fields_unregister_broker_record[] = {
     {"BrokerId", WIRE_I32, false, false, offsetof(struct unregister_broker_record, broker_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"BrokerEpoch", WIRE_I64, false, false, offsetof(struct unregister_broker_record, broker_epoch), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_unregister_broker_record = {"UnregisterBrokerRecord", sizeof(struct unregister_broker_record), fields_unregister_broker_record, 2, NULL, 0};
+static const struct wire_struct layout_unregister_broker_record = {"UnregisterBrokerRecord", sizeof(struct unregister_broker_record), fields_unregister_broker_record, 2, NULL, NULL, 0};
 const struct wire_message wire_message_unregister_broker_record = {"UnregisterBrokerRecord", 0, 0, 0x1ull, sizeof(struct unregister_broker_record), any_unregister_broker_record_init, any_unregister_broker_record_read, any_unregister_broker_record_write, &layout_unregister_broker_record};
 
 void topic_record_init(struct topic_record *s)
@@ -397,7 +397,7 @@ static const struct wire_field fields_topic_record[] = {
     {"Name", WIRE_STRING, false, false, offsetof(struct topic_record, name), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"TopicId", WIRE_UUID, false, false, offsetof(struct topic_record, topic_id), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_topic_record = {"TopicRecord", sizeof(struct topic_record), fields_topic_record, 2, NULL, 0};
+static const struct wire_struct layout_topic_record = {"TopicRecord", sizeof(struct topic_record), fields_topic_record, 2, NULL, NULL, 0};
 const struct wire_message wire_message_topic_record = {"TopicRecord", 0, 0, 0x1ull, sizeof(struct topic_record), any_topic_record_init, any_topic_record_read, any_topic_record_write, &layout_topic_record};
 
 void partition_record_init(struct partition_record *s)
@@ -665,7 +665,7 @@ static const struct wire_field fields_partition_record[] = {
     {"EligibleLeaderReplicas", WIRE_I32, true, false, offsetof(struct partition_record, eligible_leader_replicas), offsetof(struct partition_record, eligible_leader_replicas_count), 0x4ull, 0x4ull, unsent_partition_record_eligible_leader_replicas, NULL},
     {"LastKnownElr", WIRE_I32, true, false, offsetof(struct partition_record, last_known_elr), offsetof(struct partition_record, last_known_elr_count), 0x4ull, 0x4ull, unsent_partition_record_last_known_elr, NULL},
 };
-static const struct wire_struct layout_partition_record = {"PartitionRecord", sizeof(struct partition_record), fields_partition_record, 13, NULL, 0};
+static const struct wire_struct layout_partition_record = {"PartitionRecord", sizeof(struct partition_record), fields_partition_record, 13, NULL, NULL, 0};
 const struct wire_message wire_message_partition_record = {"PartitionRecord", 0, 2, 0x7ull, sizeof(struct partition_record), any_partition_record_init, any_partition_record_read, any_partition_record_write, &layout_partition_record};
 
 void config_record_init(struct config_record *s)
@@ -729,7 +729,7 @@ static const struct wire_field fields_config_record[] = {
     {"Name", WIRE_STRING, false, false, offsetof(struct config_record, name), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Value", WIRE_STRING, false, false, offsetof(struct config_record, value), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_config_record = {"ConfigRecord", sizeof(struct config_record), fields_config_record, 4, NULL, 0};
+static const struct wire_struct layout_config_record = {"ConfigRecord", sizeof(struct config_record), fields_config_record, 4, NULL, NULL, 0};
 const struct wire_message wire_message_config_record = {"ConfigRecord", 0, 0, 0x1ull, sizeof(struct config_record), any_config_record_init, any_config_record_read, any_config_record_write, &layout_config_record};
 
 void partition_change_record_init(struct partition_change_record *s)
@@ -1121,7 +1121,7 @@ static const struct wire_field fields_partition_change_record[] = {
     {"EligibleLeaderReplicas", WIRE_I32, true, false, offsetof(struct partition_change_record, eligible_leader_replicas), offsetof(struct partition_change_record, eligible_leader_replicas_count), 0x4ull, 0x4ull, unsent_partition_change_record_eligible_leader_replicas, NULL},
     {"LastKnownElr", WIRE_I32, true, false, offsetof(struct partition_change_record, last_known_elr), offsetof(struct partition_change_record, last_known_elr_count), 0x4ull, 0x4ull, unsent_partition_change_record_last_known_elr, NULL},
 };
-static const struct wire_struct layout_partition_change_record = {"PartitionChangeRecord", sizeof(struct partition_change_record), fields_partition_change_record, 11, NULL, 0};
+static const struct wire_struct layout_partition_change_record = {"PartitionChangeRecord", sizeof(struct partition_change_record), fields_partition_change_record, 11, NULL, NULL, 0};
 const struct wire_message wire_message_partition_change_record = {"PartitionChangeRecord", 0, 2, 0x7ull, sizeof(struct partition_change_record), any_partition_change_record_init, any_partition_change_record_read, any_partition_change_record_write, &layout_partition_change_record};
 
 void fence_broker_record_init(struct fence_broker_record *s)
@@ -1172,7 +1172,7 @@ static const struct wire_field fields_fence_broker_record[] = {
     {"Id", WIRE_I32, false, false, offsetof(struct fence_broker_record, id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Epoch", WIRE_I64, false, false, offsetof(struct fence_broker_record, epoch), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_fence_broker_record = {"FenceBrokerRecord", sizeof(struct fence_broker_record), fields_fence_broker_record, 2, NULL, 0};
+static const struct wire_struct layout_fence_broker_record = {"FenceBrokerRecord", sizeof(struct fence_broker_record), fields_fence_broker_record, 2, NULL, NULL, 0};
 const struct wire_message wire_message_fence_broker_record = {"FenceBrokerRecord", 0, 0, 0x1ull, sizeof(struct fence_broker_record), any_fence_broker_record_init, any_fence_broker_record_read, any_fence_broker_record_write, &layout_fence_broker_record};
 
 void unfence_broker_record_init(struct unfence_broker_record *s)
@@ -1223,7 +1223,7 @@ static const struct wire_field fields_unfence_broker_record[] = {
     {"Id", WIRE_I32, false, false, offsetof(struct unfence_broker_record, id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Epoch", WIRE_I64, false, false, offsetof(struct unfence_broker_record, epoch), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_unfence_broker_record = {"UnfenceBrokerRecord", sizeof(struct unfence_broker_record), fields_unfence_broker_record, 2, NULL, 0};
+static const struct wire_struct layout_unfence_broker_record = {"UnfenceBrokerRecord", sizeof(struct unfence_broker_record), fields_unfence_broker_record, 2, NULL, NULL, 0};
 const struct wire_message wire_message_unfence_broker_record = {"UnfenceBrokerRecord", 0, 0, 0x1ull, sizeof(struct unfence_broker_record), any_unfence_broker_record_init, any_unfence_broker_record_read, any_unfence_broker_record_write, &layout_unfence_broker_record};
 
 void remove_topic_record_init(struct remove_topic_record *s)
@@ -1271,7 +1271,7 @@ static void any_remove_topic_record_write(struct wire_writer *w, int16_t version
 static const struct wire_field fields_remove_topic_record[] = {
     {"TopicId", WIRE_UUID, false, false, offsetof(struct remove_topic_record, topic_id), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_remove_topic_record = {"RemoveTopicRecord", sizeof(struct remove_topic_record), fields_remove_topic_record, 1, NULL, 0};
+static const struct wire_struct layout_remove_topic_record = {"RemoveTopicRecord", sizeof(struct remove_topic_record), fields_remove_topic_record, 1, NULL, NULL, 0};
 const struct wire_message wire_message_remove_topic_record = {"RemoveTopicRecord", 0, 0, 0x1ull, sizeof(struct remove_topic_record), any_remove_topic_record_init, any_remove_topic_record_read, any_remove_topic_record_write, &layout_remove_topic_record};
 
 void delegation_token_record_init(struct delegation_token_record *s)
@@ -1362,7 +1362,7 @@ static const struct wire_field fields_delegation_token_record[] = {
     {"ExpirationTimestamp", WIRE_I64, false, false, offsetof(struct delegation_token_record, expiration_timestamp), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"TokenId", WIRE_STRING, false, false, offsetof(struct delegation_token_record, token_id), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_delegation_token_record = {"DelegationTokenRecord", sizeof(struct delegation_token_record), fields_delegation_token_record, 7, NULL, 0};
+static const struct wire_struct layout_delegation_token_record = {"DelegationTokenRecord", sizeof(struct delegation_token_record), fields_delegation_token_record, 7, NULL, NULL, 0};
 const struct wire_message wire_message_delegation_token_record = {"DelegationTokenRecord", 0, 0, 0x1ull, sizeof(struct delegation_token_record), any_delegation_token_record_init, any_delegation_token_record_read, any_delegation_token_record_write, &layout_delegation_token_record};
 
 void user_scram_credential_record_init(struct user_scram_credential_record *s)
@@ -1437,7 +1437,7 @@ static const struct wire_field fields_user_scram_credential_record[] = {
     {"ServerKey", WIRE_BYTES, false, false, offsetof(struct user_scram_credential_record, server_key), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Iterations", WIRE_I32, false, false, offsetof(struct user_scram_credential_record, iterations), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_user_scram_credential_record = {"UserScramCredentialRecord", sizeof(struct user_scram_credential_record), fields_user_scram_credential_record, 6, NULL, 0};
+static const struct wire_struct layout_user_scram_credential_record = {"UserScramCredentialRecord", sizeof(struct user_scram_credential_record), fields_user_scram_credential_record, 6, NULL, NULL, 0};
 const struct wire_message wire_message_user_scram_credential_record = {"UserScramCredentialRecord", 0, 0, 0x1ull, sizeof(struct user_scram_credential_record), any_user_scram_credential_record_init, any_user_scram_credential_record_read, any_user_scram_credential_record_write, &layout_user_scram_credential_record};
 
 void feature_level_record_init(struct feature_level_record *s)
@@ -1491,7 +1491,7 @@ static const struct wire_field fields_feature_level_record[] = {
     {"Name", WIRE_STRING, false, false, offsetof(struct feature_level_record, name), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"FeatureLevel", WIRE_I16, false, false, offsetof(struct feature_level_record, feature_level), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_feature_level_record = {"FeatureLevelRecord", sizeof(struct feature_level_record), fields_feature_level_record, 2, NULL, 0};
+static const struct wire_struct layout_feature_level_record = {"FeatureLevelRecord", sizeof(struct feature_level_record), fields_feature_level_record, 2, NULL, NULL, 0};
 const struct wire_message wire_message_feature_level_record = {"FeatureLevelRecord", 0, 0, 0x1ull, sizeof(struct feature_level_record), any_feature_level_record_init, any_feature_level_record_read, any_feature_level_record_write, &layout_feature_level_record};
 
 void client_quota_record_entity_data_init(struct client_quota_record_entity_data *s)
@@ -1531,7 +1531,7 @@ static const struct wire_field fields_client_quota_record_entity_data[] = {
     {"EntityType", WIRE_STRING, false, false, offsetof(struct client_quota_record_entity_data, entity_type), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"EntityName", WIRE_STRING, false, false, offsetof(struct client_quota_record_entity_data, entity_name), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_client_quota_record_entity_data = {"EntityData", sizeof(struct client_quota_record_entity_data), fields_client_quota_record_entity_data, 2, NULL, 0};
+static const struct wire_struct layout_client_quota_record_entity_data = {"EntityData", sizeof(struct client_quota_record_entity_data), fields_client_quota_record_entity_data, 2, NULL, NULL, 0};
 
 void client_quota_record_init(struct client_quota_record *s)
 {
@@ -1603,7 +1603,7 @@ static const struct wire_field fields_client_quota_record[] = {
     {"Value", WIRE_F64, false, false, offsetof(struct client_quota_record, value), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Remove", WIRE_BOOL, false, false, offsetof(struct client_quota_record, remove), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_client_quota_record = {"ClientQuotaRecord", sizeof(struct client_quota_record), fields_client_quota_record, 4, NULL, 0};
+static const struct wire_struct layout_client_quota_record = {"ClientQuotaRecord", sizeof(struct client_quota_record), fields_client_quota_record, 4, NULL, NULL, 0};
 const struct wire_message wire_message_client_quota_record = {"ClientQuotaRecord", 0, 0, 0x1ull, sizeof(struct client_quota_record), any_client_quota_record_init, any_client_quota_record_read, any_client_quota_record_write, &layout_client_quota_record};
 
 void producer_ids_record_init(struct producer_ids_record *s)
@@ -1658,7 +1658,7 @@ static const struct wire_field fields_producer_ids_record[] = {
     {"BrokerEpoch", WIRE_I64, false, false, offsetof(struct producer_ids_record, broker_epoch), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"NextProducerId", WIRE_I64, false, false, offsetof(struct producer_ids_record, next_producer_id), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_producer_ids_record = {"ProducerIdsRecord", sizeof(struct producer_ids_record), fields_producer_ids_record, 3, NULL, 0};
+static const struct wire_struct layout_producer_ids_record = {"ProducerIdsRecord", sizeof(struct producer_ids_record), fields_producer_ids_record, 3, NULL, NULL, 0};
 const struct wire_message wire_message_producer_ids_record = {"ProducerIdsRecord", 0, 0, 0x1ull, sizeof(struct producer_ids_record), any_producer_ids_record_init, any_producer_ids_record_read, any_producer_ids_record_write, &layout_producer_ids_record};
 
 void broker_registration_change_record_init(struct broker_registration_change_record *s)
@@ -1849,7 +1849,7 @@ static const struct wire_field fields_broker_registration_change_record[] = {
     {"LogDirs", WIRE_UUID, true, false, offsetof(struct broker_registration_change_record, log_dirs), offsetof(struct broker_registration_change_record, log_dirs_count), 0xcull, 0xcull, unsent_broker_registration_change_record_log_dirs, NULL},
     {"CordonedLogDirs", WIRE_UUID, true, false, offsetof(struct broker_registration_change_record, cordoned_log_dirs), offsetof(struct broker_registration_change_record, cordoned_log_dirs_count), 0x8ull, 0x8ull, unsent_broker_registration_change_record_cordoned_log_dirs, NULL},
 };
-static const struct wire_struct layout_broker_registration_change_record = {"BrokerRegistrationChangeRecord", sizeof(struct broker_registration_change_record), fields_broker_registration_change_record, 6, NULL, 0};
+static const struct wire_struct layout_broker_registration_change_record = {"BrokerRegistrationChangeRecord", sizeof(struct broker_registration_change_record), fields_broker_registration_change_record, 6, NULL, NULL, 0};
 const struct wire_message wire_message_broker_registration_change_record = {"BrokerRegistrationChangeRecord", 0, 3, 0xfull, sizeof(struct broker_registration_change_record), any_broker_registration_change_record_init, any_broker_registration_change_record_read, any_broker_registration_change_record_write, &layout_broker_registration_change_record};
 
 void access_control_entry_record_init(struct access_control_entry_record *s)
@@ -1927,7 +1927,7 @@ static const struct wire_field fields_access_control_entry_record[] = {
     {"Operation", WIRE_I8, false, false, offsetof(struct access_control_entry_record, operation), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"PermissionType", WIRE_I8, false, false, offsetof(struct access_control_entry_record, permission_type), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_access_control_entry_record = {"AccessControlEntryRecord", sizeof(struct access_control_entry_record), fields_access_control_entry_record, 8, NULL, 0};
+static const struct wire_struct layout_access_control_entry_record = {"AccessControlEntryRecord", sizeof(struct access_control_entry_record), fields_access_control_entry_record, 8, NULL, NULL, 0};
 const struct wire_message wire_message_access_control_entry_record = {"AccessControlEntryRecord", 0, 0, 0x1ull, sizeof(struct access_control_entry_record), any_access_control_entry_record_init, any_access_control_entry_record_read, any_access_control_entry_record_write, &layout_access_control_entry_record};
 
 void remove_access_control_entry_record_init(struct remove_access_control_entry_record *s)
@@ -1975,7 +1975,7 @@ static void any_remove_access_control_entry_record_write(struct wire_writer *w, 
 static const struct wire_field fields_remove_access_control_entry_record[] = {
     {"Id", WIRE_UUID, false, false, offsetof(struct remove_access_control_entry_record, id), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_remove_access_control_entry_record = {"RemoveAccessControlEntryRecord", sizeof(struct remove_access_control_entry_record), fields_remove_access_control_entry_record, 1, NULL, 0};
+static const struct wire_struct layout_remove_access_control_entry_record = {"RemoveAccessControlEntryRecord", sizeof(struct remove_access_control_entry_record), fields_remove_access_control_entry_record, 1, NULL, NULL, 0};
 const struct wire_message wire_message_remove_access_control_entry_record = {"RemoveAccessControlEntryRecord", 0, 0, 0x1ull, sizeof(struct remove_access_control_entry_record), any_remove_access_control_entry_record_init, any_remove_access_control_entry_record_read, any_remove_access_control_entry_record_write, &layout_remove_access_control_entry_record};
 
 void no_op_record_init(struct no_op_record *s)
@@ -2018,7 +2018,7 @@ static void any_no_op_record_write(struct wire_writer *w, int16_t version, const
     no_op_record_write(w, version, s);
 }
 
-static const struct wire_struct layout_no_op_record = {"NoOpRecord", sizeof(struct no_op_record), NULL, 0, NULL, 0};
+static const struct wire_struct layout_no_op_record = {"NoOpRecord", sizeof(struct no_op_record), NULL, 0, NULL, NULL, 0};
 const struct wire_message wire_message_no_op_record = {"NoOpRecord", 0, 0, 0x1ull, sizeof(struct no_op_record), any_no_op_record_init, any_no_op_record_read, any_no_op_record_write, &layout_no_op_record};
 
 void zk_migration_state_record_init(struct zk_migration_state_record *s)
@@ -2066,7 +2066,7 @@ static void any_zk_migration_state_record_write(struct wire_writer *w, int16_t v
 static const struct wire_field fields_zk_migration_state_record[] = {
     {"ZkMigrationState", WIRE_I8, false, false, offsetof(struct zk_migration_state_record, zk_migration_state), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_zk_migration_state_record = {"ZkMigrationStateRecord", sizeof(struct zk_migration_state_record), fields_zk_migration_state_record, 1, NULL, 0};
+static const struct wire_struct layout_zk_migration_state_record = {"ZkMigrationStateRecord", sizeof(struct zk_migration_state_record), fields_zk_migration_state_record, 1, NULL, NULL, 0};
 const struct wire_message wire_message_zk_migration_state_record = {"ZkMigrationStateRecord", 0, 0, 0x1ull, sizeof(struct zk_migration_state_record), any_zk_migration_state_record_init, any_zk_migration_state_record_read, any_zk_migration_state_record_write, &layout_zk_migration_state_record};
 
 void remove_user_scram_credential_record_init(struct remove_user_scram_credential_record *s)
@@ -2120,7 +2120,7 @@ static const struct wire_field fields_remove_user_scram_credential_record[] = {
     {"Name", WIRE_STRING, false, false, offsetof(struct remove_user_scram_credential_record, name), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Mechanism", WIRE_I8, false, false, offsetof(struct remove_user_scram_credential_record, mechanism), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_remove_user_scram_credential_record = {"RemoveUserScramCredentialRecord", sizeof(struct remove_user_scram_credential_record), fields_remove_user_scram_credential_record, 2, NULL, 0};
+static const struct wire_struct layout_remove_user_scram_credential_record = {"RemoveUserScramCredentialRecord", sizeof(struct remove_user_scram_credential_record), fields_remove_user_scram_credential_record, 2, NULL, NULL, 0};
 const struct wire_message wire_message_remove_user_scram_credential_record = {"RemoveUserScramCredentialRecord", 0, 0, 0x1ull, sizeof(struct remove_user_scram_credential_record), any_remove_user_scram_credential_record_init, any_remove_user_scram_credential_record_read, any_remove_user_scram_credential_record_write, &layout_remove_user_scram_credential_record};
 
 void begin_transaction_record_init(struct begin_transaction_record *s)
@@ -2193,7 +2193,7 @@ static bool unsent_begin_transaction_record_name(const void *p)
 static const struct wire_field fields_begin_transaction_record[] = {
     {"Name", WIRE_STRING, false, false, offsetof(struct begin_transaction_record, name), 0, 0x1ull, 0x1ull, unsent_begin_transaction_record_name, NULL},
 };
-static const struct wire_struct layout_begin_transaction_record = {"BeginTransactionRecord", sizeof(struct begin_transaction_record), fields_begin_transaction_record, 1, NULL, 0};
+static const struct wire_struct layout_begin_transaction_record = {"BeginTransactionRecord", sizeof(struct begin_transaction_record), fields_begin_transaction_record, 1, NULL, NULL, 0};
 const struct wire_message wire_message_begin_transaction_record = {"BeginTransactionRecord", 0, 0, 0x1ull, sizeof(struct begin_transaction_record), any_begin_transaction_record_init, any_begin_transaction_record_read, any_begin_transaction_record_write, &layout_begin_transaction_record};
 
 void end_transaction_record_init(struct end_transaction_record *s)
@@ -2236,7 +2236,7 @@ static void any_end_transaction_record_write(struct wire_writer *w, int16_t vers
     end_transaction_record_write(w, version, s);
 }
 
-static const struct wire_struct layout_end_transaction_record = {"EndTransactionRecord", sizeof(struct end_transaction_record), NULL, 0, NULL, 0};
+static const struct wire_struct layout_end_transaction_record = {"EndTransactionRecord", sizeof(struct end_transaction_record), NULL, 0, NULL, NULL, 0};
 const struct wire_message wire_message_end_transaction_record = {"EndTransactionRecord", 0, 0, 0x1ull, sizeof(struct end_transaction_record), any_end_transaction_record_init, any_end_transaction_record_read, any_end_transaction_record_write, &layout_end_transaction_record};
 
 void abort_transaction_record_init(struct abort_transaction_record *s)
@@ -2309,7 +2309,7 @@ static bool unsent_abort_transaction_record_reason(const void *p)
 static const struct wire_field fields_abort_transaction_record[] = {
     {"Reason", WIRE_STRING, false, false, offsetof(struct abort_transaction_record, reason), 0, 0x1ull, 0x1ull, unsent_abort_transaction_record_reason, NULL},
 };
-static const struct wire_struct layout_abort_transaction_record = {"AbortTransactionRecord", sizeof(struct abort_transaction_record), fields_abort_transaction_record, 1, NULL, 0};
+static const struct wire_struct layout_abort_transaction_record = {"AbortTransactionRecord", sizeof(struct abort_transaction_record), fields_abort_transaction_record, 1, NULL, NULL, 0};
 const struct wire_message wire_message_abort_transaction_record = {"AbortTransactionRecord", 0, 0, 0x1ull, sizeof(struct abort_transaction_record), any_abort_transaction_record_init, any_abort_transaction_record_read, any_abort_transaction_record_write, &layout_abort_transaction_record};
 
 void remove_delegation_token_record_init(struct remove_delegation_token_record *s)
@@ -2360,7 +2360,7 @@ static void any_remove_delegation_token_record_write(struct wire_writer *w, int1
 static const struct wire_field fields_remove_delegation_token_record[] = {
     {"TokenId", WIRE_STRING, false, false, offsetof(struct remove_delegation_token_record, token_id), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_remove_delegation_token_record = {"RemoveDelegationTokenRecord", sizeof(struct remove_delegation_token_record), fields_remove_delegation_token_record, 1, NULL, 0};
+static const struct wire_struct layout_remove_delegation_token_record = {"RemoveDelegationTokenRecord", sizeof(struct remove_delegation_token_record), fields_remove_delegation_token_record, 1, NULL, NULL, 0};
 const struct wire_message wire_message_remove_delegation_token_record = {"RemoveDelegationTokenRecord", 0, 0, 0x1ull, sizeof(struct remove_delegation_token_record), any_remove_delegation_token_record_init, any_remove_delegation_token_record_read, any_remove_delegation_token_record_write, &layout_remove_delegation_token_record};
 
 void register_controller_record_controller_endpoint_init(struct register_controller_record_controller_endpoint *s)
@@ -2408,7 +2408,7 @@ static const struct wire_field fields_register_controller_record_controller_endp
     {"Port", WIRE_U16, false, false, offsetof(struct register_controller_record_controller_endpoint, port), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"SecurityProtocol", WIRE_I16, false, false, offsetof(struct register_controller_record_controller_endpoint, security_protocol), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_register_controller_record_controller_endpoint = {"ControllerEndpoint", sizeof(struct register_controller_record_controller_endpoint), fields_register_controller_record_controller_endpoint, 4, NULL, 0};
+static const struct wire_struct layout_register_controller_record_controller_endpoint = {"ControllerEndpoint", sizeof(struct register_controller_record_controller_endpoint), fields_register_controller_record_controller_endpoint, 4, NULL, NULL, 0};
 
 void register_controller_record_controller_feature_init(struct register_controller_record_controller_feature *s)
 {
@@ -2449,7 +2449,7 @@ static const struct wire_field fields_register_controller_record_controller_feat
     {"MinSupportedVersion", WIRE_I16, false, false, offsetof(struct register_controller_record_controller_feature, min_supported_version), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"MaxSupportedVersion", WIRE_I16, false, false, offsetof(struct register_controller_record_controller_feature, max_supported_version), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_register_controller_record_controller_feature = {"ControllerFeature", sizeof(struct register_controller_record_controller_feature), fields_register_controller_record_controller_feature, 3, NULL, 0};
+static const struct wire_struct layout_register_controller_record_controller_feature = {"ControllerFeature", sizeof(struct register_controller_record_controller_feature), fields_register_controller_record_controller_feature, 3, NULL, NULL, 0};
 
 void register_controller_record_init(struct register_controller_record *s)
 {
@@ -2535,7 +2535,7 @@ static const struct wire_field fields_register_controller_record[] = {
     {"EndPoints", WIRE_STRUCT, true, false, offsetof(struct register_controller_record, end_points), offsetof(struct register_controller_record, end_points_count), 0x1ull, 0x0ull, NULL, &layout_register_controller_record_controller_endpoint},
     {"Features", WIRE_STRUCT, true, false, offsetof(struct register_controller_record, features), offsetof(struct register_controller_record, features_count), 0x1ull, 0x0ull, NULL, &layout_register_controller_record_controller_feature},
 };
-static const struct wire_struct layout_register_controller_record = {"RegisterControllerRecord", sizeof(struct register_controller_record), fields_register_controller_record, 5, NULL, 0};
+static const struct wire_struct layout_register_controller_record = {"RegisterControllerRecord", sizeof(struct register_controller_record), fields_register_controller_record, 5, NULL, NULL, 0};
 const struct wire_message wire_message_register_controller_record = {"RegisterControllerRecord", 0, 0, 0x1ull, sizeof(struct register_controller_record), any_register_controller_record_init, any_register_controller_record_read, any_register_controller_record_write, &layout_register_controller_record};
 
 void clear_elr_record_init(struct clear_elr_record *s)
@@ -2586,6 +2586,6 @@ static void any_clear_elr_record_write(struct wire_writer *w, int16_t version, c
 static const struct wire_field fields_clear_elr_record[] = {
     {"TopicName", WIRE_STRING, false, false, offsetof(struct clear_elr_record, topic_name), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_clear_elr_record = {"ClearElrRecord", sizeof(struct clear_elr_record), fields_clear_elr_record, 1, NULL, 0};
+static const struct wire_struct layout_clear_elr_record = {"ClearElrRecord", sizeof(struct clear_elr_record), fields_clear_elr_record, 1, NULL, NULL, 0};
 const struct wire_message wire_message_clear_elr_record = {"ClearElrRecord", 0, 0, 0x1ull, sizeof(struct clear_elr_record), any_clear_elr_record_init, any_clear_elr_record_read, any_clear_elr_record_write, &layout_clear_elr_record};
 

@@ -48,7 +48,7 @@ static const struct wire_field fields_producer_snapshot_producer_entry[] = {
     {"CoordinatorEpoch", WIRE_I32, false, false, offsetof(struct producer_snapshot_producer_entry, coordinator_epoch), 0, 0x2ull, 0x0ull, NULL, NULL},
     {"CurrentTxnFirstOffset", WIRE_I64, false, false, offsetof(struct producer_snapshot_producer_entry, current_txn_first_offset), 0, 0x2ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_producer_snapshot_producer_entry = {"ProducerEntry", sizeof(struct producer_snapshot_producer_entry), fields_producer_snapshot_producer_entry, 8, NULL, 0};
+static const struct wire_struct layout_producer_snapshot_producer_entry = {"ProducerEntry", sizeof(struct producer_snapshot_producer_entry), fields_producer_snapshot_producer_entry, 8, NULL, NULL, 0};
 
 void producer_snapshot_init(struct producer_snapshot *s)
 {
@@ -101,6 +101,6 @@ static const struct wire_field fields_producer_snapshot[] = {
     {"Crc", WIRE_U32, false, false, offsetof(struct producer_snapshot, crc), 0, 0x2ull, 0x0ull, NULL, NULL},
     {"ProducerEntries", WIRE_STRUCT, true, false, offsetof(struct producer_snapshot, producer_entries), offsetof(struct producer_snapshot, producer_entries_count), 0x2ull, 0x0ull, NULL, &layout_producer_snapshot_producer_entry},
 };
-static const struct wire_struct layout_producer_snapshot = {"ProducerSnapshot", sizeof(struct producer_snapshot), fields_producer_snapshot, 2, NULL, 0};
+static const struct wire_struct layout_producer_snapshot = {"ProducerSnapshot", sizeof(struct producer_snapshot), fields_producer_snapshot, 2, NULL, NULL, 0};
 const struct wire_message wire_message_producer_snapshot = {"ProducerSnapshot", 1, 1, 0x0ull, sizeof(struct producer_snapshot), any_producer_snapshot_init, any_producer_snapshot_read, any_producer_snapshot_write, &layout_producer_snapshot};
 

@@ -54,7 +54,7 @@ static const struct wire_field fields_k_raft_version_record[] = {
     {"Version", WIRE_I16, false, false, offsetof(struct k_raft_version_record, version), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"KRaftVersion", WIRE_I16, false, false, offsetof(struct k_raft_version_record, k_raft_version), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_k_raft_version_record = {"KRaftVersionRecord", sizeof(struct k_raft_version_record), fields_k_raft_version_record, 2, NULL, 0};
+static const struct wire_struct layout_k_raft_version_record = {"KRaftVersionRecord", sizeof(struct k_raft_version_record), fields_k_raft_version_record, 2, NULL, NULL, 0};
 const struct wire_message wire_message_k_raft_version_record = {"KRaftVersionRecord", 0, 0, 0x1ull, sizeof(struct k_raft_version_record), any_k_raft_version_record_init, any_k_raft_version_record_read, any_k_raft_version_record_write, &layout_k_raft_version_record};
 
 void leader_change_message_voter_init(struct leader_change_message_voter *s)
@@ -95,7 +95,7 @@ static const struct wire_field fields_leader_change_message_voter[] = {
     {"VoterId", WIRE_I32, false, false, offsetof(struct leader_change_message_voter, voter_id), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"VoterDirectoryId", WIRE_UUID, false, false, offsetof(struct leader_change_message_voter, voter_directory_id), 0, 0x2ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_leader_change_message_voter = {"Voter", sizeof(struct leader_change_message_voter), fields_leader_change_message_voter, 2, NULL, 0};
+static const struct wire_struct layout_leader_change_message_voter = {"Voter", sizeof(struct leader_change_message_voter), fields_leader_change_message_voter, 2, NULL, NULL, 0};
 
 void leader_change_message_init(struct leader_change_message *s)
 {
@@ -178,7 +178,7 @@ static const struct wire_field fields_leader_change_message[] = {
     {"Voters", WIRE_STRUCT, true, false, offsetof(struct leader_change_message, voters), offsetof(struct leader_change_message, voters_count), 0x3ull, 0x0ull, NULL, &layout_leader_change_message_voter},
     {"GrantingVoters", WIRE_STRUCT, true, false, offsetof(struct leader_change_message, granting_voters), offsetof(struct leader_change_message, granting_voters_count), 0x3ull, 0x0ull, NULL, &layout_leader_change_message_voter},
 };
-static const struct wire_struct layout_leader_change_message = {"LeaderChangeMessage", sizeof(struct leader_change_message), fields_leader_change_message, 4, NULL, 0};
+static const struct wire_struct layout_leader_change_message = {"LeaderChangeMessage", sizeof(struct leader_change_message), fields_leader_change_message, 4, NULL, NULL, 0};
 const struct wire_message wire_message_leader_change_message = {"LeaderChangeMessage", 0, 1, 0x3ull, sizeof(struct leader_change_message), any_leader_change_message_init, any_leader_change_message_read, any_leader_change_message_write, &layout_leader_change_message};
 
 void quorum_state_data_voter_init(struct quorum_state_data_voter *s)
@@ -214,7 +214,7 @@ void quorum_state_data_voter_write(struct wire_writer *w, int16_t version, const
 static const struct wire_field fields_quorum_state_data_voter[] = {
     {"VoterId", WIRE_I32, false, false, offsetof(struct quorum_state_data_voter, voter_id), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_quorum_state_data_voter = {"Voter", sizeof(struct quorum_state_data_voter), fields_quorum_state_data_voter, 1, NULL, 0};
+static const struct wire_struct layout_quorum_state_data_voter = {"Voter", sizeof(struct quorum_state_data_voter), fields_quorum_state_data_voter, 1, NULL, NULL, 0};
 
 void quorum_state_data_init(struct quorum_state_data *s)
 {
@@ -322,7 +322,7 @@ static const struct wire_field fields_quorum_state_data[] = {
     {"AppliedOffset", WIRE_I64, false, false, offsetof(struct quorum_state_data, applied_offset), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"CurrentVoters", WIRE_STRUCT, true, false, offsetof(struct quorum_state_data, current_voters), offsetof(struct quorum_state_data, current_voters_count), 0x1ull, 0x0ull, NULL, &layout_quorum_state_data_voter},
 };
-static const struct wire_struct layout_quorum_state_data = {"QuorumStateData", sizeof(struct quorum_state_data), fields_quorum_state_data, 7, NULL, 0};
+static const struct wire_struct layout_quorum_state_data = {"QuorumStateData", sizeof(struct quorum_state_data), fields_quorum_state_data, 7, NULL, NULL, 0};
 const struct wire_message wire_message_quorum_state_data = {"QuorumStateData", 0, 1, 0x3ull, sizeof(struct quorum_state_data), any_quorum_state_data_init, any_quorum_state_data_read, any_quorum_state_data_write, &layout_quorum_state_data};
 
 void snapshot_footer_record_init(struct snapshot_footer_record *s)
@@ -369,7 +369,7 @@ static void any_snapshot_footer_record_write(struct wire_writer *w, int16_t vers
 static const struct wire_field fields_snapshot_footer_record[] = {
     {"Version", WIRE_I16, false, false, offsetof(struct snapshot_footer_record, version), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_snapshot_footer_record = {"SnapshotFooterRecord", sizeof(struct snapshot_footer_record), fields_snapshot_footer_record, 1, NULL, 0};
+static const struct wire_struct layout_snapshot_footer_record = {"SnapshotFooterRecord", sizeof(struct snapshot_footer_record), fields_snapshot_footer_record, 1, NULL, NULL, 0};
 const struct wire_message wire_message_snapshot_footer_record = {"SnapshotFooterRecord", 0, 0, 0x1ull, sizeof(struct snapshot_footer_record), any_snapshot_footer_record_init, any_snapshot_footer_record_read, any_snapshot_footer_record_write, &layout_snapshot_footer_record};
 
 void snapshot_header_record_init(struct snapshot_header_record *s)
@@ -419,7 +419,7 @@ static const struct wire_field fields_snapshot_header_record[] = {
     {"Version", WIRE_I16, false, false, offsetof(struct snapshot_header_record, version), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"LastContainedLogTimestamp", WIRE_I64, false, false, offsetof(struct snapshot_header_record, last_contained_log_timestamp), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_snapshot_header_record = {"SnapshotHeaderRecord", sizeof(struct snapshot_header_record), fields_snapshot_header_record, 2, NULL, 0};
+static const struct wire_struct layout_snapshot_header_record = {"SnapshotHeaderRecord", sizeof(struct snapshot_header_record), fields_snapshot_header_record, 2, NULL, NULL, 0};
 const struct wire_message wire_message_snapshot_header_record = {"SnapshotHeaderRecord", 0, 0, 0x1ull, sizeof(struct snapshot_header_record), any_snapshot_header_record_init, any_snapshot_header_record_read, any_snapshot_header_record_write, &layout_snapshot_header_record};
 
 void voters_record_endpoint_init(struct voters_record_endpoint *s)
@@ -464,7 +464,7 @@ static const struct wire_field fields_voters_record_endpoint[] = {
     {"Host", WIRE_STRING, false, false, offsetof(struct voters_record_endpoint, host), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Port", WIRE_U16, false, false, offsetof(struct voters_record_endpoint, port), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_voters_record_endpoint = {"Endpoint", sizeof(struct voters_record_endpoint), fields_voters_record_endpoint, 3, NULL, 0};
+static const struct wire_struct layout_voters_record_endpoint = {"Endpoint", sizeof(struct voters_record_endpoint), fields_voters_record_endpoint, 3, NULL, NULL, 0};
 
 void voters_record_k_raft_version_feature_init(struct voters_record_k_raft_version_feature *s)
 {
@@ -499,7 +499,7 @@ static const struct wire_field fields_voters_record_k_raft_version_feature[] = {
     {"MinSupportedVersion", WIRE_I16, false, false, offsetof(struct voters_record_k_raft_version_feature, min_supported_version), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"MaxSupportedVersion", WIRE_I16, false, false, offsetof(struct voters_record_k_raft_version_feature, max_supported_version), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_voters_record_k_raft_version_feature = {"KRaftVersionFeature", sizeof(struct voters_record_k_raft_version_feature), fields_voters_record_k_raft_version_feature, 2, NULL, 0};
+static const struct wire_struct layout_voters_record_k_raft_version_feature = {"KRaftVersionFeature", sizeof(struct voters_record_k_raft_version_feature), fields_voters_record_k_raft_version_feature, 2, NULL, NULL, 0};
 
 void voters_record_voter_init(struct voters_record_voter *s)
 {
@@ -554,7 +554,7 @@ static const struct wire_field fields_voters_record_voter[] = {
     {"Endpoints", WIRE_STRUCT, true, false, offsetof(struct voters_record_voter, endpoints), offsetof(struct voters_record_voter, endpoints_count), 0x1ull, 0x0ull, NULL, &layout_voters_record_endpoint},
     {"KRaftVersionFeature", WIRE_STRUCT, false, false, offsetof(struct voters_record_voter, k_raft_version_feature), 0, 0x1ull, 0x0ull, NULL, &layout_voters_record_k_raft_version_feature},
 };
-static const struct wire_struct layout_voters_record_voter = {"Voter", sizeof(struct voters_record_voter), fields_voters_record_voter, 4, NULL, 0};
+static const struct wire_struct layout_voters_record_voter = {"Voter", sizeof(struct voters_record_voter), fields_voters_record_voter, 4, NULL, NULL, 0};
 
 void voters_record_init(struct voters_record *s)
 {
@@ -617,6 +617,6 @@ static const struct wire_field fields_voters_record[] = {
     {"Version", WIRE_I16, false, false, offsetof(struct voters_record, version), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Voters", WIRE_STRUCT, true, false, offsetof(struct voters_record, voters), offsetof(struct voters_record, voters_count), 0x1ull, 0x0ull, NULL, &layout_voters_record_voter},
 };
-static const struct wire_struct layout_voters_record = {"VotersRecord", sizeof(struct voters_record), fields_voters_record, 2, NULL, 0};
+static const struct wire_struct layout_voters_record = {"VotersRecord", sizeof(struct voters_record), fields_voters_record, 2, NULL, NULL, 0};
 const struct wire_message wire_message_voters_record = {"VotersRecord", 0, 0, 0x1ull, sizeof(struct voters_record), any_voters_record_init, any_voters_record_read, any_voters_record_write, &layout_voters_record};
 

@@ -46,7 +46,7 @@ static const struct wire_field fields_remote_log_segment_metadata_record_topic_i
     {"Id", WIRE_UUID, false, false, offsetof(struct remote_log_segment_metadata_record_topic_id_partition_entry, id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partition", WIRE_I32, false, false, offsetof(struct remote_log_segment_metadata_record_topic_id_partition_entry, partition), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_remote_log_segment_metadata_record_topic_id_partition_entry = {"TopicIdPartitionEntry", sizeof(struct remote_log_segment_metadata_record_topic_id_partition_entry), fields_remote_log_segment_metadata_record_topic_id_partition_entry, 3, NULL, 0};
+static const struct wire_struct layout_remote_log_segment_metadata_record_topic_id_partition_entry = {"TopicIdPartitionEntry", sizeof(struct remote_log_segment_metadata_record_topic_id_partition_entry), fields_remote_log_segment_metadata_record_topic_id_partition_entry, 3, NULL, NULL, 0};
 
 void remote_log_segment_metadata_record_remote_log_segment_id_entry_init(struct remote_log_segment_metadata_record_remote_log_segment_id_entry *s)
 {
@@ -81,7 +81,7 @@ static const struct wire_field fields_remote_log_segment_metadata_record_remote_
     {"TopicIdPartition", WIRE_STRUCT, false, false, offsetof(struct remote_log_segment_metadata_record_remote_log_segment_id_entry, topic_id_partition), 0, 0x1ull, 0x0ull, NULL, &layout_remote_log_segment_metadata_record_topic_id_partition_entry},
     {"Id", WIRE_UUID, false, false, offsetof(struct remote_log_segment_metadata_record_remote_log_segment_id_entry, id), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_remote_log_segment_metadata_record_remote_log_segment_id_entry = {"RemoteLogSegmentIdEntry", sizeof(struct remote_log_segment_metadata_record_remote_log_segment_id_entry), fields_remote_log_segment_metadata_record_remote_log_segment_id_entry, 2, NULL, 0};
+static const struct wire_struct layout_remote_log_segment_metadata_record_remote_log_segment_id_entry = {"RemoteLogSegmentIdEntry", sizeof(struct remote_log_segment_metadata_record_remote_log_segment_id_entry), fields_remote_log_segment_metadata_record_remote_log_segment_id_entry, 2, NULL, NULL, 0};
 
 void remote_log_segment_metadata_record_segment_leader_epoch_entry_init(struct remote_log_segment_metadata_record_segment_leader_epoch_entry *s)
 {
@@ -116,7 +116,7 @@ static const struct wire_field fields_remote_log_segment_metadata_record_segment
     {"LeaderEpoch", WIRE_I32, false, false, offsetof(struct remote_log_segment_metadata_record_segment_leader_epoch_entry, leader_epoch), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Offset", WIRE_I64, false, false, offsetof(struct remote_log_segment_metadata_record_segment_leader_epoch_entry, offset), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_remote_log_segment_metadata_record_segment_leader_epoch_entry = {"SegmentLeaderEpochEntry", sizeof(struct remote_log_segment_metadata_record_segment_leader_epoch_entry), fields_remote_log_segment_metadata_record_segment_leader_epoch_entry, 2, NULL, 0};
+static const struct wire_struct layout_remote_log_segment_metadata_record_segment_leader_epoch_entry = {"SegmentLeaderEpochEntry", sizeof(struct remote_log_segment_metadata_record_segment_leader_epoch_entry), fields_remote_log_segment_metadata_record_segment_leader_epoch_entry, 2, NULL, NULL, 0};
 
 void remote_log_segment_metadata_record_init(struct remote_log_segment_metadata_record *s)
 {
@@ -232,7 +232,7 @@ static const struct wire_field fields_remote_log_segment_metadata_record[] = {
     {"RemoteLogSegmentState", WIRE_I8, false, false, offsetof(struct remote_log_segment_metadata_record, remote_log_segment_state), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"TxnIndexEmpty", WIRE_BOOL, false, false, offsetof(struct remote_log_segment_metadata_record, txn_index_empty), 0, 0x1ull, 0x1ull, unsent_remote_log_segment_metadata_record_txn_index_empty, NULL},
 };
-static const struct wire_struct layout_remote_log_segment_metadata_record = {"RemoteLogSegmentMetadataRecord", sizeof(struct remote_log_segment_metadata_record), fields_remote_log_segment_metadata_record, 11, NULL, 0};
+static const struct wire_struct layout_remote_log_segment_metadata_record = {"RemoteLogSegmentMetadataRecord", sizeof(struct remote_log_segment_metadata_record), fields_remote_log_segment_metadata_record, 11, NULL, NULL, 0};
 const struct wire_message wire_message_remote_log_segment_metadata_record = {"RemoteLogSegmentMetadataRecord", 0, 0, 0x1ull, sizeof(struct remote_log_segment_metadata_record), any_remote_log_segment_metadata_record_init, any_remote_log_segment_metadata_record_read, any_remote_log_segment_metadata_record_write, &layout_remote_log_segment_metadata_record};
 
 void remote_log_segment_metadata_update_record_topic_id_partition_entry_init(struct remote_log_segment_metadata_update_record_topic_id_partition_entry *s)
@@ -274,7 +274,7 @@ static const struct wire_field fields_remote_log_segment_metadata_update_record_
     {"Id", WIRE_UUID, false, false, offsetof(struct remote_log_segment_metadata_update_record_topic_id_partition_entry, id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partition", WIRE_I32, false, false, offsetof(struct remote_log_segment_metadata_update_record_topic_id_partition_entry, partition), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_remote_log_segment_metadata_update_record_topic_id_partition_entry = {"TopicIdPartitionEntry", sizeof(struct remote_log_segment_metadata_update_record_topic_id_partition_entry), fields_remote_log_segment_metadata_update_record_topic_id_partition_entry, 3, NULL, 0};
+static const struct wire_struct layout_remote_log_segment_metadata_update_record_topic_id_partition_entry = {"TopicIdPartitionEntry", sizeof(struct remote_log_segment_metadata_update_record_topic_id_partition_entry), fields_remote_log_segment_metadata_update_record_topic_id_partition_entry, 3, NULL, NULL, 0};
 
 void remote_log_segment_metadata_update_record_remote_log_segment_id_entry_init(struct remote_log_segment_metadata_update_record_remote_log_segment_id_entry *s)
 {
@@ -309,7 +309,7 @@ static const struct wire_field fields_remote_log_segment_metadata_update_record_
     {"TopicIdPartition", WIRE_STRUCT, false, false, offsetof(struct remote_log_segment_metadata_update_record_remote_log_segment_id_entry, topic_id_partition), 0, 0x1ull, 0x0ull, NULL, &layout_remote_log_segment_metadata_update_record_topic_id_partition_entry},
     {"Id", WIRE_UUID, false, false, offsetof(struct remote_log_segment_metadata_update_record_remote_log_segment_id_entry, id), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_remote_log_segment_metadata_update_record_remote_log_segment_id_entry = {"RemoteLogSegmentIdEntry", sizeof(struct remote_log_segment_metadata_update_record_remote_log_segment_id_entry), fields_remote_log_segment_metadata_update_record_remote_log_segment_id_entry, 2, NULL, 0};
+static const struct wire_struct layout_remote_log_segment_metadata_update_record_remote_log_segment_id_entry = {"RemoteLogSegmentIdEntry", sizeof(struct remote_log_segment_metadata_update_record_remote_log_segment_id_entry), fields_remote_log_segment_metadata_update_record_remote_log_segment_id_entry, 2, NULL, NULL, 0};
 
 void remote_log_segment_metadata_update_record_init(struct remote_log_segment_metadata_update_record *s)
 {
@@ -368,7 +368,7 @@ static const struct wire_field fields_remote_log_segment_metadata_update_record[
     {"CustomMetadata", WIRE_BYTES, false, false, offsetof(struct remote_log_segment_metadata_update_record, custom_metadata), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"RemoteLogSegmentState", WIRE_I8, false, false, offsetof(struct remote_log_segment_metadata_update_record, remote_log_segment_state), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_remote_log_segment_metadata_update_record = {"RemoteLogSegmentMetadataUpdateRecord", sizeof(struct remote_log_segment_metadata_update_record), fields_remote_log_segment_metadata_update_record, 5, NULL, 0};
+static const struct wire_struct layout_remote_log_segment_metadata_update_record = {"RemoteLogSegmentMetadataUpdateRecord", sizeof(struct remote_log_segment_metadata_update_record), fields_remote_log_segment_metadata_update_record, 5, NULL, NULL, 0};
 const struct wire_message wire_message_remote_log_segment_metadata_update_record = {"RemoteLogSegmentMetadataUpdateRecord", 0, 0, 0x1ull, sizeof(struct remote_log_segment_metadata_update_record), any_remote_log_segment_metadata_update_record_init, any_remote_log_segment_metadata_update_record_read, any_remote_log_segment_metadata_update_record_write, &layout_remote_log_segment_metadata_update_record};
 
 void remote_partition_delete_metadata_record_topic_id_partition_entry_init(struct remote_partition_delete_metadata_record_topic_id_partition_entry *s)
@@ -410,7 +410,7 @@ static const struct wire_field fields_remote_partition_delete_metadata_record_to
     {"Id", WIRE_UUID, false, false, offsetof(struct remote_partition_delete_metadata_record_topic_id_partition_entry, id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partition", WIRE_I32, false, false, offsetof(struct remote_partition_delete_metadata_record_topic_id_partition_entry, partition), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_remote_partition_delete_metadata_record_topic_id_partition_entry = {"TopicIdPartitionEntry", sizeof(struct remote_partition_delete_metadata_record_topic_id_partition_entry), fields_remote_partition_delete_metadata_record_topic_id_partition_entry, 3, NULL, 0};
+static const struct wire_struct layout_remote_partition_delete_metadata_record_topic_id_partition_entry = {"TopicIdPartitionEntry", sizeof(struct remote_partition_delete_metadata_record_topic_id_partition_entry), fields_remote_partition_delete_metadata_record_topic_id_partition_entry, 3, NULL, NULL, 0};
 
 void remote_partition_delete_metadata_record_init(struct remote_partition_delete_metadata_record *s)
 {
@@ -466,7 +466,7 @@ static const struct wire_field fields_remote_partition_delete_metadata_record[] 
     {"EventTimestampMs", WIRE_I64, false, false, offsetof(struct remote_partition_delete_metadata_record, event_timestamp_ms), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"RemotePartitionDeleteState", WIRE_I8, false, false, offsetof(struct remote_partition_delete_metadata_record, remote_partition_delete_state), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_remote_partition_delete_metadata_record = {"RemotePartitionDeleteMetadataRecord", sizeof(struct remote_partition_delete_metadata_record), fields_remote_partition_delete_metadata_record, 4, NULL, 0};
+static const struct wire_struct layout_remote_partition_delete_metadata_record = {"RemotePartitionDeleteMetadataRecord", sizeof(struct remote_partition_delete_metadata_record), fields_remote_partition_delete_metadata_record, 4, NULL, NULL, 0};
 const struct wire_message wire_message_remote_partition_delete_metadata_record = {"RemotePartitionDeleteMetadataRecord", 0, 0, 0x1ull, sizeof(struct remote_partition_delete_metadata_record), any_remote_partition_delete_metadata_record_init, any_remote_partition_delete_metadata_record_read, any_remote_partition_delete_metadata_record_write, &layout_remote_partition_delete_metadata_record};
 
 void remote_log_segment_metadata_snapshot_record_segment_leader_epoch_entry_init(struct remote_log_segment_metadata_snapshot_record_segment_leader_epoch_entry *s)
@@ -502,7 +502,7 @@ static const struct wire_field fields_remote_log_segment_metadata_snapshot_recor
     {"LeaderEpoch", WIRE_I32, false, false, offsetof(struct remote_log_segment_metadata_snapshot_record_segment_leader_epoch_entry, leader_epoch), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Offset", WIRE_I64, false, false, offsetof(struct remote_log_segment_metadata_snapshot_record_segment_leader_epoch_entry, offset), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_remote_log_segment_metadata_snapshot_record_segment_leader_epoch_entry = {"SegmentLeaderEpochEntry", sizeof(struct remote_log_segment_metadata_snapshot_record_segment_leader_epoch_entry), fields_remote_log_segment_metadata_snapshot_record_segment_leader_epoch_entry, 2, NULL, 0};
+static const struct wire_struct layout_remote_log_segment_metadata_snapshot_record_segment_leader_epoch_entry = {"SegmentLeaderEpochEntry", sizeof(struct remote_log_segment_metadata_snapshot_record_segment_leader_epoch_entry), fields_remote_log_segment_metadata_snapshot_record_segment_leader_epoch_entry, 2, NULL, NULL, 0};
 
 void remote_log_segment_metadata_snapshot_record_init(struct remote_log_segment_metadata_snapshot_record *s)
 {
@@ -617,6 +617,6 @@ static const struct wire_field fields_remote_log_segment_metadata_snapshot_recor
     {"RemoteLogSegmentState", WIRE_I8, false, false, offsetof(struct remote_log_segment_metadata_snapshot_record, remote_log_segment_state), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"TxnIndexEmpty", WIRE_BOOL, false, false, offsetof(struct remote_log_segment_metadata_snapshot_record, txn_index_empty), 0, 0x1ull, 0x1ull, unsent_remote_log_segment_metadata_snapshot_record_txn_index_empty, NULL},
 };
-static const struct wire_struct layout_remote_log_segment_metadata_snapshot_record = {"RemoteLogSegmentMetadataSnapshotRecord", sizeof(struct remote_log_segment_metadata_snapshot_record), fields_remote_log_segment_metadata_snapshot_record, 11, NULL, 0};
+static const struct wire_struct layout_remote_log_segment_metadata_snapshot_record = {"RemoteLogSegmentMetadataSnapshotRecord", sizeof(struct remote_log_segment_metadata_snapshot_record), fields_remote_log_segment_metadata_snapshot_record, 11, NULL, NULL, 0};
 const struct wire_message wire_message_remote_log_segment_metadata_snapshot_record = {"RemoteLogSegmentMetadataSnapshotRecord", 0, 0, 0x1ull, sizeof(struct remote_log_segment_metadata_snapshot_record), any_remote_log_segment_metadata_snapshot_record_init, any_remote_log_segment_metadata_snapshot_record_read, any_remote_log_segment_metadata_snapshot_record_write, &layout_remote_log_segment_metadata_snapshot_record};
 

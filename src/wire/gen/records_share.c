@@ -51,7 +51,7 @@ static const struct wire_field fields_share_snapshot_key[] = {
     {"TopicId", WIRE_UUID, false, false, offsetof(struct share_snapshot_key, topic_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partition", WIRE_I32, false, false, offsetof(struct share_snapshot_key, partition), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_snapshot_key = {"ShareSnapshotKey", sizeof(struct share_snapshot_key), fields_share_snapshot_key, 3, NULL, 0};
+static const struct wire_struct layout_share_snapshot_key = {"ShareSnapshotKey", sizeof(struct share_snapshot_key), fields_share_snapshot_key, 3, NULL, NULL, 0};
 const struct wire_message wire_message_share_snapshot_key = {"ShareSnapshotKey", 0, 0, 0x0ull, sizeof(struct share_snapshot_key), any_share_snapshot_key_init, any_share_snapshot_key_read, any_share_snapshot_key_write, &layout_share_snapshot_key};
 
 void share_snapshot_value_state_batch_init(struct share_snapshot_value_state_batch *s)
@@ -93,7 +93,7 @@ static const struct wire_field fields_share_snapshot_value_state_batch[] = {
     {"DeliveryState", WIRE_I8, false, false, offsetof(struct share_snapshot_value_state_batch, delivery_state), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"DeliveryCount", WIRE_I16, false, false, offsetof(struct share_snapshot_value_state_batch, delivery_count), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_snapshot_value_state_batch = {"StateBatch", sizeof(struct share_snapshot_value_state_batch), fields_share_snapshot_value_state_batch, 4, NULL, 0};
+static const struct wire_struct layout_share_snapshot_value_state_batch = {"StateBatch", sizeof(struct share_snapshot_value_state_batch), fields_share_snapshot_value_state_batch, 4, NULL, NULL, 0};
 
 void share_snapshot_value_init(struct share_snapshot_value *s)
 {
@@ -200,7 +200,7 @@ static const struct wire_field fields_share_snapshot_value[] = {
     {"WriteTimestamp", WIRE_I64, false, false, offsetof(struct share_snapshot_value, write_timestamp), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"StateBatches", WIRE_STRUCT, true, false, offsetof(struct share_snapshot_value, state_batches), offsetof(struct share_snapshot_value, state_batches_count), 0x1ull, 0x0ull, NULL, &layout_share_snapshot_value_state_batch},
 };
-static const struct wire_struct layout_share_snapshot_value = {"ShareSnapshotValue", sizeof(struct share_snapshot_value), fields_share_snapshot_value, 8, NULL, 0};
+static const struct wire_struct layout_share_snapshot_value = {"ShareSnapshotValue", sizeof(struct share_snapshot_value), fields_share_snapshot_value, 8, NULL, NULL, 0};
 const struct wire_message wire_message_share_snapshot_value = {"ShareSnapshotValue", 0, 0, 0x1ull, sizeof(struct share_snapshot_value), any_share_snapshot_value_init, any_share_snapshot_value_read, any_share_snapshot_value_write, &layout_share_snapshot_value};
 
 void share_update_key_init(struct share_update_key *s)
@@ -247,7 +247,7 @@ static const struct wire_field fields_share_update_key[] = {
     {"TopicId", WIRE_UUID, false, false, offsetof(struct share_update_key, topic_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partition", WIRE_I32, false, false, offsetof(struct share_update_key, partition), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_update_key = {"ShareUpdateKey", sizeof(struct share_update_key), fields_share_update_key, 3, NULL, 0};
+static const struct wire_struct layout_share_update_key = {"ShareUpdateKey", sizeof(struct share_update_key), fields_share_update_key, 3, NULL, NULL, 0};
 const struct wire_message wire_message_share_update_key = {"ShareUpdateKey", 0, 0, 0x0ull, sizeof(struct share_update_key), any_share_update_key_init, any_share_update_key_read, any_share_update_key_write, &layout_share_update_key};
 
 void share_update_value_state_batch_init(struct share_update_value_state_batch *s)
@@ -289,7 +289,7 @@ static const struct wire_field fields_share_update_value_state_batch[] = {
     {"DeliveryState", WIRE_I8, false, false, offsetof(struct share_update_value_state_batch, delivery_state), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"DeliveryCount", WIRE_I16, false, false, offsetof(struct share_update_value_state_batch, delivery_count), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_update_value_state_batch = {"StateBatch", sizeof(struct share_update_value_state_batch), fields_share_update_value_state_batch, 4, NULL, 0};
+static const struct wire_struct layout_share_update_value_state_batch = {"StateBatch", sizeof(struct share_update_value_state_batch), fields_share_update_value_state_batch, 4, NULL, NULL, 0};
 
 void share_update_value_init(struct share_update_value *s)
 {
@@ -387,6 +387,6 @@ static const struct wire_field fields_share_update_value[] = {
     {"DeliveryCompleteCount", WIRE_I32, false, false, offsetof(struct share_update_value, delivery_complete_count), 0, 0x1ull, 0x1ull, unsent_share_update_value_delivery_complete_count, NULL},
     {"StateBatches", WIRE_STRUCT, true, false, offsetof(struct share_update_value, state_batches), offsetof(struct share_update_value, state_batches_count), 0x1ull, 0x0ull, NULL, &layout_share_update_value_state_batch},
 };
-static const struct wire_struct layout_share_update_value = {"ShareUpdateValue", sizeof(struct share_update_value), fields_share_update_value, 5, NULL, 0};
+static const struct wire_struct layout_share_update_value = {"ShareUpdateValue", sizeof(struct share_update_value), fields_share_update_value, 5, NULL, NULL, 0};
 const struct wire_message wire_message_share_update_value = {"ShareUpdateValue", 0, 0, 0x1ull, sizeof(struct share_update_value), any_share_update_value_init, any_share_update_value_read, any_share_update_value_write, &layout_share_update_value};
 

@@ -45,7 +45,7 @@ static void any_transaction_log_key_write(struct wire_writer *w, int16_t version
 static const struct wire_field fields_transaction_log_key[] = {
     {"TransactionalId", WIRE_STRING, false, false, offsetof(struct transaction_log_key, transactional_id), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_transaction_log_key = {"TransactionLogKey", sizeof(struct transaction_log_key), fields_transaction_log_key, 1, NULL, 0};
+static const struct wire_struct layout_transaction_log_key = {"TransactionLogKey", sizeof(struct transaction_log_key), fields_transaction_log_key, 1, NULL, NULL, 0};
 const struct wire_message wire_message_transaction_log_key = {"TransactionLogKey", 0, 0, 0x0ull, sizeof(struct transaction_log_key), any_transaction_log_key_init, any_transaction_log_key_read, any_transaction_log_key_write, &layout_transaction_log_key};
 
 void transaction_log_value_partitions_schema_init(struct transaction_log_value_partitions_schema *s)
@@ -103,7 +103,7 @@ static const struct wire_field fields_transaction_log_value_partitions_schema[] 
     {"Topic", WIRE_STRING, false, false, offsetof(struct transaction_log_value_partitions_schema, topic), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"PartitionIds", WIRE_I32, true, false, offsetof(struct transaction_log_value_partitions_schema, partition_ids), offsetof(struct transaction_log_value_partitions_schema, partition_ids_count), 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_transaction_log_value_partitions_schema = {"PartitionsSchema", sizeof(struct transaction_log_value_partitions_schema), fields_transaction_log_value_partitions_schema, 2, NULL, 0};
+static const struct wire_struct layout_transaction_log_value_partitions_schema = {"PartitionsSchema", sizeof(struct transaction_log_value_partitions_schema), fields_transaction_log_value_partitions_schema, 2, NULL, NULL, 0};
 
 void transaction_log_value_init(struct transaction_log_value *s)
 {
@@ -302,6 +302,6 @@ static const struct wire_field fields_transaction_log_value[] = {
     {"TransactionStartTimestampMs", WIRE_I64, false, false, offsetof(struct transaction_log_value, transaction_start_timestamp_ms), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"ClientTransactionVersion", WIRE_I16, false, false, offsetof(struct transaction_log_value, client_transaction_version), 0, 0x2ull, 0x2ull, unsent_transaction_log_value_client_transaction_version, NULL},
 };
-static const struct wire_struct layout_transaction_log_value = {"TransactionLogValue", sizeof(struct transaction_log_value), fields_transaction_log_value, 11, NULL, 0};
+static const struct wire_struct layout_transaction_log_value = {"TransactionLogValue", sizeof(struct transaction_log_value), fields_transaction_log_value, 11, NULL, NULL, 0};
 const struct wire_message wire_message_transaction_log_value = {"TransactionLogValue", 0, 1, 0x2ull, sizeof(struct transaction_log_value), any_transaction_log_value_init, any_transaction_log_value_read, any_transaction_log_value_write, &layout_transaction_log_value};
 

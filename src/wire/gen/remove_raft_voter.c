@@ -59,7 +59,7 @@ static const struct wire_field fields_remove_raft_voter_request[] = {
     {"VoterId", WIRE_I32, false, false, offsetof(struct remove_raft_voter_request, voter_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"VoterDirectoryId", WIRE_UUID, false, false, offsetof(struct remove_raft_voter_request, voter_directory_id), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_remove_raft_voter_request = {"RemoveRaftVoterRequest", sizeof(struct remove_raft_voter_request), fields_remove_raft_voter_request, 3, NULL, 0};
+static const struct wire_struct layout_remove_raft_voter_request = {"RemoveRaftVoterRequest", sizeof(struct remove_raft_voter_request), fields_remove_raft_voter_request, 3, NULL, NULL, 0};
 const struct wire_message wire_message_remove_raft_voter_request = {"RemoveRaftVoterRequest", 0, 0, 0x1ull, sizeof(struct remove_raft_voter_request), any_remove_raft_voter_request_init, any_remove_raft_voter_request_read, any_remove_raft_voter_request_write, &layout_remove_raft_voter_request};
 
 void remove_raft_voter_response_init(struct remove_raft_voter_response *s)
@@ -120,6 +120,6 @@ static const struct wire_field fields_remove_raft_voter_response[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct remove_raft_voter_response, error_code), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct remove_raft_voter_response, error_message), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_remove_raft_voter_response = {"RemoveRaftVoterResponse", sizeof(struct remove_raft_voter_response), fields_remove_raft_voter_response, 3, part_remove_raft_voter_response, 0};
+static const struct wire_struct layout_remove_raft_voter_response = {"RemoveRaftVoterResponse", sizeof(struct remove_raft_voter_response), fields_remove_raft_voter_response, 3, part_remove_raft_voter_response, NULL, 0};
 const struct wire_message wire_message_remove_raft_voter_response = {"RemoveRaftVoterResponse", 0, 0, 0x1ull, sizeof(struct remove_raft_voter_response), any_remove_raft_voter_response_init, any_remove_raft_voter_response_read, any_remove_raft_voter_response_write, &layout_remove_raft_voter_response};
 

@@ -63,7 +63,7 @@ static const struct wire_field fields_renew_delegation_token_request[] = {
     {"Hmac", WIRE_BYTES, false, false, offsetof(struct renew_delegation_token_request, hmac), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"RenewPeriodMs", WIRE_I64, false, false, offsetof(struct renew_delegation_token_request, renew_period_ms), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_renew_delegation_token_request = {"RenewDelegationTokenRequest", sizeof(struct renew_delegation_token_request), fields_renew_delegation_token_request, 2, NULL, 0};
+static const struct wire_struct layout_renew_delegation_token_request = {"RenewDelegationTokenRequest", sizeof(struct renew_delegation_token_request), fields_renew_delegation_token_request, 2, NULL, NULL, 0};
 const struct wire_message wire_message_renew_delegation_token_request = {"RenewDelegationTokenRequest", 0, 2, 0x4ull, sizeof(struct renew_delegation_token_request), any_renew_delegation_token_request_init, any_renew_delegation_token_request_read, any_renew_delegation_token_request_write, &layout_renew_delegation_token_request};
 
 void renew_delegation_token_response_init(struct renew_delegation_token_response *s)
@@ -126,6 +126,6 @@ static const struct wire_field fields_renew_delegation_token_response[] = {
     {"ExpiryTimestampMs", WIRE_I64, false, false, offsetof(struct renew_delegation_token_response, expiry_timestamp_ms), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct renew_delegation_token_response, throttle_time_ms), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_renew_delegation_token_response = {"RenewDelegationTokenResponse", sizeof(struct renew_delegation_token_response), fields_renew_delegation_token_response, 3, part_renew_delegation_token_response, 0};
+static const struct wire_struct layout_renew_delegation_token_response = {"RenewDelegationTokenResponse", sizeof(struct renew_delegation_token_response), fields_renew_delegation_token_response, 3, part_renew_delegation_token_response, NULL, 0};
 const struct wire_message wire_message_renew_delegation_token_response = {"RenewDelegationTokenResponse", 0, 2, 0x4ull, sizeof(struct renew_delegation_token_response), any_renew_delegation_token_response_init, any_renew_delegation_token_response_read, any_renew_delegation_token_response_write, &layout_renew_delegation_token_response};
 

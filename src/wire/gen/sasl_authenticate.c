@@ -60,7 +60,7 @@ static void any_sasl_authenticate_request_write(struct wire_writer *w, int16_t v
 static const struct wire_field fields_sasl_authenticate_request[] = {
     {"AuthBytes", WIRE_BYTES, false, false, offsetof(struct sasl_authenticate_request, auth_bytes), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_sasl_authenticate_request = {"SaslAuthenticateRequest", sizeof(struct sasl_authenticate_request), fields_sasl_authenticate_request, 1, NULL, 0};
+static const struct wire_struct layout_sasl_authenticate_request = {"SaslAuthenticateRequest", sizeof(struct sasl_authenticate_request), fields_sasl_authenticate_request, 1, NULL, NULL, 0};
 const struct wire_message wire_message_sasl_authenticate_request = {"SaslAuthenticateRequest", 0, 2, 0x4ull, sizeof(struct sasl_authenticate_request), any_sasl_authenticate_request_init, any_sasl_authenticate_request_read, any_sasl_authenticate_request_write, &layout_sasl_authenticate_request};
 
 void sasl_authenticate_response_init(struct sasl_authenticate_response *s)
@@ -136,6 +136,6 @@ static const struct wire_field fields_sasl_authenticate_response[] = {
     {"AuthBytes", WIRE_BYTES, false, false, offsetof(struct sasl_authenticate_response, auth_bytes), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"SessionLifetimeMs", WIRE_I64, false, false, offsetof(struct sasl_authenticate_response, session_lifetime_ms), 0, 0x6ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_sasl_authenticate_response = {"SaslAuthenticateResponse", sizeof(struct sasl_authenticate_response), fields_sasl_authenticate_response, 4, part_sasl_authenticate_response, 0};
+static const struct wire_struct layout_sasl_authenticate_response = {"SaslAuthenticateResponse", sizeof(struct sasl_authenticate_response), fields_sasl_authenticate_response, 4, part_sasl_authenticate_response, NULL, 0};
 const struct wire_message wire_message_sasl_authenticate_response = {"SaslAuthenticateResponse", 0, 2, 0x4ull, sizeof(struct sasl_authenticate_response), any_sasl_authenticate_response_init, any_sasl_authenticate_response_read, any_sasl_authenticate_response_write, &layout_sasl_authenticate_response};
 

@@ -45,7 +45,7 @@ static void any_sasl_handshake_request_write(struct wire_writer *w, int16_t vers
 static const struct wire_field fields_sasl_handshake_request[] = {
     {"Mechanism", WIRE_STRING, false, false, offsetof(struct sasl_handshake_request, mechanism), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_sasl_handshake_request = {"SaslHandshakeRequest", sizeof(struct sasl_handshake_request), fields_sasl_handshake_request, 1, NULL, 0};
+static const struct wire_struct layout_sasl_handshake_request = {"SaslHandshakeRequest", sizeof(struct sasl_handshake_request), fields_sasl_handshake_request, 1, NULL, NULL, 0};
 const struct wire_message wire_message_sasl_handshake_request = {"SaslHandshakeRequest", 0, 1, 0x0ull, sizeof(struct sasl_handshake_request), any_sasl_handshake_request_init, any_sasl_handshake_request_read, any_sasl_handshake_request_write, &layout_sasl_handshake_request};
 
 void sasl_handshake_response_init(struct sasl_handshake_response *s)
@@ -108,6 +108,6 @@ static const struct wire_field fields_sasl_handshake_response[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct sasl_handshake_response, error_code), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Mechanisms", WIRE_STRING, true, false, offsetof(struct sasl_handshake_response, mechanisms), offsetof(struct sasl_handshake_response, mechanisms_count), 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_sasl_handshake_response = {"SaslHandshakeResponse", sizeof(struct sasl_handshake_response), fields_sasl_handshake_response, 2, part_sasl_handshake_response, 0};
+static const struct wire_struct layout_sasl_handshake_response = {"SaslHandshakeResponse", sizeof(struct sasl_handshake_response), fields_sasl_handshake_response, 2, part_sasl_handshake_response, NULL, 0};
 const struct wire_message wire_message_sasl_handshake_response = {"SaslHandshakeResponse", 0, 1, 0x0ull, sizeof(struct sasl_handshake_response), any_sasl_handshake_response_init, any_sasl_handshake_response_read, any_sasl_handshake_response_write, &layout_sasl_handshake_response};
 

@@ -57,7 +57,7 @@ static const struct wire_field fields_share_acknowledge_request_acknowledgement_
     {"LastOffset", WIRE_I64, false, false, offsetof(struct share_acknowledge_request_acknowledgement_batch, last_offset), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"AcknowledgeTypes", WIRE_I8, true, false, offsetof(struct share_acknowledge_request_acknowledgement_batch, acknowledge_types), offsetof(struct share_acknowledge_request_acknowledgement_batch, acknowledge_types_count), 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_acknowledge_request_acknowledgement_batch = {"AcknowledgementBatch", sizeof(struct share_acknowledge_request_acknowledgement_batch), fields_share_acknowledge_request_acknowledgement_batch, 3, NULL, 0};
+static const struct wire_struct layout_share_acknowledge_request_acknowledgement_batch = {"AcknowledgementBatch", sizeof(struct share_acknowledge_request_acknowledgement_batch), fields_share_acknowledge_request_acknowledgement_batch, 3, NULL, NULL, 0};
 
 void share_acknowledge_request_acknowledge_partition_init(struct share_acknowledge_request_acknowledge_partition *s)
 {
@@ -105,7 +105,7 @@ static const struct wire_field fields_share_acknowledge_request_acknowledge_part
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct share_acknowledge_request_acknowledge_partition, partition_index), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"AcknowledgementBatches", WIRE_STRUCT, true, false, offsetof(struct share_acknowledge_request_acknowledge_partition, acknowledgement_batches), offsetof(struct share_acknowledge_request_acknowledge_partition, acknowledgement_batches_count), 0x7ull, 0x0ull, NULL, &layout_share_acknowledge_request_acknowledgement_batch},
 };
-static const struct wire_struct layout_share_acknowledge_request_acknowledge_partition = {"AcknowledgePartition", sizeof(struct share_acknowledge_request_acknowledge_partition), fields_share_acknowledge_request_acknowledge_partition, 2, NULL, 0};
+static const struct wire_struct layout_share_acknowledge_request_acknowledge_partition = {"AcknowledgePartition", sizeof(struct share_acknowledge_request_acknowledge_partition), fields_share_acknowledge_request_acknowledge_partition, 2, NULL, NULL, 0};
 
 void share_acknowledge_request_acknowledge_topic_init(struct share_acknowledge_request_acknowledge_topic *s)
 {
@@ -153,7 +153,7 @@ static const struct wire_field fields_share_acknowledge_request_acknowledge_topi
     {"TopicId", WIRE_UUID, false, false, offsetof(struct share_acknowledge_request_acknowledge_topic, topic_id), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct share_acknowledge_request_acknowledge_topic, partitions), offsetof(struct share_acknowledge_request_acknowledge_topic, partitions_count), 0x7ull, 0x0ull, NULL, &layout_share_acknowledge_request_acknowledge_partition},
 };
-static const struct wire_struct layout_share_acknowledge_request_acknowledge_topic = {"AcknowledgeTopic", sizeof(struct share_acknowledge_request_acknowledge_topic), fields_share_acknowledge_request_acknowledge_topic, 2, NULL, 0};
+static const struct wire_struct layout_share_acknowledge_request_acknowledge_topic = {"AcknowledgeTopic", sizeof(struct share_acknowledge_request_acknowledge_topic), fields_share_acknowledge_request_acknowledge_topic, 2, NULL, NULL, 0};
 
 void share_acknowledge_request_init(struct share_acknowledge_request *s)
 {
@@ -232,7 +232,7 @@ static const struct wire_field fields_share_acknowledge_request[] = {
     {"IsRenewAck", WIRE_BOOL, false, false, offsetof(struct share_acknowledge_request, is_renew_ack), 0, 0x4ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct share_acknowledge_request, topics), offsetof(struct share_acknowledge_request, topics_count), 0x7ull, 0x0ull, NULL, &layout_share_acknowledge_request_acknowledge_topic},
 };
-static const struct wire_struct layout_share_acknowledge_request = {"ShareAcknowledgeRequest", sizeof(struct share_acknowledge_request), fields_share_acknowledge_request, 5, NULL, 0};
+static const struct wire_struct layout_share_acknowledge_request = {"ShareAcknowledgeRequest", sizeof(struct share_acknowledge_request), fields_share_acknowledge_request, 5, NULL, NULL, 0};
 const struct wire_message wire_message_share_acknowledge_request = {"ShareAcknowledgeRequest", 0, 2, 0x7ull, sizeof(struct share_acknowledge_request), any_share_acknowledge_request_init, any_share_acknowledge_request_read, any_share_acknowledge_request_write, &layout_share_acknowledge_request};
 
 void share_acknowledge_response_leader_id_and_epoch_init(struct share_acknowledge_response_leader_id_and_epoch *s)
@@ -274,7 +274,7 @@ static const struct wire_field fields_share_acknowledge_response_leader_id_and_e
     {"LeaderId", WIRE_I32, false, false, offsetof(struct share_acknowledge_response_leader_id_and_epoch, leader_id), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"LeaderEpoch", WIRE_I32, false, false, offsetof(struct share_acknowledge_response_leader_id_and_epoch, leader_epoch), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_acknowledge_response_leader_id_and_epoch = {"LeaderIdAndEpoch", sizeof(struct share_acknowledge_response_leader_id_and_epoch), fields_share_acknowledge_response_leader_id_and_epoch, 2, part_share_acknowledge_response_leader_id_and_epoch, 0};
+static const struct wire_struct layout_share_acknowledge_response_leader_id_and_epoch = {"LeaderIdAndEpoch", sizeof(struct share_acknowledge_response_leader_id_and_epoch), fields_share_acknowledge_response_leader_id_and_epoch, 2, part_share_acknowledge_response_leader_id_and_epoch, NULL, 0};
 
 void share_acknowledge_response_partition_data_init(struct share_acknowledge_response_partition_data *s)
 {
@@ -321,7 +321,7 @@ static const struct wire_field fields_share_acknowledge_response_partition_data[
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct share_acknowledge_response_partition_data, error_message), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"CurrentLeader", WIRE_STRUCT, false, false, offsetof(struct share_acknowledge_response_partition_data, current_leader), 0, 0x7ull, 0x0ull, NULL, &layout_share_acknowledge_response_leader_id_and_epoch},
 };
-static const struct wire_struct layout_share_acknowledge_response_partition_data = {"PartitionData", sizeof(struct share_acknowledge_response_partition_data), fields_share_acknowledge_response_partition_data, 4, part_share_acknowledge_response_partition_data, 0};
+static const struct wire_struct layout_share_acknowledge_response_partition_data = {"PartitionData", sizeof(struct share_acknowledge_response_partition_data), fields_share_acknowledge_response_partition_data, 4, part_share_acknowledge_response_partition_data, NULL, 0};
 
 void share_acknowledge_response_share_acknowledge_topic_response_init(struct share_acknowledge_response_share_acknowledge_topic_response *s)
 {
@@ -389,7 +389,10 @@ static const struct wire_field fields_share_acknowledge_response_share_acknowled
     {"TopicId", WIRE_UUID, false, false, offsetof(struct share_acknowledge_response_share_acknowledge_topic_response, topic_id), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct share_acknowledge_response_share_acknowledge_topic_response, partitions), offsetof(struct share_acknowledge_response_share_acknowledge_topic_response, partitions_count), 0x7ull, 0x0ull, NULL, &layout_share_acknowledge_response_partition_data},
 };
-static const struct wire_struct layout_share_acknowledge_response_share_acknowledge_topic_response = {"ShareAcknowledgeTopicResponse", sizeof(struct share_acknowledge_response_share_acknowledge_topic_response), fields_share_acknowledge_response_share_acknowledge_topic_response, 2, part_share_acknowledge_response_share_acknowledge_topic_response, 1};
+static const struct wire_array arrays_share_acknowledge_response_share_acknowledge_topic_response[] = {
+    {offsetof(struct share_acknowledge_response_share_acknowledge_topic_response, partitions), offsetof(struct share_acknowledge_response_share_acknowledge_topic_response, partitions_count), 0x7ull, &layout_share_acknowledge_response_partition_data},
+};
+static const struct wire_struct layout_share_acknowledge_response_share_acknowledge_topic_response = {"ShareAcknowledgeTopicResponse", sizeof(struct share_acknowledge_response_share_acknowledge_topic_response), fields_share_acknowledge_response_share_acknowledge_topic_response, 2, part_share_acknowledge_response_share_acknowledge_topic_response, arrays_share_acknowledge_response_share_acknowledge_topic_response, 1};
 
 void share_acknowledge_response_node_endpoint_init(struct share_acknowledge_response_node_endpoint *s)
 {
@@ -439,7 +442,7 @@ static const struct wire_field fields_share_acknowledge_response_node_endpoint[]
     {"Port", WIRE_I32, false, false, offsetof(struct share_acknowledge_response_node_endpoint, port), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Rack", WIRE_STRING, false, false, offsetof(struct share_acknowledge_response_node_endpoint, rack), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_acknowledge_response_node_endpoint = {"NodeEndpoint", sizeof(struct share_acknowledge_response_node_endpoint), fields_share_acknowledge_response_node_endpoint, 4, part_share_acknowledge_response_node_endpoint, 0};
+static const struct wire_struct layout_share_acknowledge_response_node_endpoint = {"NodeEndpoint", sizeof(struct share_acknowledge_response_node_endpoint), fields_share_acknowledge_response_node_endpoint, 4, part_share_acknowledge_response_node_endpoint, NULL, 0};
 
 void share_acknowledge_response_init(struct share_acknowledge_response *s)
 {
@@ -562,6 +565,10 @@ static const struct wire_field fields_share_acknowledge_response[] = {
     {"Responses", WIRE_STRUCT, true, false, offsetof(struct share_acknowledge_response, responses), offsetof(struct share_acknowledge_response, responses_count), 0x7ull, 0x0ull, NULL, &layout_share_acknowledge_response_share_acknowledge_topic_response},
     {"NodeEndpoints", WIRE_STRUCT, true, false, offsetof(struct share_acknowledge_response, node_endpoints), offsetof(struct share_acknowledge_response, node_endpoints_count), 0x7ull, 0x0ull, NULL, &layout_share_acknowledge_response_node_endpoint},
 };
-static const struct wire_struct layout_share_acknowledge_response = {"ShareAcknowledgeResponse", sizeof(struct share_acknowledge_response), fields_share_acknowledge_response, 6, part_share_acknowledge_response, 2};
+static const struct wire_array arrays_share_acknowledge_response[] = {
+    {offsetof(struct share_acknowledge_response, responses), offsetof(struct share_acknowledge_response, responses_count), 0x7ull, &layout_share_acknowledge_response_share_acknowledge_topic_response},
+    {offsetof(struct share_acknowledge_response, node_endpoints), offsetof(struct share_acknowledge_response, node_endpoints_count), 0x7ull, &layout_share_acknowledge_response_node_endpoint},
+};
+static const struct wire_struct layout_share_acknowledge_response = {"ShareAcknowledgeResponse", sizeof(struct share_acknowledge_response), fields_share_acknowledge_response, 6, part_share_acknowledge_response, arrays_share_acknowledge_response, 2};
 const struct wire_message wire_message_share_acknowledge_response = {"ShareAcknowledgeResponse", 0, 2, 0x7ull, sizeof(struct share_acknowledge_response), any_share_acknowledge_response_init, any_share_acknowledge_response_read, any_share_acknowledge_response_write, &layout_share_acknowledge_response};
 

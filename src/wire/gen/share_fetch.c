@@ -57,7 +57,7 @@ static const struct wire_field fields_share_fetch_request_acknowledgement_batch[
     {"LastOffset", WIRE_I64, false, false, offsetof(struct share_fetch_request_acknowledgement_batch, last_offset), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"AcknowledgeTypes", WIRE_I8, true, false, offsetof(struct share_fetch_request_acknowledgement_batch, acknowledge_types), offsetof(struct share_fetch_request_acknowledgement_batch, acknowledge_types_count), 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_fetch_request_acknowledgement_batch = {"AcknowledgementBatch", sizeof(struct share_fetch_request_acknowledgement_batch), fields_share_fetch_request_acknowledgement_batch, 3, NULL, 0};
+static const struct wire_struct layout_share_fetch_request_acknowledgement_batch = {"AcknowledgementBatch", sizeof(struct share_fetch_request_acknowledgement_batch), fields_share_fetch_request_acknowledgement_batch, 3, NULL, NULL, 0};
 
 void share_fetch_request_fetch_partition_init(struct share_fetch_request_fetch_partition *s)
 {
@@ -114,7 +114,7 @@ static const struct wire_field fields_share_fetch_request_fetch_partition[] = {
     {"PartitionMaxBytes", WIRE_I32, false, false, offsetof(struct share_fetch_request_fetch_partition, partition_max_bytes), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"AcknowledgementBatches", WIRE_STRUCT, true, false, offsetof(struct share_fetch_request_fetch_partition, acknowledgement_batches), offsetof(struct share_fetch_request_fetch_partition, acknowledgement_batches_count), 0x7ull, 0x0ull, NULL, &layout_share_fetch_request_acknowledgement_batch},
 };
-static const struct wire_struct layout_share_fetch_request_fetch_partition = {"FetchPartition", sizeof(struct share_fetch_request_fetch_partition), fields_share_fetch_request_fetch_partition, 3, NULL, 0};
+static const struct wire_struct layout_share_fetch_request_fetch_partition = {"FetchPartition", sizeof(struct share_fetch_request_fetch_partition), fields_share_fetch_request_fetch_partition, 3, NULL, NULL, 0};
 
 void share_fetch_request_fetch_topic_init(struct share_fetch_request_fetch_topic *s)
 {
@@ -162,7 +162,7 @@ static const struct wire_field fields_share_fetch_request_fetch_topic[] = {
     {"TopicId", WIRE_UUID, false, false, offsetof(struct share_fetch_request_fetch_topic, topic_id), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct share_fetch_request_fetch_topic, partitions), offsetof(struct share_fetch_request_fetch_topic, partitions_count), 0x7ull, 0x0ull, NULL, &layout_share_fetch_request_fetch_partition},
 };
-static const struct wire_struct layout_share_fetch_request_fetch_topic = {"FetchTopic", sizeof(struct share_fetch_request_fetch_topic), fields_share_fetch_request_fetch_topic, 2, NULL, 0};
+static const struct wire_struct layout_share_fetch_request_fetch_topic = {"FetchTopic", sizeof(struct share_fetch_request_fetch_topic), fields_share_fetch_request_fetch_topic, 2, NULL, NULL, 0};
 
 void share_fetch_request_forgotten_topic_init(struct share_fetch_request_forgotten_topic *s)
 {
@@ -211,7 +211,7 @@ static const struct wire_field fields_share_fetch_request_forgotten_topic[] = {
     {"TopicId", WIRE_UUID, false, false, offsetof(struct share_fetch_request_forgotten_topic, topic_id), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct share_fetch_request_forgotten_topic, partitions), offsetof(struct share_fetch_request_forgotten_topic, partitions_count), 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_fetch_request_forgotten_topic = {"ForgottenTopic", sizeof(struct share_fetch_request_forgotten_topic), fields_share_fetch_request_forgotten_topic, 2, NULL, 0};
+static const struct wire_struct layout_share_fetch_request_forgotten_topic = {"ForgottenTopic", sizeof(struct share_fetch_request_forgotten_topic), fields_share_fetch_request_forgotten_topic, 2, NULL, NULL, 0};
 
 void share_fetch_request_init(struct share_fetch_request *s)
 {
@@ -342,7 +342,7 @@ static const struct wire_field fields_share_fetch_request[] = {
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct share_fetch_request, topics), offsetof(struct share_fetch_request, topics_count), 0x7ull, 0x0ull, NULL, &layout_share_fetch_request_fetch_topic},
     {"ForgottenTopicsData", WIRE_STRUCT, true, false, offsetof(struct share_fetch_request, forgotten_topics_data), offsetof(struct share_fetch_request, forgotten_topics_data_count), 0x7ull, 0x0ull, NULL, &layout_share_fetch_request_forgotten_topic},
 };
-static const struct wire_struct layout_share_fetch_request = {"ShareFetchRequest", sizeof(struct share_fetch_request), fields_share_fetch_request, 12, NULL, 0};
+static const struct wire_struct layout_share_fetch_request = {"ShareFetchRequest", sizeof(struct share_fetch_request), fields_share_fetch_request, 12, NULL, NULL, 0};
 const struct wire_message wire_message_share_fetch_request = {"ShareFetchRequest", 0, 2, 0x7ull, sizeof(struct share_fetch_request), any_share_fetch_request_init, any_share_fetch_request_read, any_share_fetch_request_write, &layout_share_fetch_request};
 
 void share_fetch_response_leader_id_and_epoch_init(struct share_fetch_response_leader_id_and_epoch *s)
@@ -384,7 +384,7 @@ static const struct wire_field fields_share_fetch_response_leader_id_and_epoch[]
     {"LeaderId", WIRE_I32, false, false, offsetof(struct share_fetch_response_leader_id_and_epoch, leader_id), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"LeaderEpoch", WIRE_I32, false, false, offsetof(struct share_fetch_response_leader_id_and_epoch, leader_epoch), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_fetch_response_leader_id_and_epoch = {"LeaderIdAndEpoch", sizeof(struct share_fetch_response_leader_id_and_epoch), fields_share_fetch_response_leader_id_and_epoch, 2, part_share_fetch_response_leader_id_and_epoch, 0};
+static const struct wire_struct layout_share_fetch_response_leader_id_and_epoch = {"LeaderIdAndEpoch", sizeof(struct share_fetch_response_leader_id_and_epoch), fields_share_fetch_response_leader_id_and_epoch, 2, part_share_fetch_response_leader_id_and_epoch, NULL, 0};
 
 void share_fetch_response_acquired_records_init(struct share_fetch_response_acquired_records *s)
 {
@@ -428,7 +428,7 @@ static const struct wire_field fields_share_fetch_response_acquired_records[] = 
     {"LastOffset", WIRE_I64, false, false, offsetof(struct share_fetch_response_acquired_records, last_offset), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"DeliveryCount", WIRE_I16, false, false, offsetof(struct share_fetch_response_acquired_records, delivery_count), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_fetch_response_acquired_records = {"AcquiredRecords", sizeof(struct share_fetch_response_acquired_records), fields_share_fetch_response_acquired_records, 3, part_share_fetch_response_acquired_records, 0};
+static const struct wire_struct layout_share_fetch_response_acquired_records = {"AcquiredRecords", sizeof(struct share_fetch_response_acquired_records), fields_share_fetch_response_acquired_records, 3, part_share_fetch_response_acquired_records, NULL, 0};
 
 void share_fetch_response_partition_data_init(struct share_fetch_response_partition_data *s)
 {
@@ -524,7 +524,10 @@ static const struct wire_field fields_share_fetch_response_partition_data[] = {
     {"Records", WIRE_BYTES, false, false, offsetof(struct share_fetch_response_partition_data, records), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"AcquiredRecords", WIRE_STRUCT, true, false, offsetof(struct share_fetch_response_partition_data, acquired_records), offsetof(struct share_fetch_response_partition_data, acquired_records_count), 0x7ull, 0x0ull, NULL, &layout_share_fetch_response_acquired_records},
 };
-static const struct wire_struct layout_share_fetch_response_partition_data = {"PartitionData", sizeof(struct share_fetch_response_partition_data), fields_share_fetch_response_partition_data, 8, part_share_fetch_response_partition_data, 1};
+static const struct wire_array arrays_share_fetch_response_partition_data[] = {
+    {offsetof(struct share_fetch_response_partition_data, acquired_records), offsetof(struct share_fetch_response_partition_data, acquired_records_count), 0x7ull, &layout_share_fetch_response_acquired_records},
+};
+static const struct wire_struct layout_share_fetch_response_partition_data = {"PartitionData", sizeof(struct share_fetch_response_partition_data), fields_share_fetch_response_partition_data, 8, part_share_fetch_response_partition_data, arrays_share_fetch_response_partition_data, 1};
 
 void share_fetch_response_share_fetchable_topic_response_init(struct share_fetch_response_share_fetchable_topic_response *s)
 {
@@ -592,7 +595,10 @@ static const struct wire_field fields_share_fetch_response_share_fetchable_topic
     {"TopicId", WIRE_UUID, false, false, offsetof(struct share_fetch_response_share_fetchable_topic_response, topic_id), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct share_fetch_response_share_fetchable_topic_response, partitions), offsetof(struct share_fetch_response_share_fetchable_topic_response, partitions_count), 0x7ull, 0x0ull, NULL, &layout_share_fetch_response_partition_data},
 };
-static const struct wire_struct layout_share_fetch_response_share_fetchable_topic_response = {"ShareFetchableTopicResponse", sizeof(struct share_fetch_response_share_fetchable_topic_response), fields_share_fetch_response_share_fetchable_topic_response, 2, part_share_fetch_response_share_fetchable_topic_response, 1};
+static const struct wire_array arrays_share_fetch_response_share_fetchable_topic_response[] = {
+    {offsetof(struct share_fetch_response_share_fetchable_topic_response, partitions), offsetof(struct share_fetch_response_share_fetchable_topic_response, partitions_count), 0x7ull, &layout_share_fetch_response_partition_data},
+};
+static const struct wire_struct layout_share_fetch_response_share_fetchable_topic_response = {"ShareFetchableTopicResponse", sizeof(struct share_fetch_response_share_fetchable_topic_response), fields_share_fetch_response_share_fetchable_topic_response, 2, part_share_fetch_response_share_fetchable_topic_response, arrays_share_fetch_response_share_fetchable_topic_response, 1};
 
 void share_fetch_response_node_endpoint_init(struct share_fetch_response_node_endpoint *s)
 {
@@ -642,7 +648,7 @@ static const struct wire_field fields_share_fetch_response_node_endpoint[] = {
     {"Port", WIRE_I32, false, false, offsetof(struct share_fetch_response_node_endpoint, port), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Rack", WIRE_STRING, false, false, offsetof(struct share_fetch_response_node_endpoint, rack), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_fetch_response_node_endpoint = {"NodeEndpoint", sizeof(struct share_fetch_response_node_endpoint), fields_share_fetch_response_node_endpoint, 4, part_share_fetch_response_node_endpoint, 0};
+static const struct wire_struct layout_share_fetch_response_node_endpoint = {"NodeEndpoint", sizeof(struct share_fetch_response_node_endpoint), fields_share_fetch_response_node_endpoint, 4, part_share_fetch_response_node_endpoint, NULL, 0};
 
 void share_fetch_response_init(struct share_fetch_response *s)
 {
@@ -769,6 +775,10 @@ static const struct wire_field fields_share_fetch_response[] = {
     {"Responses", WIRE_STRUCT, true, false, offsetof(struct share_fetch_response, responses), offsetof(struct share_fetch_response, responses_count), 0x7ull, 0x0ull, NULL, &layout_share_fetch_response_share_fetchable_topic_response},
     {"NodeEndpoints", WIRE_STRUCT, true, false, offsetof(struct share_fetch_response, node_endpoints), offsetof(struct share_fetch_response, node_endpoints_count), 0x7ull, 0x0ull, NULL, &layout_share_fetch_response_node_endpoint},
 };
-static const struct wire_struct layout_share_fetch_response = {"ShareFetchResponse", sizeof(struct share_fetch_response), fields_share_fetch_response, 6, part_share_fetch_response, 2};
+static const struct wire_array arrays_share_fetch_response[] = {
+    {offsetof(struct share_fetch_response, responses), offsetof(struct share_fetch_response, responses_count), 0x7ull, &layout_share_fetch_response_share_fetchable_topic_response},
+    {offsetof(struct share_fetch_response, node_endpoints), offsetof(struct share_fetch_response, node_endpoints_count), 0x7ull, &layout_share_fetch_response_node_endpoint},
+};
+static const struct wire_struct layout_share_fetch_response = {"ShareFetchResponse", sizeof(struct share_fetch_response), fields_share_fetch_response, 6, part_share_fetch_response, arrays_share_fetch_response, 2};
 const struct wire_message wire_message_share_fetch_response = {"ShareFetchResponse", 0, 2, 0x7ull, sizeof(struct share_fetch_response), any_share_fetch_response_init, any_share_fetch_response_read, any_share_fetch_response_write, &layout_share_fetch_response};
 

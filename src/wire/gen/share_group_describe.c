@@ -71,7 +71,7 @@ static const struct wire_field fields_share_group_describe_request[] = {
     {"GroupIds", WIRE_STRING, true, false, offsetof(struct share_group_describe_request, group_ids), offsetof(struct share_group_describe_request, group_ids_count), 0x3ull, 0x0ull, NULL, NULL},
     {"IncludeAuthorizedOperations", WIRE_BOOL, false, false, offsetof(struct share_group_describe_request, include_authorized_operations), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_group_describe_request = {"ShareGroupDescribeRequest", sizeof(struct share_group_describe_request), fields_share_group_describe_request, 2, NULL, 0};
+static const struct wire_struct layout_share_group_describe_request = {"ShareGroupDescribeRequest", sizeof(struct share_group_describe_request), fields_share_group_describe_request, 2, NULL, NULL, 0};
 const struct wire_message wire_message_share_group_describe_request = {"ShareGroupDescribeRequest", 0, 1, 0x3ull, sizeof(struct share_group_describe_request), any_share_group_describe_request_init, any_share_group_describe_request_read, any_share_group_describe_request_write, &layout_share_group_describe_request};
 
 void share_group_describe_response_topic_partitions_init(struct share_group_describe_response_topic_partitions *s)
@@ -133,7 +133,7 @@ static const struct wire_field fields_share_group_describe_response_topic_partit
     {"TopicName", WIRE_STRING, false, false, offsetof(struct share_group_describe_response_topic_partitions, topic_name), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct share_group_describe_response_topic_partitions, partitions), offsetof(struct share_group_describe_response_topic_partitions, partitions_count), 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_group_describe_response_topic_partitions = {"TopicPartitions", sizeof(struct share_group_describe_response_topic_partitions), fields_share_group_describe_response_topic_partitions, 3, part_share_group_describe_response_topic_partitions, 0};
+static const struct wire_struct layout_share_group_describe_response_topic_partitions = {"TopicPartitions", sizeof(struct share_group_describe_response_topic_partitions), fields_share_group_describe_response_topic_partitions, 3, part_share_group_describe_response_topic_partitions, NULL, 0};
 
 void share_group_describe_response_assignment_init(struct share_group_describe_response_assignment *s)
 {
@@ -197,7 +197,10 @@ static void part_share_group_describe_response_assignment(struct wire_writer *w,
 static const struct wire_field fields_share_group_describe_response_assignment[] = {
     {"TopicPartitions", WIRE_STRUCT, true, false, offsetof(struct share_group_describe_response_assignment, topic_partitions), offsetof(struct share_group_describe_response_assignment, topic_partitions_count), 0x3ull, 0x0ull, NULL, &layout_share_group_describe_response_topic_partitions},
 };
-static const struct wire_struct layout_share_group_describe_response_assignment = {"Assignment", sizeof(struct share_group_describe_response_assignment), fields_share_group_describe_response_assignment, 1, part_share_group_describe_response_assignment, 1};
+static const struct wire_array arrays_share_group_describe_response_assignment[] = {
+    {offsetof(struct share_group_describe_response_assignment, topic_partitions), offsetof(struct share_group_describe_response_assignment, topic_partitions_count), 0x3ull, &layout_share_group_describe_response_topic_partitions},
+};
+static const struct wire_struct layout_share_group_describe_response_assignment = {"Assignment", sizeof(struct share_group_describe_response_assignment), fields_share_group_describe_response_assignment, 1, part_share_group_describe_response_assignment, arrays_share_group_describe_response_assignment, 1};
 
 void share_group_describe_response_member_init(struct share_group_describe_response_member *s)
 {
@@ -278,7 +281,7 @@ static const struct wire_field fields_share_group_describe_response_member[] = {
     {"SubscribedTopicNames", WIRE_STRING, true, false, offsetof(struct share_group_describe_response_member, subscribed_topic_names), offsetof(struct share_group_describe_response_member, subscribed_topic_names_count), 0x3ull, 0x0ull, NULL, NULL},
     {"Assignment", WIRE_STRUCT, false, false, offsetof(struct share_group_describe_response_member, assignment), 0, 0x3ull, 0x0ull, NULL, &layout_share_group_describe_response_assignment},
 };
-static const struct wire_struct layout_share_group_describe_response_member = {"Member", sizeof(struct share_group_describe_response_member), fields_share_group_describe_response_member, 7, part_share_group_describe_response_member, 0};
+static const struct wire_struct layout_share_group_describe_response_member = {"Member", sizeof(struct share_group_describe_response_member), fields_share_group_describe_response_member, 7, part_share_group_describe_response_member, NULL, 0};
 
 void share_group_describe_response_described_group_init(struct share_group_describe_response_described_group *s)
 {
@@ -390,7 +393,10 @@ static const struct wire_field fields_share_group_describe_response_described_gr
     {"Members", WIRE_STRUCT, true, false, offsetof(struct share_group_describe_response_described_group, members), offsetof(struct share_group_describe_response_described_group, members_count), 0x3ull, 0x0ull, NULL, &layout_share_group_describe_response_member},
     {"AuthorizedOperations", WIRE_I32, false, false, offsetof(struct share_group_describe_response_described_group, authorized_operations), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_group_describe_response_described_group = {"DescribedGroup", sizeof(struct share_group_describe_response_described_group), fields_share_group_describe_response_described_group, 9, part_share_group_describe_response_described_group, 1};
+static const struct wire_array arrays_share_group_describe_response_described_group[] = {
+    {offsetof(struct share_group_describe_response_described_group, members), offsetof(struct share_group_describe_response_described_group, members_count), 0x3ull, &layout_share_group_describe_response_member},
+};
+static const struct wire_struct layout_share_group_describe_response_described_group = {"DescribedGroup", sizeof(struct share_group_describe_response_described_group), fields_share_group_describe_response_described_group, 9, part_share_group_describe_response_described_group, arrays_share_group_describe_response_described_group, 1};
 
 void share_group_describe_response_init(struct share_group_describe_response *s)
 {
@@ -473,6 +479,9 @@ static const struct wire_field fields_share_group_describe_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct share_group_describe_response, throttle_time_ms), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Groups", WIRE_STRUCT, true, false, offsetof(struct share_group_describe_response, groups), offsetof(struct share_group_describe_response, groups_count), 0x3ull, 0x0ull, NULL, &layout_share_group_describe_response_described_group},
 };
-static const struct wire_struct layout_share_group_describe_response = {"ShareGroupDescribeResponse", sizeof(struct share_group_describe_response), fields_share_group_describe_response, 2, part_share_group_describe_response, 1};
+static const struct wire_array arrays_share_group_describe_response[] = {
+    {offsetof(struct share_group_describe_response, groups), offsetof(struct share_group_describe_response, groups_count), 0x3ull, &layout_share_group_describe_response_described_group},
+};
+static const struct wire_struct layout_share_group_describe_response = {"ShareGroupDescribeResponse", sizeof(struct share_group_describe_response), fields_share_group_describe_response, 2, part_share_group_describe_response, arrays_share_group_describe_response, 1};
 const struct wire_message wire_message_share_group_describe_response = {"ShareGroupDescribeResponse", 0, 1, 0x3ull, sizeof(struct share_group_describe_response), any_share_group_describe_response_init, any_share_group_describe_response_read, any_share_group_describe_response_write, &layout_share_group_describe_response};
 

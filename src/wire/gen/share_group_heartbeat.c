@@ -83,7 +83,7 @@ static const struct wire_field fields_share_group_heartbeat_request[] = {
     {"RackId", WIRE_STRING, false, false, offsetof(struct share_group_heartbeat_request, rack_id), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"SubscribedTopicNames", WIRE_STRING, true, false, offsetof(struct share_group_heartbeat_request, subscribed_topic_names), offsetof(struct share_group_heartbeat_request, subscribed_topic_names_count), 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_group_heartbeat_request = {"ShareGroupHeartbeatRequest", sizeof(struct share_group_heartbeat_request), fields_share_group_heartbeat_request, 5, NULL, 0};
+static const struct wire_struct layout_share_group_heartbeat_request = {"ShareGroupHeartbeatRequest", sizeof(struct share_group_heartbeat_request), fields_share_group_heartbeat_request, 5, NULL, NULL, 0};
 const struct wire_message wire_message_share_group_heartbeat_request = {"ShareGroupHeartbeatRequest", 0, 1, 0x3ull, sizeof(struct share_group_heartbeat_request), any_share_group_heartbeat_request_init, any_share_group_heartbeat_request_read, any_share_group_heartbeat_request_write, &layout_share_group_heartbeat_request};
 
 void share_group_heartbeat_response_topic_partitions_init(struct share_group_heartbeat_response_topic_partitions *s)
@@ -139,7 +139,7 @@ static const struct wire_field fields_share_group_heartbeat_response_topic_parti
     {"TopicId", WIRE_UUID, false, false, offsetof(struct share_group_heartbeat_response_topic_partitions, topic_id), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct share_group_heartbeat_response_topic_partitions, partitions), offsetof(struct share_group_heartbeat_response_topic_partitions, partitions_count), 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_share_group_heartbeat_response_topic_partitions = {"TopicPartitions", sizeof(struct share_group_heartbeat_response_topic_partitions), fields_share_group_heartbeat_response_topic_partitions, 2, part_share_group_heartbeat_response_topic_partitions, 0};
+static const struct wire_struct layout_share_group_heartbeat_response_topic_partitions = {"TopicPartitions", sizeof(struct share_group_heartbeat_response_topic_partitions), fields_share_group_heartbeat_response_topic_partitions, 2, part_share_group_heartbeat_response_topic_partitions, NULL, 0};
 
 void share_group_heartbeat_response_assignment_init(struct share_group_heartbeat_response_assignment *s)
 {
@@ -203,7 +203,10 @@ static void part_share_group_heartbeat_response_assignment(struct wire_writer *w
 static const struct wire_field fields_share_group_heartbeat_response_assignment[] = {
     {"TopicPartitions", WIRE_STRUCT, true, false, offsetof(struct share_group_heartbeat_response_assignment, topic_partitions), offsetof(struct share_group_heartbeat_response_assignment, topic_partitions_count), 0x3ull, 0x0ull, NULL, &layout_share_group_heartbeat_response_topic_partitions},
 };
-static const struct wire_struct layout_share_group_heartbeat_response_assignment = {"Assignment", sizeof(struct share_group_heartbeat_response_assignment), fields_share_group_heartbeat_response_assignment, 1, part_share_group_heartbeat_response_assignment, 1};
+static const struct wire_array arrays_share_group_heartbeat_response_assignment[] = {
+    {offsetof(struct share_group_heartbeat_response_assignment, topic_partitions), offsetof(struct share_group_heartbeat_response_assignment, topic_partitions_count), 0x3ull, &layout_share_group_heartbeat_response_topic_partitions},
+};
+static const struct wire_struct layout_share_group_heartbeat_response_assignment = {"Assignment", sizeof(struct share_group_heartbeat_response_assignment), fields_share_group_heartbeat_response_assignment, 1, part_share_group_heartbeat_response_assignment, arrays_share_group_heartbeat_response_assignment, 1};
 
 void share_group_heartbeat_response_init(struct share_group_heartbeat_response *s)
 {
@@ -283,6 +286,6 @@ static const struct wire_field fields_share_group_heartbeat_response[] = {
     {"HeartbeatIntervalMs", WIRE_I32, false, false, offsetof(struct share_group_heartbeat_response, heartbeat_interval_ms), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Assignment", WIRE_STRUCT, false, true, offsetof(struct share_group_heartbeat_response, assignment), 0, 0x3ull, 0x0ull, NULL, &layout_share_group_heartbeat_response_assignment},
 };
-static const struct wire_struct layout_share_group_heartbeat_response = {"ShareGroupHeartbeatResponse", sizeof(struct share_group_heartbeat_response), fields_share_group_heartbeat_response, 7, part_share_group_heartbeat_response, 0};
+static const struct wire_struct layout_share_group_heartbeat_response = {"ShareGroupHeartbeatResponse", sizeof(struct share_group_heartbeat_response), fields_share_group_heartbeat_response, 7, part_share_group_heartbeat_response, NULL, 0};
 const struct wire_message wire_message_share_group_heartbeat_response = {"ShareGroupHeartbeatResponse", 0, 1, 0x3ull, sizeof(struct share_group_heartbeat_response), any_share_group_heartbeat_response_init, any_share_group_heartbeat_response_read, any_share_group_heartbeat_response_write, &layout_share_group_heartbeat_response};
 

@@ -56,7 +56,7 @@ static const struct wire_field fields_stop_replica_request_stop_replica_partitio
     {"TopicName", WIRE_STRING, false, false, offsetof(struct stop_replica_request_stop_replica_partition_v0, topic_name), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct stop_replica_request_stop_replica_partition_v0, partition_index), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_stop_replica_request_stop_replica_partition_v0 = {"StopReplicaPartitionV0", sizeof(struct stop_replica_request_stop_replica_partition_v0), fields_stop_replica_request_stop_replica_partition_v0, 2, NULL, 0};
+static const struct wire_struct layout_stop_replica_request_stop_replica_partition_v0 = {"StopReplicaPartitionV0", sizeof(struct stop_replica_request_stop_replica_partition_v0), fields_stop_replica_request_stop_replica_partition_v0, 2, NULL, NULL, 0};
 
 void stop_replica_request_stop_replica_topic_v1_init(struct stop_replica_request_stop_replica_topic_v1 *s)
 {
@@ -121,7 +121,7 @@ static const struct wire_field fields_stop_replica_request_stop_replica_topic_v1
     {"Name", WIRE_STRING, false, false, offsetof(struct stop_replica_request_stop_replica_topic_v1, name), 0, 0x6ull, 0x0ull, NULL, NULL},
     {"PartitionIndexes", WIRE_I32, true, false, offsetof(struct stop_replica_request_stop_replica_topic_v1, partition_indexes), offsetof(struct stop_replica_request_stop_replica_topic_v1, partition_indexes_count), 0x6ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_stop_replica_request_stop_replica_topic_v1 = {"StopReplicaTopicV1", sizeof(struct stop_replica_request_stop_replica_topic_v1), fields_stop_replica_request_stop_replica_topic_v1, 2, NULL, 0};
+static const struct wire_struct layout_stop_replica_request_stop_replica_topic_v1 = {"StopReplicaTopicV1", sizeof(struct stop_replica_request_stop_replica_topic_v1), fields_stop_replica_request_stop_replica_topic_v1, 2, NULL, NULL, 0};
 
 void stop_replica_request_stop_replica_partition_state_init(struct stop_replica_request_stop_replica_partition_state *s)
 {
@@ -175,7 +175,7 @@ static const struct wire_field fields_stop_replica_request_stop_replica_partitio
     {"LeaderEpoch", WIRE_I32, false, false, offsetof(struct stop_replica_request_stop_replica_partition_state, leader_epoch), 0, 0x18ull, 0x0ull, NULL, NULL},
     {"DeletePartition", WIRE_BOOL, false, false, offsetof(struct stop_replica_request_stop_replica_partition_state, delete_partition), 0, 0x18ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_stop_replica_request_stop_replica_partition_state = {"StopReplicaPartitionState", sizeof(struct stop_replica_request_stop_replica_partition_state), fields_stop_replica_request_stop_replica_partition_state, 3, NULL, 0};
+static const struct wire_struct layout_stop_replica_request_stop_replica_partition_state = {"StopReplicaPartitionState", sizeof(struct stop_replica_request_stop_replica_partition_state), fields_stop_replica_request_stop_replica_partition_state, 3, NULL, NULL, 0};
 
 void stop_replica_request_stop_replica_topic_state_init(struct stop_replica_request_stop_replica_topic_state *s)
 {
@@ -240,7 +240,7 @@ static const struct wire_field fields_stop_replica_request_stop_replica_topic_st
     {"TopicName", WIRE_STRING, false, false, offsetof(struct stop_replica_request_stop_replica_topic_state, topic_name), 0, 0x18ull, 0x0ull, NULL, NULL},
     {"PartitionStates", WIRE_STRUCT, true, false, offsetof(struct stop_replica_request_stop_replica_topic_state, partition_states), offsetof(struct stop_replica_request_stop_replica_topic_state, partition_states_count), 0x18ull, 0x0ull, NULL, &layout_stop_replica_request_stop_replica_partition_state},
 };
-static const struct wire_struct layout_stop_replica_request_stop_replica_topic_state = {"StopReplicaTopicState", sizeof(struct stop_replica_request_stop_replica_topic_state), fields_stop_replica_request_stop_replica_topic_state, 2, NULL, 0};
+static const struct wire_struct layout_stop_replica_request_stop_replica_topic_state = {"StopReplicaTopicState", sizeof(struct stop_replica_request_stop_replica_topic_state), fields_stop_replica_request_stop_replica_topic_state, 2, NULL, NULL, 0};
 
 void stop_replica_request_init(struct stop_replica_request *s)
 {
@@ -390,7 +390,7 @@ static const struct wire_field fields_stop_replica_request[] = {
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct stop_replica_request, topics), offsetof(struct stop_replica_request, topics_count), 0x6ull, 0x0ull, NULL, &layout_stop_replica_request_stop_replica_topic_v1},
     {"TopicStates", WIRE_STRUCT, true, false, offsetof(struct stop_replica_request, topic_states), offsetof(struct stop_replica_request, topic_states_count), 0x18ull, 0x0ull, NULL, &layout_stop_replica_request_stop_replica_topic_state},
 };
-static const struct wire_struct layout_stop_replica_request = {"StopReplicaRequest", sizeof(struct stop_replica_request), fields_stop_replica_request, 8, NULL, 0};
+static const struct wire_struct layout_stop_replica_request = {"StopReplicaRequest", sizeof(struct stop_replica_request), fields_stop_replica_request, 8, NULL, NULL, 0};
 const struct wire_message wire_message_stop_replica_request = {"StopReplicaRequest", 0, 4, 0x1cull, sizeof(struct stop_replica_request), any_stop_replica_request_init, any_stop_replica_request_read, any_stop_replica_request_write, &layout_stop_replica_request};
 
 void stop_replica_response_stop_replica_partition_error_init(struct stop_replica_response_stop_replica_partition_error *s)
@@ -443,7 +443,7 @@ static const struct wire_field fields_stop_replica_response_stop_replica_partiti
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct stop_replica_response_stop_replica_partition_error, partition_index), 0, 0x1full, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct stop_replica_response_stop_replica_partition_error, error_code), 0, 0x1full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_stop_replica_response_stop_replica_partition_error = {"StopReplicaPartitionError", sizeof(struct stop_replica_response_stop_replica_partition_error), fields_stop_replica_response_stop_replica_partition_error, 3, part_stop_replica_response_stop_replica_partition_error, 0};
+static const struct wire_struct layout_stop_replica_response_stop_replica_partition_error = {"StopReplicaPartitionError", sizeof(struct stop_replica_response_stop_replica_partition_error), fields_stop_replica_response_stop_replica_partition_error, 3, part_stop_replica_response_stop_replica_partition_error, NULL, 0};
 
 void stop_replica_response_init(struct stop_replica_response *s)
 {
@@ -534,6 +534,9 @@ static const struct wire_field fields_stop_replica_response[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct stop_replica_response, error_code), 0, 0x1full, 0x0ull, NULL, NULL},
     {"PartitionErrors", WIRE_STRUCT, true, false, offsetof(struct stop_replica_response, partition_errors), offsetof(struct stop_replica_response, partition_errors_count), 0x1full, 0x0ull, NULL, &layout_stop_replica_response_stop_replica_partition_error},
 };
-static const struct wire_struct layout_stop_replica_response = {"StopReplicaResponse", sizeof(struct stop_replica_response), fields_stop_replica_response, 2, part_stop_replica_response, 1};
+static const struct wire_array arrays_stop_replica_response[] = {
+    {offsetof(struct stop_replica_response, partition_errors), offsetof(struct stop_replica_response, partition_errors_count), 0x1full, &layout_stop_replica_response_stop_replica_partition_error},
+};
+static const struct wire_struct layout_stop_replica_response = {"StopReplicaResponse", sizeof(struct stop_replica_response), fields_stop_replica_response, 2, part_stop_replica_response, arrays_stop_replica_response, 1};
 const struct wire_message wire_message_stop_replica_response = {"StopReplicaResponse", 0, 4, 0x1cull, sizeof(struct stop_replica_response), any_stop_replica_response_init, any_stop_replica_response_read, any_stop_replica_response_write, &layout_stop_replica_response};
 

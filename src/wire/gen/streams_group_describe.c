@@ -71,7 +71,7 @@ static const struct wire_field fields_streams_group_describe_request[] = {
     {"GroupIds", WIRE_STRING, true, false, offsetof(struct streams_group_describe_request, group_ids), offsetof(struct streams_group_describe_request, group_ids_count), 0x1ull, 0x0ull, NULL, NULL},
     {"IncludeAuthorizedOperations", WIRE_BOOL, false, false, offsetof(struct streams_group_describe_request, include_authorized_operations), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_describe_request = {"StreamsGroupDescribeRequest", sizeof(struct streams_group_describe_request), fields_streams_group_describe_request, 2, NULL, 0};
+static const struct wire_struct layout_streams_group_describe_request = {"StreamsGroupDescribeRequest", sizeof(struct streams_group_describe_request), fields_streams_group_describe_request, 2, NULL, NULL, 0};
 const struct wire_message wire_message_streams_group_describe_request = {"StreamsGroupDescribeRequest", 0, 0, 0x1ull, sizeof(struct streams_group_describe_request), any_streams_group_describe_request_init, any_streams_group_describe_request_read, any_streams_group_describe_request_write, &layout_streams_group_describe_request};
 
 void streams_group_describe_response_key_value_init(struct streams_group_describe_response_key_value *s)
@@ -119,7 +119,7 @@ static const struct wire_field fields_streams_group_describe_response_key_value[
     {"Key", WIRE_STRING, false, false, offsetof(struct streams_group_describe_response_key_value, key), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Value", WIRE_STRING, false, false, offsetof(struct streams_group_describe_response_key_value, value), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_describe_response_key_value = {"KeyValue", sizeof(struct streams_group_describe_response_key_value), fields_streams_group_describe_response_key_value, 2, part_streams_group_describe_response_key_value, 0};
+static const struct wire_struct layout_streams_group_describe_response_key_value = {"KeyValue", sizeof(struct streams_group_describe_response_key_value), fields_streams_group_describe_response_key_value, 2, part_streams_group_describe_response_key_value, NULL, 0};
 
 void streams_group_describe_response_topic_info_init(struct streams_group_describe_response_topic_info *s)
 {
@@ -200,7 +200,10 @@ static const struct wire_field fields_streams_group_describe_response_topic_info
     {"ReplicationFactor", WIRE_I16, false, false, offsetof(struct streams_group_describe_response_topic_info, replication_factor), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"TopicConfigs", WIRE_STRUCT, true, false, offsetof(struct streams_group_describe_response_topic_info, topic_configs), offsetof(struct streams_group_describe_response_topic_info, topic_configs_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_describe_response_key_value},
 };
-static const struct wire_struct layout_streams_group_describe_response_topic_info = {"TopicInfo", sizeof(struct streams_group_describe_response_topic_info), fields_streams_group_describe_response_topic_info, 4, part_streams_group_describe_response_topic_info, 1};
+static const struct wire_array arrays_streams_group_describe_response_topic_info[] = {
+    {offsetof(struct streams_group_describe_response_topic_info, topic_configs), offsetof(struct streams_group_describe_response_topic_info, topic_configs_count), 0x1ull, &layout_streams_group_describe_response_key_value},
+};
+static const struct wire_struct layout_streams_group_describe_response_topic_info = {"TopicInfo", sizeof(struct streams_group_describe_response_topic_info), fields_streams_group_describe_response_topic_info, 4, part_streams_group_describe_response_topic_info, arrays_streams_group_describe_response_topic_info, 1};
 
 void streams_group_describe_response_subtopology_init(struct streams_group_describe_response_subtopology *s)
 {
@@ -350,7 +353,11 @@ static const struct wire_field fields_streams_group_describe_response_subtopolog
     {"StateChangelogTopics", WIRE_STRUCT, true, false, offsetof(struct streams_group_describe_response_subtopology, state_changelog_topics), offsetof(struct streams_group_describe_response_subtopology, state_changelog_topics_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_describe_response_topic_info},
     {"RepartitionSourceTopics", WIRE_STRUCT, true, false, offsetof(struct streams_group_describe_response_subtopology, repartition_source_topics), offsetof(struct streams_group_describe_response_subtopology, repartition_source_topics_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_describe_response_topic_info},
 };
-static const struct wire_struct layout_streams_group_describe_response_subtopology = {"Subtopology", sizeof(struct streams_group_describe_response_subtopology), fields_streams_group_describe_response_subtopology, 5, part_streams_group_describe_response_subtopology, 2};
+static const struct wire_array arrays_streams_group_describe_response_subtopology[] = {
+    {offsetof(struct streams_group_describe_response_subtopology, state_changelog_topics), offsetof(struct streams_group_describe_response_subtopology, state_changelog_topics_count), 0x1ull, &layout_streams_group_describe_response_topic_info},
+    {offsetof(struct streams_group_describe_response_subtopology, repartition_source_topics), offsetof(struct streams_group_describe_response_subtopology, repartition_source_topics_count), 0x1ull, &layout_streams_group_describe_response_topic_info},
+};
+static const struct wire_struct layout_streams_group_describe_response_subtopology = {"Subtopology", sizeof(struct streams_group_describe_response_subtopology), fields_streams_group_describe_response_subtopology, 5, part_streams_group_describe_response_subtopology, arrays_streams_group_describe_response_subtopology, 2};
 
 void streams_group_describe_response_topology_init(struct streams_group_describe_response_topology *s)
 {
@@ -415,7 +422,10 @@ static const struct wire_field fields_streams_group_describe_response_topology[]
     {"Epoch", WIRE_I32, false, false, offsetof(struct streams_group_describe_response_topology, epoch), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Subtopologies", WIRE_STRUCT, true, false, offsetof(struct streams_group_describe_response_topology, subtopologies), offsetof(struct streams_group_describe_response_topology, subtopologies_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_describe_response_subtopology},
 };
-static const struct wire_struct layout_streams_group_describe_response_topology = {"Topology", sizeof(struct streams_group_describe_response_topology), fields_streams_group_describe_response_topology, 2, part_streams_group_describe_response_topology, 1};
+static const struct wire_array arrays_streams_group_describe_response_topology[] = {
+    {offsetof(struct streams_group_describe_response_topology, subtopologies), offsetof(struct streams_group_describe_response_topology, subtopologies_count), 0x1ull, &layout_streams_group_describe_response_subtopology},
+};
+static const struct wire_struct layout_streams_group_describe_response_topology = {"Topology", sizeof(struct streams_group_describe_response_topology), fields_streams_group_describe_response_topology, 2, part_streams_group_describe_response_topology, arrays_streams_group_describe_response_topology, 1};
 
 void streams_group_describe_response_endpoint_init(struct streams_group_describe_response_endpoint *s)
 {
@@ -459,7 +469,7 @@ static const struct wire_field fields_streams_group_describe_response_endpoint[]
     {"Host", WIRE_STRING, false, false, offsetof(struct streams_group_describe_response_endpoint, host), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Port", WIRE_U16, false, false, offsetof(struct streams_group_describe_response_endpoint, port), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_describe_response_endpoint = {"Endpoint", sizeof(struct streams_group_describe_response_endpoint), fields_streams_group_describe_response_endpoint, 2, part_streams_group_describe_response_endpoint, 0};
+static const struct wire_struct layout_streams_group_describe_response_endpoint = {"Endpoint", sizeof(struct streams_group_describe_response_endpoint), fields_streams_group_describe_response_endpoint, 2, part_streams_group_describe_response_endpoint, NULL, 0};
 
 void streams_group_describe_response_task_offset_init(struct streams_group_describe_response_task_offset *s)
 {
@@ -506,7 +516,7 @@ static const struct wire_field fields_streams_group_describe_response_task_offse
     {"Partition", WIRE_I32, false, false, offsetof(struct streams_group_describe_response_task_offset, partition), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Offset", WIRE_I64, false, false, offsetof(struct streams_group_describe_response_task_offset, offset), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_describe_response_task_offset = {"TaskOffset", sizeof(struct streams_group_describe_response_task_offset), fields_streams_group_describe_response_task_offset, 3, part_streams_group_describe_response_task_offset, 0};
+static const struct wire_struct layout_streams_group_describe_response_task_offset = {"TaskOffset", sizeof(struct streams_group_describe_response_task_offset), fields_streams_group_describe_response_task_offset, 3, part_streams_group_describe_response_task_offset, NULL, 0};
 
 void streams_group_describe_response_task_ids_init(struct streams_group_describe_response_task_ids *s)
 {
@@ -564,7 +574,7 @@ static const struct wire_field fields_streams_group_describe_response_task_ids[]
     {"SubtopologyId", WIRE_STRING, false, false, offsetof(struct streams_group_describe_response_task_ids, subtopology_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct streams_group_describe_response_task_ids, partitions), offsetof(struct streams_group_describe_response_task_ids, partitions_count), 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_describe_response_task_ids = {"TaskIds", sizeof(struct streams_group_describe_response_task_ids), fields_streams_group_describe_response_task_ids, 2, part_streams_group_describe_response_task_ids, 0};
+static const struct wire_struct layout_streams_group_describe_response_task_ids = {"TaskIds", sizeof(struct streams_group_describe_response_task_ids), fields_streams_group_describe_response_task_ids, 2, part_streams_group_describe_response_task_ids, NULL, 0};
 
 void streams_group_describe_response_assignment_init(struct streams_group_describe_response_assignment *s)
 {
@@ -674,7 +684,12 @@ static const struct wire_field fields_streams_group_describe_response_assignment
     {"StandbyTasks", WIRE_STRUCT, true, false, offsetof(struct streams_group_describe_response_assignment, standby_tasks), offsetof(struct streams_group_describe_response_assignment, standby_tasks_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_describe_response_task_ids},
     {"WarmupTasks", WIRE_STRUCT, true, false, offsetof(struct streams_group_describe_response_assignment, warmup_tasks), offsetof(struct streams_group_describe_response_assignment, warmup_tasks_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_describe_response_task_ids},
 };
-static const struct wire_struct layout_streams_group_describe_response_assignment = {"Assignment", sizeof(struct streams_group_describe_response_assignment), fields_streams_group_describe_response_assignment, 3, part_streams_group_describe_response_assignment, 3};
+static const struct wire_array arrays_streams_group_describe_response_assignment[] = {
+    {offsetof(struct streams_group_describe_response_assignment, active_tasks), offsetof(struct streams_group_describe_response_assignment, active_tasks_count), 0x1ull, &layout_streams_group_describe_response_task_ids},
+    {offsetof(struct streams_group_describe_response_assignment, standby_tasks), offsetof(struct streams_group_describe_response_assignment, standby_tasks_count), 0x1ull, &layout_streams_group_describe_response_task_ids},
+    {offsetof(struct streams_group_describe_response_assignment, warmup_tasks), offsetof(struct streams_group_describe_response_assignment, warmup_tasks_count), 0x1ull, &layout_streams_group_describe_response_task_ids},
+};
+static const struct wire_struct layout_streams_group_describe_response_assignment = {"Assignment", sizeof(struct streams_group_describe_response_assignment), fields_streams_group_describe_response_assignment, 3, part_streams_group_describe_response_assignment, arrays_streams_group_describe_response_assignment, 3};
 
 void streams_group_describe_response_member_init(struct streams_group_describe_response_member *s)
 {
@@ -865,7 +880,12 @@ static const struct wire_field fields_streams_group_describe_response_member[] =
     {"TargetAssignment", WIRE_STRUCT, false, false, offsetof(struct streams_group_describe_response_member, target_assignment), 0, 0x1ull, 0x0ull, NULL, &layout_streams_group_describe_response_assignment},
     {"IsClassic", WIRE_BOOL, false, false, offsetof(struct streams_group_describe_response_member, is_classic), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_describe_response_member = {"Member", sizeof(struct streams_group_describe_response_member), fields_streams_group_describe_response_member, 15, part_streams_group_describe_response_member, 3};
+static const struct wire_array arrays_streams_group_describe_response_member[] = {
+    {offsetof(struct streams_group_describe_response_member, client_tags), offsetof(struct streams_group_describe_response_member, client_tags_count), 0x1ull, &layout_streams_group_describe_response_key_value},
+    {offsetof(struct streams_group_describe_response_member, task_offsets), offsetof(struct streams_group_describe_response_member, task_offsets_count), 0x1ull, &layout_streams_group_describe_response_task_offset},
+    {offsetof(struct streams_group_describe_response_member, task_end_offsets), offsetof(struct streams_group_describe_response_member, task_end_offsets_count), 0x1ull, &layout_streams_group_describe_response_task_offset},
+};
+static const struct wire_struct layout_streams_group_describe_response_member = {"Member", sizeof(struct streams_group_describe_response_member), fields_streams_group_describe_response_member, 15, part_streams_group_describe_response_member, arrays_streams_group_describe_response_member, 3};
 
 void streams_group_describe_response_described_group_init(struct streams_group_describe_response_described_group *s)
 {
@@ -983,7 +1003,10 @@ static const struct wire_field fields_streams_group_describe_response_described_
     {"Members", WIRE_STRUCT, true, false, offsetof(struct streams_group_describe_response_described_group, members), offsetof(struct streams_group_describe_response_described_group, members_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_describe_response_member},
     {"AuthorizedOperations", WIRE_I32, false, false, offsetof(struct streams_group_describe_response_described_group, authorized_operations), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_describe_response_described_group = {"DescribedGroup", sizeof(struct streams_group_describe_response_described_group), fields_streams_group_describe_response_described_group, 9, part_streams_group_describe_response_described_group, 1};
+static const struct wire_array arrays_streams_group_describe_response_described_group[] = {
+    {offsetof(struct streams_group_describe_response_described_group, members), offsetof(struct streams_group_describe_response_described_group, members_count), 0x1ull, &layout_streams_group_describe_response_member},
+};
+static const struct wire_struct layout_streams_group_describe_response_described_group = {"DescribedGroup", sizeof(struct streams_group_describe_response_described_group), fields_streams_group_describe_response_described_group, 9, part_streams_group_describe_response_described_group, arrays_streams_group_describe_response_described_group, 1};
 
 void streams_group_describe_response_init(struct streams_group_describe_response *s)
 {
@@ -1066,6 +1089,9 @@ static const struct wire_field fields_streams_group_describe_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct streams_group_describe_response, throttle_time_ms), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Groups", WIRE_STRUCT, true, false, offsetof(struct streams_group_describe_response, groups), offsetof(struct streams_group_describe_response, groups_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_describe_response_described_group},
 };
-static const struct wire_struct layout_streams_group_describe_response = {"StreamsGroupDescribeResponse", sizeof(struct streams_group_describe_response), fields_streams_group_describe_response, 2, part_streams_group_describe_response, 1};
+static const struct wire_array arrays_streams_group_describe_response[] = {
+    {offsetof(struct streams_group_describe_response, groups), offsetof(struct streams_group_describe_response, groups_count), 0x1ull, &layout_streams_group_describe_response_described_group},
+};
+static const struct wire_struct layout_streams_group_describe_response = {"StreamsGroupDescribeResponse", sizeof(struct streams_group_describe_response), fields_streams_group_describe_response, 2, part_streams_group_describe_response, arrays_streams_group_describe_response, 1};
 const struct wire_message wire_message_streams_group_describe_response = {"StreamsGroupDescribeResponse", 0, 0, 0x1ull, sizeof(struct streams_group_describe_response), any_streams_group_describe_response_init, any_streams_group_describe_response_read, any_streams_group_describe_response_write, &layout_streams_group_describe_response};
 

@@ -46,7 +46,7 @@ static const struct wire_field fields_streams_group_heartbeat_request_key_value[
     {"Key", WIRE_STRING, false, false, offsetof(struct streams_group_heartbeat_request_key_value, key), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Value", WIRE_STRING, false, false, offsetof(struct streams_group_heartbeat_request_key_value, value), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_heartbeat_request_key_value = {"KeyValue", sizeof(struct streams_group_heartbeat_request_key_value), fields_streams_group_heartbeat_request_key_value, 2, NULL, 0};
+static const struct wire_struct layout_streams_group_heartbeat_request_key_value = {"KeyValue", sizeof(struct streams_group_heartbeat_request_key_value), fields_streams_group_heartbeat_request_key_value, 2, NULL, NULL, 0};
 
 void streams_group_heartbeat_request_topic_info_init(struct streams_group_heartbeat_request_topic_info *s)
 {
@@ -103,7 +103,7 @@ static const struct wire_field fields_streams_group_heartbeat_request_topic_info
     {"ReplicationFactor", WIRE_I16, false, false, offsetof(struct streams_group_heartbeat_request_topic_info, replication_factor), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"TopicConfigs", WIRE_STRUCT, true, false, offsetof(struct streams_group_heartbeat_request_topic_info, topic_configs), offsetof(struct streams_group_heartbeat_request_topic_info, topic_configs_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_heartbeat_request_key_value},
 };
-static const struct wire_struct layout_streams_group_heartbeat_request_topic_info = {"TopicInfo", sizeof(struct streams_group_heartbeat_request_topic_info), fields_streams_group_heartbeat_request_topic_info, 4, NULL, 0};
+static const struct wire_struct layout_streams_group_heartbeat_request_topic_info = {"TopicInfo", sizeof(struct streams_group_heartbeat_request_topic_info), fields_streams_group_heartbeat_request_topic_info, 4, NULL, NULL, 0};
 
 void streams_group_heartbeat_request_copartition_group_init(struct streams_group_heartbeat_request_copartition_group *s)
 {
@@ -183,7 +183,7 @@ static const struct wire_field fields_streams_group_heartbeat_request_copartitio
     {"SourceTopicRegex", WIRE_I16, true, false, offsetof(struct streams_group_heartbeat_request_copartition_group, source_topic_regex), offsetof(struct streams_group_heartbeat_request_copartition_group, source_topic_regex_count), 0x1ull, 0x0ull, NULL, NULL},
     {"RepartitionSourceTopics", WIRE_I16, true, false, offsetof(struct streams_group_heartbeat_request_copartition_group, repartition_source_topics), offsetof(struct streams_group_heartbeat_request_copartition_group, repartition_source_topics_count), 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_heartbeat_request_copartition_group = {"CopartitionGroup", sizeof(struct streams_group_heartbeat_request_copartition_group), fields_streams_group_heartbeat_request_copartition_group, 3, NULL, 0};
+static const struct wire_struct layout_streams_group_heartbeat_request_copartition_group = {"CopartitionGroup", sizeof(struct streams_group_heartbeat_request_copartition_group), fields_streams_group_heartbeat_request_copartition_group, 3, NULL, NULL, 0};
 
 void streams_group_heartbeat_request_subtopology_init(struct streams_group_heartbeat_request_subtopology *s)
 {
@@ -325,7 +325,7 @@ static const struct wire_field fields_streams_group_heartbeat_request_subtopolog
     {"RepartitionSourceTopics", WIRE_STRUCT, true, false, offsetof(struct streams_group_heartbeat_request_subtopology, repartition_source_topics), offsetof(struct streams_group_heartbeat_request_subtopology, repartition_source_topics_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_heartbeat_request_topic_info},
     {"CopartitionGroups", WIRE_STRUCT, true, false, offsetof(struct streams_group_heartbeat_request_subtopology, copartition_groups), offsetof(struct streams_group_heartbeat_request_subtopology, copartition_groups_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_heartbeat_request_copartition_group},
 };
-static const struct wire_struct layout_streams_group_heartbeat_request_subtopology = {"Subtopology", sizeof(struct streams_group_heartbeat_request_subtopology), fields_streams_group_heartbeat_request_subtopology, 7, NULL, 0};
+static const struct wire_struct layout_streams_group_heartbeat_request_subtopology = {"Subtopology", sizeof(struct streams_group_heartbeat_request_subtopology), fields_streams_group_heartbeat_request_subtopology, 7, NULL, NULL, 0};
 
 void streams_group_heartbeat_request_topology_init(struct streams_group_heartbeat_request_topology *s)
 {
@@ -373,7 +373,7 @@ static const struct wire_field fields_streams_group_heartbeat_request_topology[]
     {"Epoch", WIRE_I32, false, false, offsetof(struct streams_group_heartbeat_request_topology, epoch), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Subtopologies", WIRE_STRUCT, true, false, offsetof(struct streams_group_heartbeat_request_topology, subtopologies), offsetof(struct streams_group_heartbeat_request_topology, subtopologies_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_heartbeat_request_subtopology},
 };
-static const struct wire_struct layout_streams_group_heartbeat_request_topology = {"Topology", sizeof(struct streams_group_heartbeat_request_topology), fields_streams_group_heartbeat_request_topology, 2, NULL, 0};
+static const struct wire_struct layout_streams_group_heartbeat_request_topology = {"Topology", sizeof(struct streams_group_heartbeat_request_topology), fields_streams_group_heartbeat_request_topology, 2, NULL, NULL, 0};
 
 void streams_group_heartbeat_request_task_ids_init(struct streams_group_heartbeat_request_task_ids *s)
 {
@@ -425,7 +425,7 @@ static const struct wire_field fields_streams_group_heartbeat_request_task_ids[]
     {"SubtopologyId", WIRE_STRING, false, false, offsetof(struct streams_group_heartbeat_request_task_ids, subtopology_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct streams_group_heartbeat_request_task_ids, partitions), offsetof(struct streams_group_heartbeat_request_task_ids, partitions_count), 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_heartbeat_request_task_ids = {"TaskIds", sizeof(struct streams_group_heartbeat_request_task_ids), fields_streams_group_heartbeat_request_task_ids, 2, NULL, 0};
+static const struct wire_struct layout_streams_group_heartbeat_request_task_ids = {"TaskIds", sizeof(struct streams_group_heartbeat_request_task_ids), fields_streams_group_heartbeat_request_task_ids, 2, NULL, NULL, 0};
 
 void streams_group_heartbeat_request_endpoint_init(struct streams_group_heartbeat_request_endpoint *s)
 {
@@ -463,7 +463,7 @@ static const struct wire_field fields_streams_group_heartbeat_request_endpoint[]
     {"Host", WIRE_STRING, false, false, offsetof(struct streams_group_heartbeat_request_endpoint, host), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Port", WIRE_U16, false, false, offsetof(struct streams_group_heartbeat_request_endpoint, port), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_heartbeat_request_endpoint = {"Endpoint", sizeof(struct streams_group_heartbeat_request_endpoint), fields_streams_group_heartbeat_request_endpoint, 2, NULL, 0};
+static const struct wire_struct layout_streams_group_heartbeat_request_endpoint = {"Endpoint", sizeof(struct streams_group_heartbeat_request_endpoint), fields_streams_group_heartbeat_request_endpoint, 2, NULL, NULL, 0};
 
 void streams_group_heartbeat_request_task_offset_init(struct streams_group_heartbeat_request_task_offset *s)
 {
@@ -504,7 +504,7 @@ static const struct wire_field fields_streams_group_heartbeat_request_task_offse
     {"Partition", WIRE_I32, false, false, offsetof(struct streams_group_heartbeat_request_task_offset, partition), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Offset", WIRE_I64, false, false, offsetof(struct streams_group_heartbeat_request_task_offset, offset), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_heartbeat_request_task_offset = {"TaskOffset", sizeof(struct streams_group_heartbeat_request_task_offset), fields_streams_group_heartbeat_request_task_offset, 3, NULL, 0};
+static const struct wire_struct layout_streams_group_heartbeat_request_task_offset = {"TaskOffset", sizeof(struct streams_group_heartbeat_request_task_offset), fields_streams_group_heartbeat_request_task_offset, 3, NULL, NULL, 0};
 
 void streams_group_heartbeat_request_init(struct streams_group_heartbeat_request *s)
 {
@@ -703,7 +703,7 @@ static const struct wire_field fields_streams_group_heartbeat_request[] = {
     {"TaskEndOffsets", WIRE_STRUCT, true, false, offsetof(struct streams_group_heartbeat_request, task_end_offsets), offsetof(struct streams_group_heartbeat_request, task_end_offsets_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_heartbeat_request_task_offset},
     {"ShutdownApplication", WIRE_BOOL, false, false, offsetof(struct streams_group_heartbeat_request, shutdown_application), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_heartbeat_request = {"StreamsGroupHeartbeatRequest", sizeof(struct streams_group_heartbeat_request), fields_streams_group_heartbeat_request, 17, NULL, 0};
+static const struct wire_struct layout_streams_group_heartbeat_request = {"StreamsGroupHeartbeatRequest", sizeof(struct streams_group_heartbeat_request), fields_streams_group_heartbeat_request, 17, NULL, NULL, 0};
 const struct wire_message wire_message_streams_group_heartbeat_request = {"StreamsGroupHeartbeatRequest", 0, 0, 0x1ull, sizeof(struct streams_group_heartbeat_request), any_streams_group_heartbeat_request_init, any_streams_group_heartbeat_request_read, any_streams_group_heartbeat_request_write, &layout_streams_group_heartbeat_request};
 
 void streams_group_heartbeat_response_status_init(struct streams_group_heartbeat_response_status *s)
@@ -748,7 +748,7 @@ static const struct wire_field fields_streams_group_heartbeat_response_status[] 
     {"StatusCode", WIRE_I8, false, false, offsetof(struct streams_group_heartbeat_response_status, status_code), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"StatusDetail", WIRE_STRING, false, false, offsetof(struct streams_group_heartbeat_response_status, status_detail), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_heartbeat_response_status = {"Status", sizeof(struct streams_group_heartbeat_response_status), fields_streams_group_heartbeat_response_status, 2, part_streams_group_heartbeat_response_status, 0};
+static const struct wire_struct layout_streams_group_heartbeat_response_status = {"Status", sizeof(struct streams_group_heartbeat_response_status), fields_streams_group_heartbeat_response_status, 2, part_streams_group_heartbeat_response_status, NULL, 0};
 
 void streams_group_heartbeat_response_task_ids_init(struct streams_group_heartbeat_response_task_ids *s)
 {
@@ -806,7 +806,7 @@ static const struct wire_field fields_streams_group_heartbeat_response_task_ids[
     {"SubtopologyId", WIRE_STRING, false, false, offsetof(struct streams_group_heartbeat_response_task_ids, subtopology_id), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct streams_group_heartbeat_response_task_ids, partitions), offsetof(struct streams_group_heartbeat_response_task_ids, partitions_count), 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_heartbeat_response_task_ids = {"TaskIds", sizeof(struct streams_group_heartbeat_response_task_ids), fields_streams_group_heartbeat_response_task_ids, 2, part_streams_group_heartbeat_response_task_ids, 0};
+static const struct wire_struct layout_streams_group_heartbeat_response_task_ids = {"TaskIds", sizeof(struct streams_group_heartbeat_response_task_ids), fields_streams_group_heartbeat_response_task_ids, 2, part_streams_group_heartbeat_response_task_ids, NULL, 0};
 
 void streams_group_heartbeat_response_endpoint_init(struct streams_group_heartbeat_response_endpoint *s)
 {
@@ -850,7 +850,7 @@ static const struct wire_field fields_streams_group_heartbeat_response_endpoint[
     {"Host", WIRE_STRING, false, false, offsetof(struct streams_group_heartbeat_response_endpoint, host), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Port", WIRE_U16, false, false, offsetof(struct streams_group_heartbeat_response_endpoint, port), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_heartbeat_response_endpoint = {"Endpoint", sizeof(struct streams_group_heartbeat_response_endpoint), fields_streams_group_heartbeat_response_endpoint, 2, part_streams_group_heartbeat_response_endpoint, 0};
+static const struct wire_struct layout_streams_group_heartbeat_response_endpoint = {"Endpoint", sizeof(struct streams_group_heartbeat_response_endpoint), fields_streams_group_heartbeat_response_endpoint, 2, part_streams_group_heartbeat_response_endpoint, NULL, 0};
 
 void streams_group_heartbeat_response_topic_partition_init(struct streams_group_heartbeat_response_topic_partition *s)
 {
@@ -908,7 +908,7 @@ static const struct wire_field fields_streams_group_heartbeat_response_topic_par
     {"Topic", WIRE_STRING, false, false, offsetof(struct streams_group_heartbeat_response_topic_partition, topic), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_I32, true, false, offsetof(struct streams_group_heartbeat_response_topic_partition, partitions), offsetof(struct streams_group_heartbeat_response_topic_partition, partitions_count), 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_streams_group_heartbeat_response_topic_partition = {"TopicPartition", sizeof(struct streams_group_heartbeat_response_topic_partition), fields_streams_group_heartbeat_response_topic_partition, 2, part_streams_group_heartbeat_response_topic_partition, 0};
+static const struct wire_struct layout_streams_group_heartbeat_response_topic_partition = {"TopicPartition", sizeof(struct streams_group_heartbeat_response_topic_partition), fields_streams_group_heartbeat_response_topic_partition, 2, part_streams_group_heartbeat_response_topic_partition, NULL, 0};
 
 void streams_group_heartbeat_response_endpoint_to_partitions_init(struct streams_group_heartbeat_response_endpoint_to_partitions *s)
 {
@@ -999,7 +999,11 @@ static const struct wire_field fields_streams_group_heartbeat_response_endpoint_
     {"ActivePartitions", WIRE_STRUCT, true, false, offsetof(struct streams_group_heartbeat_response_endpoint_to_partitions, active_partitions), offsetof(struct streams_group_heartbeat_response_endpoint_to_partitions, active_partitions_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_heartbeat_response_topic_partition},
     {"StandbyPartitions", WIRE_STRUCT, true, false, offsetof(struct streams_group_heartbeat_response_endpoint_to_partitions, standby_partitions), offsetof(struct streams_group_heartbeat_response_endpoint_to_partitions, standby_partitions_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_heartbeat_response_topic_partition},
 };
-static const struct wire_struct layout_streams_group_heartbeat_response_endpoint_to_partitions = {"EndpointToPartitions", sizeof(struct streams_group_heartbeat_response_endpoint_to_partitions), fields_streams_group_heartbeat_response_endpoint_to_partitions, 3, part_streams_group_heartbeat_response_endpoint_to_partitions, 2};
+static const struct wire_array arrays_streams_group_heartbeat_response_endpoint_to_partitions[] = {
+    {offsetof(struct streams_group_heartbeat_response_endpoint_to_partitions, active_partitions), offsetof(struct streams_group_heartbeat_response_endpoint_to_partitions, active_partitions_count), 0x1ull, &layout_streams_group_heartbeat_response_topic_partition},
+    {offsetof(struct streams_group_heartbeat_response_endpoint_to_partitions, standby_partitions), offsetof(struct streams_group_heartbeat_response_endpoint_to_partitions, standby_partitions_count), 0x1ull, &layout_streams_group_heartbeat_response_topic_partition},
+};
+static const struct wire_struct layout_streams_group_heartbeat_response_endpoint_to_partitions = {"EndpointToPartitions", sizeof(struct streams_group_heartbeat_response_endpoint_to_partitions), fields_streams_group_heartbeat_response_endpoint_to_partitions, 3, part_streams_group_heartbeat_response_endpoint_to_partitions, arrays_streams_group_heartbeat_response_endpoint_to_partitions, 2};
 
 void streams_group_heartbeat_response_init(struct streams_group_heartbeat_response *s)
 {
@@ -1195,6 +1199,13 @@ static const struct wire_field fields_streams_group_heartbeat_response[] = {
     {"EndpointInformationEpoch", WIRE_I32, false, false, offsetof(struct streams_group_heartbeat_response, endpoint_information_epoch), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"PartitionsByUserEndpoint", WIRE_STRUCT, true, false, offsetof(struct streams_group_heartbeat_response, partitions_by_user_endpoint), offsetof(struct streams_group_heartbeat_response, partitions_by_user_endpoint_count), 0x1ull, 0x0ull, NULL, &layout_streams_group_heartbeat_response_endpoint_to_partitions},
 };
-static const struct wire_struct layout_streams_group_heartbeat_response = {"StreamsGroupHeartbeatResponse", sizeof(struct streams_group_heartbeat_response), fields_streams_group_heartbeat_response, 14, part_streams_group_heartbeat_response, 5};
+static const struct wire_array arrays_streams_group_heartbeat_response[] = {
+    {offsetof(struct streams_group_heartbeat_response, status), offsetof(struct streams_group_heartbeat_response, status_count), 0x1ull, &layout_streams_group_heartbeat_response_status},
+    {offsetof(struct streams_group_heartbeat_response, active_tasks), offsetof(struct streams_group_heartbeat_response, active_tasks_count), 0x1ull, &layout_streams_group_heartbeat_response_task_ids},
+    {offsetof(struct streams_group_heartbeat_response, standby_tasks), offsetof(struct streams_group_heartbeat_response, standby_tasks_count), 0x1ull, &layout_streams_group_heartbeat_response_task_ids},
+    {offsetof(struct streams_group_heartbeat_response, warmup_tasks), offsetof(struct streams_group_heartbeat_response, warmup_tasks_count), 0x1ull, &layout_streams_group_heartbeat_response_task_ids},
+    {offsetof(struct streams_group_heartbeat_response, partitions_by_user_endpoint), offsetof(struct streams_group_heartbeat_response, partitions_by_user_endpoint_count), 0x1ull, &layout_streams_group_heartbeat_response_endpoint_to_partitions},
+};
+static const struct wire_struct layout_streams_group_heartbeat_response = {"StreamsGroupHeartbeatResponse", sizeof(struct streams_group_heartbeat_response), fields_streams_group_heartbeat_response, 14, part_streams_group_heartbeat_response, arrays_streams_group_heartbeat_response, 5};
 const struct wire_message wire_message_streams_group_heartbeat_response = {"StreamsGroupHeartbeatResponse", 0, 0, 0x1ull, sizeof(struct streams_group_heartbeat_response), any_streams_group_heartbeat_response_init, any_streams_group_heartbeat_response_read, any_streams_group_heartbeat_response_write, &layout_streams_group_heartbeat_response};
 

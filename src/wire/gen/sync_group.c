@@ -51,7 +51,7 @@ static const struct wire_field fields_sync_group_request_sync_group_request_assi
     {"MemberId", WIRE_STRING, false, false, offsetof(struct sync_group_request_sync_group_request_assignment, member_id), 0, 0x3full, 0x0ull, NULL, NULL},
     {"Assignment", WIRE_BYTES, false, false, offsetof(struct sync_group_request_sync_group_request_assignment, assignment), 0, 0x3full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_sync_group_request_sync_group_request_assignment = {"SyncGroupRequestAssignment", sizeof(struct sync_group_request_sync_group_request_assignment), fields_sync_group_request_sync_group_request_assignment, 2, NULL, 0};
+static const struct wire_struct layout_sync_group_request_sync_group_request_assignment = {"SyncGroupRequestAssignment", sizeof(struct sync_group_request_sync_group_request_assignment), fields_sync_group_request_sync_group_request_assignment, 2, NULL, NULL, 0};
 
 void sync_group_request_init(struct sync_group_request *s)
 {
@@ -161,7 +161,7 @@ static const struct wire_field fields_sync_group_request[] = {
     {"ProtocolName", WIRE_STRING, false, false, offsetof(struct sync_group_request, protocol_name), 0, 0x20ull, 0x0ull, NULL, NULL},
     {"Assignments", WIRE_STRUCT, true, false, offsetof(struct sync_group_request, assignments), offsetof(struct sync_group_request, assignments_count), 0x3full, 0x0ull, NULL, &layout_sync_group_request_sync_group_request_assignment},
 };
-static const struct wire_struct layout_sync_group_request = {"SyncGroupRequest", sizeof(struct sync_group_request), fields_sync_group_request, 7, NULL, 0};
+static const struct wire_struct layout_sync_group_request = {"SyncGroupRequest", sizeof(struct sync_group_request), fields_sync_group_request, 7, NULL, NULL, 0};
 const struct wire_message wire_message_sync_group_request = {"SyncGroupRequest", 0, 5, 0x30ull, sizeof(struct sync_group_request), any_sync_group_request_init, any_sync_group_request_read, any_sync_group_request_write, &layout_sync_group_request};
 
 void sync_group_response_init(struct sync_group_response *s)
@@ -251,6 +251,6 @@ static const struct wire_field fields_sync_group_response[] = {
     {"ProtocolName", WIRE_STRING, false, false, offsetof(struct sync_group_response, protocol_name), 0, 0x20ull, 0x0ull, NULL, NULL},
     {"Assignment", WIRE_BYTES, false, false, offsetof(struct sync_group_response, assignment), 0, 0x3full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_sync_group_response = {"SyncGroupResponse", sizeof(struct sync_group_response), fields_sync_group_response, 5, part_sync_group_response, 0};
+static const struct wire_struct layout_sync_group_response = {"SyncGroupResponse", sizeof(struct sync_group_response), fields_sync_group_response, 5, part_sync_group_response, NULL, 0};
 const struct wire_message wire_message_sync_group_response = {"SyncGroupResponse", 0, 5, 0x30ull, sizeof(struct sync_group_response), any_sync_group_response_init, any_sync_group_response_read, any_sync_group_response_write, &layout_sync_group_response};
 

@@ -57,7 +57,7 @@ static const struct wire_field fields_txn_offset_commit_request_txn_offset_commi
     {"CommittedLeaderEpoch", WIRE_I32, false, false, offsetof(struct txn_offset_commit_request_txn_offset_commit_request_partition, committed_leader_epoch), 0, 0x3cull, 0x0ull, NULL, NULL},
     {"CommittedMetadata", WIRE_STRING, false, false, offsetof(struct txn_offset_commit_request_txn_offset_commit_request_partition, committed_metadata), 0, 0x3full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_txn_offset_commit_request_txn_offset_commit_request_partition = {"TxnOffsetCommitRequestPartition", sizeof(struct txn_offset_commit_request_txn_offset_commit_request_partition), fields_txn_offset_commit_request_txn_offset_commit_request_partition, 4, NULL, 0};
+static const struct wire_struct layout_txn_offset_commit_request_txn_offset_commit_request_partition = {"TxnOffsetCommitRequestPartition", sizeof(struct txn_offset_commit_request_txn_offset_commit_request_partition), fields_txn_offset_commit_request_txn_offset_commit_request_partition, 4, NULL, NULL, 0};
 
 void txn_offset_commit_request_txn_offset_commit_request_topic_init(struct txn_offset_commit_request_txn_offset_commit_request_topic *s)
 {
@@ -114,7 +114,7 @@ static const struct wire_field fields_txn_offset_commit_request_txn_offset_commi
     {"Name", WIRE_STRING, false, false, offsetof(struct txn_offset_commit_request_txn_offset_commit_request_topic, name), 0, 0x3full, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct txn_offset_commit_request_txn_offset_commit_request_topic, partitions), offsetof(struct txn_offset_commit_request_txn_offset_commit_request_topic, partitions_count), 0x3full, 0x0ull, NULL, &layout_txn_offset_commit_request_txn_offset_commit_request_partition},
 };
-static const struct wire_struct layout_txn_offset_commit_request_txn_offset_commit_request_topic = {"TxnOffsetCommitRequestTopic", sizeof(struct txn_offset_commit_request_txn_offset_commit_request_topic), fields_txn_offset_commit_request_txn_offset_commit_request_topic, 2, NULL, 0};
+static const struct wire_struct layout_txn_offset_commit_request_txn_offset_commit_request_topic = {"TxnOffsetCommitRequestTopic", sizeof(struct txn_offset_commit_request_txn_offset_commit_request_topic), fields_txn_offset_commit_request_txn_offset_commit_request_topic, 2, NULL, NULL, 0};
 
 void txn_offset_commit_request_init(struct txn_offset_commit_request *s)
 {
@@ -231,7 +231,7 @@ static const struct wire_field fields_txn_offset_commit_request[] = {
     {"GroupInstanceId", WIRE_STRING, false, false, offsetof(struct txn_offset_commit_request, group_instance_id), 0, 0x38ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct txn_offset_commit_request, topics), offsetof(struct txn_offset_commit_request, topics_count), 0x3full, 0x0ull, NULL, &layout_txn_offset_commit_request_txn_offset_commit_request_topic},
 };
-static const struct wire_struct layout_txn_offset_commit_request = {"TxnOffsetCommitRequest", sizeof(struct txn_offset_commit_request), fields_txn_offset_commit_request, 8, NULL, 0};
+static const struct wire_struct layout_txn_offset_commit_request = {"TxnOffsetCommitRequest", sizeof(struct txn_offset_commit_request), fields_txn_offset_commit_request, 8, NULL, NULL, 0};
 const struct wire_message wire_message_txn_offset_commit_request = {"TxnOffsetCommitRequest", 0, 5, 0x38ull, sizeof(struct txn_offset_commit_request), any_txn_offset_commit_request_init, any_txn_offset_commit_request_read, any_txn_offset_commit_request_write, &layout_txn_offset_commit_request};
 
 void txn_offset_commit_response_txn_offset_commit_response_partition_init(struct txn_offset_commit_response_txn_offset_commit_response_partition *s)
@@ -276,7 +276,7 @@ static const struct wire_field fields_txn_offset_commit_response_txn_offset_comm
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct txn_offset_commit_response_txn_offset_commit_response_partition, partition_index), 0, 0x3full, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct txn_offset_commit_response_txn_offset_commit_response_partition, error_code), 0, 0x3full, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_txn_offset_commit_response_txn_offset_commit_response_partition = {"TxnOffsetCommitResponsePartition", sizeof(struct txn_offset_commit_response_txn_offset_commit_response_partition), fields_txn_offset_commit_response_txn_offset_commit_response_partition, 2, part_txn_offset_commit_response_txn_offset_commit_response_partition, 0};
+static const struct wire_struct layout_txn_offset_commit_response_txn_offset_commit_response_partition = {"TxnOffsetCommitResponsePartition", sizeof(struct txn_offset_commit_response_txn_offset_commit_response_partition), fields_txn_offset_commit_response_txn_offset_commit_response_partition, 2, part_txn_offset_commit_response_txn_offset_commit_response_partition, NULL, 0};
 
 void txn_offset_commit_response_txn_offset_commit_response_topic_init(struct txn_offset_commit_response_txn_offset_commit_response_topic *s)
 {
@@ -357,7 +357,10 @@ static const struct wire_field fields_txn_offset_commit_response_txn_offset_comm
     {"Name", WIRE_STRING, false, false, offsetof(struct txn_offset_commit_response_txn_offset_commit_response_topic, name), 0, 0x3full, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct txn_offset_commit_response_txn_offset_commit_response_topic, partitions), offsetof(struct txn_offset_commit_response_txn_offset_commit_response_topic, partitions_count), 0x3full, 0x0ull, NULL, &layout_txn_offset_commit_response_txn_offset_commit_response_partition},
 };
-static const struct wire_struct layout_txn_offset_commit_response_txn_offset_commit_response_topic = {"TxnOffsetCommitResponseTopic", sizeof(struct txn_offset_commit_response_txn_offset_commit_response_topic), fields_txn_offset_commit_response_txn_offset_commit_response_topic, 2, part_txn_offset_commit_response_txn_offset_commit_response_topic, 1};
+static const struct wire_array arrays_txn_offset_commit_response_txn_offset_commit_response_topic[] = {
+    {offsetof(struct txn_offset_commit_response_txn_offset_commit_response_topic, partitions), offsetof(struct txn_offset_commit_response_txn_offset_commit_response_topic, partitions_count), 0x3full, &layout_txn_offset_commit_response_txn_offset_commit_response_partition},
+};
+static const struct wire_struct layout_txn_offset_commit_response_txn_offset_commit_response_topic = {"TxnOffsetCommitResponseTopic", sizeof(struct txn_offset_commit_response_txn_offset_commit_response_topic), fields_txn_offset_commit_response_txn_offset_commit_response_topic, 2, part_txn_offset_commit_response_txn_offset_commit_response_topic, arrays_txn_offset_commit_response_txn_offset_commit_response_topic, 1};
 
 void txn_offset_commit_response_init(struct txn_offset_commit_response *s)
 {
@@ -448,6 +451,9 @@ static const struct wire_field fields_txn_offset_commit_response[] = {
     {"ThrottleTimeMs", WIRE_I32, false, false, offsetof(struct txn_offset_commit_response, throttle_time_ms), 0, 0x3full, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct txn_offset_commit_response, topics), offsetof(struct txn_offset_commit_response, topics_count), 0x3full, 0x0ull, NULL, &layout_txn_offset_commit_response_txn_offset_commit_response_topic},
 };
-static const struct wire_struct layout_txn_offset_commit_response = {"TxnOffsetCommitResponse", sizeof(struct txn_offset_commit_response), fields_txn_offset_commit_response, 2, part_txn_offset_commit_response, 1};
+static const struct wire_array arrays_txn_offset_commit_response[] = {
+    {offsetof(struct txn_offset_commit_response, topics), offsetof(struct txn_offset_commit_response, topics_count), 0x3full, &layout_txn_offset_commit_response_txn_offset_commit_response_topic},
+};
+static const struct wire_struct layout_txn_offset_commit_response = {"TxnOffsetCommitResponse", sizeof(struct txn_offset_commit_response), fields_txn_offset_commit_response, 2, part_txn_offset_commit_response, arrays_txn_offset_commit_response, 1};
 const struct wire_message wire_message_txn_offset_commit_response = {"TxnOffsetCommitResponse", 0, 5, 0x38ull, sizeof(struct txn_offset_commit_response), any_txn_offset_commit_response_init, any_txn_offset_commit_response_read, any_txn_offset_commit_response_write, &layout_txn_offset_commit_response};
 

@@ -52,7 +52,7 @@ static void any_unregister_broker_request_write(struct wire_writer *w, int16_t v
 static const struct wire_field fields_unregister_broker_request[] = {
     {"BrokerId", WIRE_I32, false, false, offsetof(struct unregister_broker_request, broker_id), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_unregister_broker_request = {"UnregisterBrokerRequest", sizeof(struct unregister_broker_request), fields_unregister_broker_request, 1, NULL, 0};
+static const struct wire_struct layout_unregister_broker_request = {"UnregisterBrokerRequest", sizeof(struct unregister_broker_request), fields_unregister_broker_request, 1, NULL, NULL, 0};
 const struct wire_message wire_message_unregister_broker_request = {"UnregisterBrokerRequest", 0, 0, 0x1ull, sizeof(struct unregister_broker_request), any_unregister_broker_request_init, any_unregister_broker_request_read, any_unregister_broker_request_write, &layout_unregister_broker_request};
 
 void unregister_broker_response_init(struct unregister_broker_response *s)
@@ -113,6 +113,6 @@ static const struct wire_field fields_unregister_broker_response[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct unregister_broker_response, error_code), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct unregister_broker_response, error_message), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_unregister_broker_response = {"UnregisterBrokerResponse", sizeof(struct unregister_broker_response), fields_unregister_broker_response, 3, part_unregister_broker_response, 0};
+static const struct wire_struct layout_unregister_broker_response = {"UnregisterBrokerResponse", sizeof(struct unregister_broker_response), fields_unregister_broker_response, 3, part_unregister_broker_response, NULL, 0};
 const struct wire_message wire_message_unregister_broker_response = {"UnregisterBrokerResponse", 0, 0, 0x1ull, sizeof(struct unregister_broker_response), any_unregister_broker_response_init, any_unregister_broker_response_read, any_unregister_broker_response_write, &layout_unregister_broker_response};
 

@@ -61,7 +61,7 @@ static const struct wire_field fields_update_features_request_feature_update_key
     {"AllowDowngrade", WIRE_BOOL, false, false, offsetof(struct update_features_request_feature_update_key, allow_downgrade), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"UpgradeType", WIRE_I8, false, false, offsetof(struct update_features_request_feature_update_key, upgrade_type), 0, 0x6ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_update_features_request_feature_update_key = {"FeatureUpdateKey", sizeof(struct update_features_request_feature_update_key), fields_update_features_request_feature_update_key, 4, NULL, 0};
+static const struct wire_struct layout_update_features_request_feature_update_key = {"FeatureUpdateKey", sizeof(struct update_features_request_feature_update_key), fields_update_features_request_feature_update_key, 4, NULL, NULL, 0};
 
 void update_features_request_init(struct update_features_request *s)
 {
@@ -134,7 +134,7 @@ static const struct wire_field fields_update_features_request[] = {
     {"FeatureUpdates", WIRE_STRUCT, true, false, offsetof(struct update_features_request, feature_updates), offsetof(struct update_features_request, feature_updates_count), 0x7ull, 0x0ull, NULL, &layout_update_features_request_feature_update_key},
     {"ValidateOnly", WIRE_BOOL, false, false, offsetof(struct update_features_request, validate_only), 0, 0x6ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_update_features_request = {"UpdateFeaturesRequest", sizeof(struct update_features_request), fields_update_features_request, 3, NULL, 0};
+static const struct wire_struct layout_update_features_request = {"UpdateFeaturesRequest", sizeof(struct update_features_request), fields_update_features_request, 3, NULL, NULL, 0};
 const struct wire_message wire_message_update_features_request = {"UpdateFeaturesRequest", 0, 2, 0x7ull, sizeof(struct update_features_request), any_update_features_request_init, any_update_features_request_read, any_update_features_request_write, &layout_update_features_request};
 
 void update_features_response_updatable_feature_result_init(struct update_features_response_updatable_feature_result *s)
@@ -196,7 +196,7 @@ static const struct wire_field fields_update_features_response_updatable_feature
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct update_features_response_updatable_feature_result, error_code), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct update_features_response_updatable_feature_result, error_message), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_update_features_response_updatable_feature_result = {"UpdatableFeatureResult", sizeof(struct update_features_response_updatable_feature_result), fields_update_features_response_updatable_feature_result, 3, part_update_features_response_updatable_feature_result, 0};
+static const struct wire_struct layout_update_features_response_updatable_feature_result = {"UpdatableFeatureResult", sizeof(struct update_features_response_updatable_feature_result), fields_update_features_response_updatable_feature_result, 3, part_update_features_response_updatable_feature_result, NULL, 0};
 
 void update_features_response_init(struct update_features_response *s)
 {
@@ -293,6 +293,9 @@ static const struct wire_field fields_update_features_response[] = {
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct update_features_response, error_message), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Results", WIRE_STRUCT, true, false, offsetof(struct update_features_response, results), offsetof(struct update_features_response, results_count), 0x3ull, 0x0ull, NULL, &layout_update_features_response_updatable_feature_result},
 };
-static const struct wire_struct layout_update_features_response = {"UpdateFeaturesResponse", sizeof(struct update_features_response), fields_update_features_response, 4, part_update_features_response, 1};
+static const struct wire_array arrays_update_features_response[] = {
+    {offsetof(struct update_features_response, results), offsetof(struct update_features_response, results_count), 0x3ull, &layout_update_features_response_updatable_feature_result},
+};
+static const struct wire_struct layout_update_features_response = {"UpdateFeaturesResponse", sizeof(struct update_features_response), fields_update_features_response, 4, part_update_features_response, arrays_update_features_response, 1};
 const struct wire_message wire_message_update_features_response = {"UpdateFeaturesResponse", 0, 2, 0x7ull, sizeof(struct update_features_response), any_update_features_response_init, any_update_features_response_read, any_update_features_response_write, &layout_update_features_response};
 

@@ -119,7 +119,7 @@ static const struct wire_field fields_update_metadata_request_update_metadata_pa
     {"Replicas", WIRE_I32, true, false, offsetof(struct update_metadata_request_update_metadata_partition_state, replicas), offsetof(struct update_metadata_request_update_metadata_partition_state, replicas_count), 0x1ffull, 0x0ull, NULL, NULL},
     {"OfflineReplicas", WIRE_I32, true, false, offsetof(struct update_metadata_request_update_metadata_partition_state, offline_replicas), offsetof(struct update_metadata_request_update_metadata_partition_state, offline_replicas_count), 0x1f0ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_update_metadata_request_update_metadata_partition_state = {"UpdateMetadataPartitionState", sizeof(struct update_metadata_request_update_metadata_partition_state), fields_update_metadata_request_update_metadata_partition_state, 9, NULL, 0};
+static const struct wire_struct layout_update_metadata_request_update_metadata_partition_state = {"UpdateMetadataPartitionState", sizeof(struct update_metadata_request_update_metadata_partition_state), fields_update_metadata_request_update_metadata_partition_state, 9, NULL, NULL, 0};
 
 void update_metadata_request_update_metadata_topic_state_init(struct update_metadata_request_update_metadata_topic_state *s)
 {
@@ -191,7 +191,7 @@ static const struct wire_field fields_update_metadata_request_update_metadata_to
     {"TopicId", WIRE_UUID, false, false, offsetof(struct update_metadata_request_update_metadata_topic_state, topic_id), 0, 0x180ull, 0x0ull, NULL, NULL},
     {"PartitionStates", WIRE_STRUCT, true, false, offsetof(struct update_metadata_request_update_metadata_topic_state, partition_states), offsetof(struct update_metadata_request_update_metadata_topic_state, partition_states_count), 0x1e0ull, 0x0ull, NULL, &layout_update_metadata_request_update_metadata_partition_state},
 };
-static const struct wire_struct layout_update_metadata_request_update_metadata_topic_state = {"UpdateMetadataTopicState", sizeof(struct update_metadata_request_update_metadata_topic_state), fields_update_metadata_request_update_metadata_topic_state, 3, NULL, 0};
+static const struct wire_struct layout_update_metadata_request_update_metadata_topic_state = {"UpdateMetadataTopicState", sizeof(struct update_metadata_request_update_metadata_topic_state), fields_update_metadata_request_update_metadata_topic_state, 3, NULL, NULL, 0};
 
 void update_metadata_request_update_metadata_endpoint_init(struct update_metadata_request_update_metadata_endpoint *s)
 {
@@ -259,7 +259,7 @@ static const struct wire_field fields_update_metadata_request_update_metadata_en
     {"Listener", WIRE_STRING, false, false, offsetof(struct update_metadata_request_update_metadata_endpoint, listener), 0, 0x1f8ull, 0x0ull, NULL, NULL},
     {"SecurityProtocol", WIRE_I16, false, false, offsetof(struct update_metadata_request_update_metadata_endpoint, security_protocol), 0, 0x1feull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_update_metadata_request_update_metadata_endpoint = {"UpdateMetadataEndpoint", sizeof(struct update_metadata_request_update_metadata_endpoint), fields_update_metadata_request_update_metadata_endpoint, 4, NULL, 0};
+static const struct wire_struct layout_update_metadata_request_update_metadata_endpoint = {"UpdateMetadataEndpoint", sizeof(struct update_metadata_request_update_metadata_endpoint), fields_update_metadata_request_update_metadata_endpoint, 4, NULL, NULL, 0};
 
 void update_metadata_request_update_metadata_broker_init(struct update_metadata_request_update_metadata_broker *s)
 {
@@ -344,7 +344,7 @@ static const struct wire_field fields_update_metadata_request_update_metadata_br
     {"Endpoints", WIRE_STRUCT, true, false, offsetof(struct update_metadata_request_update_metadata_broker, endpoints), offsetof(struct update_metadata_request_update_metadata_broker, endpoints_count), 0x1feull, 0x0ull, NULL, &layout_update_metadata_request_update_metadata_endpoint},
     {"Rack", WIRE_STRING, false, false, offsetof(struct update_metadata_request_update_metadata_broker, rack), 0, 0x1fcull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_update_metadata_request_update_metadata_broker = {"UpdateMetadataBroker", sizeof(struct update_metadata_request_update_metadata_broker), fields_update_metadata_request_update_metadata_broker, 5, NULL, 0};
+static const struct wire_struct layout_update_metadata_request_update_metadata_broker = {"UpdateMetadataBroker", sizeof(struct update_metadata_request_update_metadata_broker), fields_update_metadata_request_update_metadata_broker, 5, NULL, NULL, 0};
 
 void update_metadata_request_init(struct update_metadata_request *s)
 {
@@ -509,7 +509,7 @@ static const struct wire_field fields_update_metadata_request[] = {
     {"TopicStates", WIRE_STRUCT, true, false, offsetof(struct update_metadata_request, topic_states), offsetof(struct update_metadata_request, topic_states_count), 0x1e0ull, 0x0ull, NULL, &layout_update_metadata_request_update_metadata_topic_state},
     {"LiveBrokers", WIRE_STRUCT, true, false, offsetof(struct update_metadata_request, live_brokers), offsetof(struct update_metadata_request, live_brokers_count), 0x1ffull, 0x0ull, NULL, &layout_update_metadata_request_update_metadata_broker},
 };
-static const struct wire_struct layout_update_metadata_request = {"UpdateMetadataRequest", sizeof(struct update_metadata_request), fields_update_metadata_request, 8, NULL, 0};
+static const struct wire_struct layout_update_metadata_request = {"UpdateMetadataRequest", sizeof(struct update_metadata_request), fields_update_metadata_request, 8, NULL, NULL, 0};
 const struct wire_message wire_message_update_metadata_request = {"UpdateMetadataRequest", 0, 8, 0x1c0ull, sizeof(struct update_metadata_request), any_update_metadata_request_init, any_update_metadata_request_read, any_update_metadata_request_write, &layout_update_metadata_request};
 
 void update_metadata_response_init(struct update_metadata_response *s)
@@ -566,6 +566,6 @@ static void part_update_metadata_response(struct wire_writer *w, int16_t version
 static const struct wire_field fields_update_metadata_response[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct update_metadata_response, error_code), 0, 0x1ffull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_update_metadata_response = {"UpdateMetadataResponse", sizeof(struct update_metadata_response), fields_update_metadata_response, 1, part_update_metadata_response, 0};
+static const struct wire_struct layout_update_metadata_response = {"UpdateMetadataResponse", sizeof(struct update_metadata_response), fields_update_metadata_response, 1, part_update_metadata_response, NULL, 0};
 const struct wire_message wire_message_update_metadata_response = {"UpdateMetadataResponse", 0, 8, 0x1c0ull, sizeof(struct update_metadata_response), any_update_metadata_response_init, any_update_metadata_response_read, any_update_metadata_response_write, &layout_update_metadata_response};
 

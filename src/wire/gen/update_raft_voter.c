@@ -49,7 +49,7 @@ static const struct wire_field fields_update_raft_voter_request_listener[] = {
     {"Host", WIRE_STRING, false, false, offsetof(struct update_raft_voter_request_listener, host), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Port", WIRE_U16, false, false, offsetof(struct update_raft_voter_request_listener, port), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_update_raft_voter_request_listener = {"Listener", sizeof(struct update_raft_voter_request_listener), fields_update_raft_voter_request_listener, 3, NULL, 0};
+static const struct wire_struct layout_update_raft_voter_request_listener = {"Listener", sizeof(struct update_raft_voter_request_listener), fields_update_raft_voter_request_listener, 3, NULL, NULL, 0};
 
 void update_raft_voter_request_k_raft_version_feature_init(struct update_raft_voter_request_k_raft_version_feature *s)
 {
@@ -84,7 +84,7 @@ static const struct wire_field fields_update_raft_voter_request_k_raft_version_f
     {"MinSupportedVersion", WIRE_I16, false, false, offsetof(struct update_raft_voter_request_k_raft_version_feature, min_supported_version), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"MaxSupportedVersion", WIRE_I16, false, false, offsetof(struct update_raft_voter_request_k_raft_version_feature, max_supported_version), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_update_raft_voter_request_k_raft_version_feature = {"KRaftVersionFeature", sizeof(struct update_raft_voter_request_k_raft_version_feature), fields_update_raft_voter_request_k_raft_version_feature, 2, NULL, 0};
+static const struct wire_struct layout_update_raft_voter_request_k_raft_version_feature = {"KRaftVersionFeature", sizeof(struct update_raft_voter_request_k_raft_version_feature), fields_update_raft_voter_request_k_raft_version_feature, 2, NULL, NULL, 0};
 
 void update_raft_voter_request_init(struct update_raft_voter_request *s)
 {
@@ -161,7 +161,7 @@ static const struct wire_field fields_update_raft_voter_request[] = {
     {"Listeners", WIRE_STRUCT, true, false, offsetof(struct update_raft_voter_request, listeners), offsetof(struct update_raft_voter_request, listeners_count), 0x1ull, 0x0ull, NULL, &layout_update_raft_voter_request_listener},
     {"KRaftVersionFeature", WIRE_STRUCT, false, false, offsetof(struct update_raft_voter_request, k_raft_version_feature), 0, 0x1ull, 0x0ull, NULL, &layout_update_raft_voter_request_k_raft_version_feature},
 };
-static const struct wire_struct layout_update_raft_voter_request = {"UpdateRaftVoterRequest", sizeof(struct update_raft_voter_request), fields_update_raft_voter_request, 6, NULL, 0};
+static const struct wire_struct layout_update_raft_voter_request = {"UpdateRaftVoterRequest", sizeof(struct update_raft_voter_request), fields_update_raft_voter_request, 6, NULL, NULL, 0};
 const struct wire_message wire_message_update_raft_voter_request = {"UpdateRaftVoterRequest", 0, 0, 0x1ull, sizeof(struct update_raft_voter_request), any_update_raft_voter_request_init, any_update_raft_voter_request_read, any_update_raft_voter_request_write, &layout_update_raft_voter_request};
 
 static bool update_raft_voter_response_current_leader__is_default(const struct update_raft_voter_response_current_leader *s)
@@ -223,7 +223,7 @@ static const struct wire_field fields_update_raft_voter_response_current_leader[
     {"Host", WIRE_STRING, false, false, offsetof(struct update_raft_voter_response_current_leader, host), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"Port", WIRE_I32, false, false, offsetof(struct update_raft_voter_response_current_leader, port), 0, 0x1ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_update_raft_voter_response_current_leader = {"CurrentLeader", sizeof(struct update_raft_voter_response_current_leader), fields_update_raft_voter_response_current_leader, 4, part_update_raft_voter_response_current_leader, 0};
+static const struct wire_struct layout_update_raft_voter_response_current_leader = {"CurrentLeader", sizeof(struct update_raft_voter_response_current_leader), fields_update_raft_voter_response_current_leader, 4, part_update_raft_voter_response_current_leader, NULL, 0};
 
 void update_raft_voter_response_init(struct update_raft_voter_response *s)
 {
@@ -307,6 +307,6 @@ static const struct wire_field fields_update_raft_voter_response[] = {
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct update_raft_voter_response, error_code), 0, 0x1ull, 0x0ull, NULL, NULL},
     {"CurrentLeader", WIRE_STRUCT, false, false, offsetof(struct update_raft_voter_response, current_leader), 0, 0x1ull, 0x1ull, unsent_update_raft_voter_response_current_leader, &layout_update_raft_voter_response_current_leader},
 };
-static const struct wire_struct layout_update_raft_voter_response = {"UpdateRaftVoterResponse", sizeof(struct update_raft_voter_response), fields_update_raft_voter_response, 3, part_update_raft_voter_response, 0};
+static const struct wire_struct layout_update_raft_voter_response = {"UpdateRaftVoterResponse", sizeof(struct update_raft_voter_response), fields_update_raft_voter_response, 3, part_update_raft_voter_response, NULL, 0};
 const struct wire_message wire_message_update_raft_voter_response = {"UpdateRaftVoterResponse", 0, 0, 0x1ull, sizeof(struct update_raft_voter_response), any_update_raft_voter_response_init, any_update_raft_voter_response_read, any_update_raft_voter_response_write, &layout_update_raft_voter_response};
 

@@ -71,7 +71,7 @@ static const struct wire_field fields_vote_request_partition_data[] = {
     {"LastOffset", WIRE_I64, false, false, offsetof(struct vote_request_partition_data, last_offset), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"PreVote", WIRE_BOOL, false, false, offsetof(struct vote_request_partition_data, pre_vote), 0, 0x4ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_vote_request_partition_data = {"PartitionData", sizeof(struct vote_request_partition_data), fields_vote_request_partition_data, 8, NULL, 0};
+static const struct wire_struct layout_vote_request_partition_data = {"PartitionData", sizeof(struct vote_request_partition_data), fields_vote_request_partition_data, 8, NULL, NULL, 0};
 
 void vote_request_topic_data_init(struct vote_request_topic_data *s)
 {
@@ -122,7 +122,7 @@ static const struct wire_field fields_vote_request_topic_data[] = {
     {"TopicName", WIRE_STRING, false, false, offsetof(struct vote_request_topic_data, topic_name), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct vote_request_topic_data, partitions), offsetof(struct vote_request_topic_data, partitions_count), 0x7ull, 0x0ull, NULL, &layout_vote_request_partition_data},
 };
-static const struct wire_struct layout_vote_request_topic_data = {"TopicData", sizeof(struct vote_request_topic_data), fields_vote_request_topic_data, 2, NULL, 0};
+static const struct wire_struct layout_vote_request_topic_data = {"TopicData", sizeof(struct vote_request_topic_data), fields_vote_request_topic_data, 2, NULL, NULL, 0};
 
 void vote_request_init(struct vote_request *s)
 {
@@ -193,7 +193,7 @@ static const struct wire_field fields_vote_request[] = {
     {"VoterId", WIRE_I32, false, false, offsetof(struct vote_request, voter_id), 0, 0x6ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct vote_request, topics), offsetof(struct vote_request, topics_count), 0x7ull, 0x0ull, NULL, &layout_vote_request_topic_data},
 };
-static const struct wire_struct layout_vote_request = {"VoteRequest", sizeof(struct vote_request), fields_vote_request, 3, NULL, 0};
+static const struct wire_struct layout_vote_request = {"VoteRequest", sizeof(struct vote_request), fields_vote_request, 3, NULL, NULL, 0};
 const struct wire_message wire_message_vote_request = {"VoteRequest", 0, 2, 0x7ull, sizeof(struct vote_request), any_vote_request_init, any_vote_request_read, any_vote_request_write, &layout_vote_request};
 
 void vote_response_partition_data_init(struct vote_response_partition_data *s)
@@ -244,7 +244,7 @@ static const struct wire_field fields_vote_response_partition_data[] = {
     {"LeaderEpoch", WIRE_I32, false, false, offsetof(struct vote_response_partition_data, leader_epoch), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"VoteGranted", WIRE_BOOL, false, false, offsetof(struct vote_response_partition_data, vote_granted), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_vote_response_partition_data = {"PartitionData", sizeof(struct vote_response_partition_data), fields_vote_response_partition_data, 5, part_vote_response_partition_data, 0};
+static const struct wire_struct layout_vote_response_partition_data = {"PartitionData", sizeof(struct vote_response_partition_data), fields_vote_response_partition_data, 5, part_vote_response_partition_data, NULL, 0};
 
 void vote_response_topic_data_init(struct vote_response_topic_data *s)
 {
@@ -317,7 +317,10 @@ static const struct wire_field fields_vote_response_topic_data[] = {
     {"TopicName", WIRE_STRING, false, false, offsetof(struct vote_response_topic_data, topic_name), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct vote_response_topic_data, partitions), offsetof(struct vote_response_topic_data, partitions_count), 0x7ull, 0x0ull, NULL, &layout_vote_response_partition_data},
 };
-static const struct wire_struct layout_vote_response_topic_data = {"TopicData", sizeof(struct vote_response_topic_data), fields_vote_response_topic_data, 2, part_vote_response_topic_data, 1};
+static const struct wire_array arrays_vote_response_topic_data[] = {
+    {offsetof(struct vote_response_topic_data, partitions), offsetof(struct vote_response_topic_data, partitions_count), 0x7ull, &layout_vote_response_partition_data},
+};
+static const struct wire_struct layout_vote_response_topic_data = {"TopicData", sizeof(struct vote_response_topic_data), fields_vote_response_topic_data, 2, part_vote_response_topic_data, arrays_vote_response_topic_data, 1};
 
 void vote_response_node_endpoint_init(struct vote_response_node_endpoint *s)
 {
@@ -375,7 +378,7 @@ static const struct wire_field fields_vote_response_node_endpoint[] = {
     {"Host", WIRE_STRING, false, false, offsetof(struct vote_response_node_endpoint, host), 0, 0x6ull, 0x0ull, NULL, NULL},
     {"Port", WIRE_U16, false, false, offsetof(struct vote_response_node_endpoint, port), 0, 0x6ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_vote_response_node_endpoint = {"NodeEndpoint", sizeof(struct vote_response_node_endpoint), fields_vote_response_node_endpoint, 3, part_vote_response_node_endpoint, 0};
+static const struct wire_struct layout_vote_response_node_endpoint = {"NodeEndpoint", sizeof(struct vote_response_node_endpoint), fields_vote_response_node_endpoint, 3, part_vote_response_node_endpoint, NULL, 0};
 
 void vote_response_init(struct vote_response *s)
 {
@@ -521,6 +524,9 @@ static const struct wire_field fields_vote_response[] = {
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct vote_response, topics), offsetof(struct vote_response, topics_count), 0x7ull, 0x0ull, NULL, &layout_vote_response_topic_data},
     {"NodeEndpoints", WIRE_STRUCT, true, false, offsetof(struct vote_response, node_endpoints), offsetof(struct vote_response, node_endpoints_count), 0x6ull, 0x6ull, unsent_vote_response_node_endpoints, &layout_vote_response_node_endpoint},
 };
-static const struct wire_struct layout_vote_response = {"VoteResponse", sizeof(struct vote_response), fields_vote_response, 3, part_vote_response, 1};
+static const struct wire_array arrays_vote_response[] = {
+    {offsetof(struct vote_response, topics), offsetof(struct vote_response, topics_count), 0x7ull, &layout_vote_response_topic_data},
+};
+static const struct wire_struct layout_vote_response = {"VoteResponse", sizeof(struct vote_response), fields_vote_response, 3, part_vote_response, arrays_vote_response, 1};
 const struct wire_message wire_message_vote_response = {"VoteResponse", 0, 2, 0x7ull, sizeof(struct vote_response), any_vote_response_init, any_vote_response_read, any_vote_response_write, &layout_vote_response};
 

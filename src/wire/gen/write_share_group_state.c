@@ -46,7 +46,7 @@ static const struct wire_field fields_write_share_group_state_request_state_batc
     {"DeliveryState", WIRE_I8, false, false, offsetof(struct write_share_group_state_request_state_batch, delivery_state), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"DeliveryCount", WIRE_I16, false, false, offsetof(struct write_share_group_state_request_state_batch, delivery_count), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_write_share_group_state_request_state_batch = {"StateBatch", sizeof(struct write_share_group_state_request_state_batch), fields_write_share_group_state_request_state_batch, 4, NULL, 0};
+static const struct wire_struct layout_write_share_group_state_request_state_batch = {"StateBatch", sizeof(struct write_share_group_state_request_state_batch), fields_write_share_group_state_request_state_batch, 4, NULL, NULL, 0};
 
 void write_share_group_state_request_partition_data_init(struct write_share_group_state_request_partition_data *s)
 {
@@ -111,7 +111,7 @@ static const struct wire_field fields_write_share_group_state_request_partition_
     {"DeliveryCompleteCount", WIRE_I32, false, false, offsetof(struct write_share_group_state_request_partition_data, delivery_complete_count), 0, 0x2ull, 0x0ull, NULL, NULL},
     {"StateBatches", WIRE_STRUCT, true, false, offsetof(struct write_share_group_state_request_partition_data, state_batches), offsetof(struct write_share_group_state_request_partition_data, state_batches_count), 0x3ull, 0x0ull, NULL, &layout_write_share_group_state_request_state_batch},
 };
-static const struct wire_struct layout_write_share_group_state_request_partition_data = {"PartitionData", sizeof(struct write_share_group_state_request_partition_data), fields_write_share_group_state_request_partition_data, 6, NULL, 0};
+static const struct wire_struct layout_write_share_group_state_request_partition_data = {"PartitionData", sizeof(struct write_share_group_state_request_partition_data), fields_write_share_group_state_request_partition_data, 6, NULL, NULL, 0};
 
 void write_share_group_state_request_write_state_data_init(struct write_share_group_state_request_write_state_data *s)
 {
@@ -159,7 +159,7 @@ static const struct wire_field fields_write_share_group_state_request_write_stat
     {"TopicId", WIRE_UUID, false, false, offsetof(struct write_share_group_state_request_write_state_data, topic_id), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct write_share_group_state_request_write_state_data, partitions), offsetof(struct write_share_group_state_request_write_state_data, partitions_count), 0x3ull, 0x0ull, NULL, &layout_write_share_group_state_request_partition_data},
 };
-static const struct wire_struct layout_write_share_group_state_request_write_state_data = {"WriteStateData", sizeof(struct write_share_group_state_request_write_state_data), fields_write_share_group_state_request_write_state_data, 2, NULL, 0};
+static const struct wire_struct layout_write_share_group_state_request_write_state_data = {"WriteStateData", sizeof(struct write_share_group_state_request_write_state_data), fields_write_share_group_state_request_write_state_data, 2, NULL, NULL, 0};
 
 void write_share_group_state_request_init(struct write_share_group_state_request *s)
 {
@@ -225,7 +225,7 @@ static const struct wire_field fields_write_share_group_state_request[] = {
     {"GroupId", WIRE_STRING, false, false, offsetof(struct write_share_group_state_request, group_id), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct write_share_group_state_request, topics), offsetof(struct write_share_group_state_request, topics_count), 0x3ull, 0x0ull, NULL, &layout_write_share_group_state_request_write_state_data},
 };
-static const struct wire_struct layout_write_share_group_state_request = {"WriteShareGroupStateRequest", sizeof(struct write_share_group_state_request), fields_write_share_group_state_request, 2, NULL, 0};
+static const struct wire_struct layout_write_share_group_state_request = {"WriteShareGroupStateRequest", sizeof(struct write_share_group_state_request), fields_write_share_group_state_request, 2, NULL, NULL, 0};
 const struct wire_message wire_message_write_share_group_state_request = {"WriteShareGroupStateRequest", 0, 1, 0x3ull, sizeof(struct write_share_group_state_request), any_write_share_group_state_request_init, any_write_share_group_state_request_read, any_write_share_group_state_request_write, &layout_write_share_group_state_request};
 
 void write_share_group_state_response_partition_result_init(struct write_share_group_state_response_partition_result *s)
@@ -270,7 +270,7 @@ static const struct wire_field fields_write_share_group_state_response_partition
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct write_share_group_state_response_partition_result, error_code), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"ErrorMessage", WIRE_STRING, false, false, offsetof(struct write_share_group_state_response_partition_result, error_message), 0, 0x3ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_write_share_group_state_response_partition_result = {"PartitionResult", sizeof(struct write_share_group_state_response_partition_result), fields_write_share_group_state_response_partition_result, 3, part_write_share_group_state_response_partition_result, 0};
+static const struct wire_struct layout_write_share_group_state_response_partition_result = {"PartitionResult", sizeof(struct write_share_group_state_response_partition_result), fields_write_share_group_state_response_partition_result, 3, part_write_share_group_state_response_partition_result, NULL, 0};
 
 void write_share_group_state_response_write_state_result_init(struct write_share_group_state_response_write_state_result *s)
 {
@@ -338,7 +338,10 @@ static const struct wire_field fields_write_share_group_state_response_write_sta
     {"TopicId", WIRE_UUID, false, false, offsetof(struct write_share_group_state_response_write_state_result, topic_id), 0, 0x3ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct write_share_group_state_response_write_state_result, partitions), offsetof(struct write_share_group_state_response_write_state_result, partitions_count), 0x3ull, 0x0ull, NULL, &layout_write_share_group_state_response_partition_result},
 };
-static const struct wire_struct layout_write_share_group_state_response_write_state_result = {"WriteStateResult", sizeof(struct write_share_group_state_response_write_state_result), fields_write_share_group_state_response_write_state_result, 2, part_write_share_group_state_response_write_state_result, 1};
+static const struct wire_array arrays_write_share_group_state_response_write_state_result[] = {
+    {offsetof(struct write_share_group_state_response_write_state_result, partitions), offsetof(struct write_share_group_state_response_write_state_result, partitions_count), 0x3ull, &layout_write_share_group_state_response_partition_result},
+};
+static const struct wire_struct layout_write_share_group_state_response_write_state_result = {"WriteStateResult", sizeof(struct write_share_group_state_response_write_state_result), fields_write_share_group_state_response_write_state_result, 2, part_write_share_group_state_response_write_state_result, arrays_write_share_group_state_response_write_state_result, 1};
 
 void write_share_group_state_response_init(struct write_share_group_state_response *s)
 {
@@ -417,6 +420,9 @@ static void part_write_share_group_state_response(struct wire_writer *w, int16_t
 static const struct wire_field fields_write_share_group_state_response[] = {
     {"Results", WIRE_STRUCT, true, false, offsetof(struct write_share_group_state_response, results), offsetof(struct write_share_group_state_response, results_count), 0x3ull, 0x0ull, NULL, &layout_write_share_group_state_response_write_state_result},
 };
-static const struct wire_struct layout_write_share_group_state_response = {"WriteShareGroupStateResponse", sizeof(struct write_share_group_state_response), fields_write_share_group_state_response, 1, part_write_share_group_state_response, 1};
+static const struct wire_array arrays_write_share_group_state_response[] = {
+    {offsetof(struct write_share_group_state_response, results), offsetof(struct write_share_group_state_response, results_count), 0x3ull, &layout_write_share_group_state_response_write_state_result},
+};
+static const struct wire_struct layout_write_share_group_state_response = {"WriteShareGroupStateResponse", sizeof(struct write_share_group_state_response), fields_write_share_group_state_response, 1, part_write_share_group_state_response, arrays_write_share_group_state_response, 1};
 const struct wire_message wire_message_write_share_group_state_response = {"WriteShareGroupStateResponse", 0, 1, 0x3ull, sizeof(struct write_share_group_state_response), any_write_share_group_state_response_init, any_write_share_group_state_response_read, any_write_share_group_state_response_write, &layout_write_share_group_state_response};
 

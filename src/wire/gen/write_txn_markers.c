@@ -62,7 +62,7 @@ static const struct wire_field fields_write_txn_markers_request_writable_txn_mar
     {"Name", WIRE_STRING, false, false, offsetof(struct write_txn_markers_request_writable_txn_marker_topic, name), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"PartitionIndexes", WIRE_I32, true, false, offsetof(struct write_txn_markers_request_writable_txn_marker_topic, partition_indexes), offsetof(struct write_txn_markers_request_writable_txn_marker_topic, partition_indexes_count), 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_write_txn_markers_request_writable_txn_marker_topic = {"WritableTxnMarkerTopic", sizeof(struct write_txn_markers_request_writable_txn_marker_topic), fields_write_txn_markers_request_writable_txn_marker_topic, 2, NULL, 0};
+static const struct wire_struct layout_write_txn_markers_request_writable_txn_marker_topic = {"WritableTxnMarkerTopic", sizeof(struct write_txn_markers_request_writable_txn_marker_topic), fields_write_txn_markers_request_writable_txn_marker_topic, 2, NULL, NULL, 0};
 
 void write_txn_markers_request_writable_txn_marker_init(struct write_txn_markers_request_writable_txn_marker *s)
 {
@@ -132,7 +132,7 @@ static const struct wire_field fields_write_txn_markers_request_writable_txn_mar
     {"CoordinatorEpoch", WIRE_I32, false, false, offsetof(struct write_txn_markers_request_writable_txn_marker, coordinator_epoch), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"TransactionVersion", WIRE_I8, false, false, offsetof(struct write_txn_markers_request_writable_txn_marker, transaction_version), 0, 0x4ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_write_txn_markers_request_writable_txn_marker = {"WritableTxnMarker", sizeof(struct write_txn_markers_request_writable_txn_marker), fields_write_txn_markers_request_writable_txn_marker, 6, NULL, 0};
+static const struct wire_struct layout_write_txn_markers_request_writable_txn_marker = {"WritableTxnMarker", sizeof(struct write_txn_markers_request_writable_txn_marker), fields_write_txn_markers_request_writable_txn_marker, 6, NULL, NULL, 0};
 
 void write_txn_markers_request_init(struct write_txn_markers_request *s)
 {
@@ -198,7 +198,7 @@ static void any_write_txn_markers_request_write(struct wire_writer *w, int16_t v
 static const struct wire_field fields_write_txn_markers_request[] = {
     {"Markers", WIRE_STRUCT, true, false, offsetof(struct write_txn_markers_request, markers), offsetof(struct write_txn_markers_request, markers_count), 0x7ull, 0x0ull, NULL, &layout_write_txn_markers_request_writable_txn_marker},
 };
-static const struct wire_struct layout_write_txn_markers_request = {"WriteTxnMarkersRequest", sizeof(struct write_txn_markers_request), fields_write_txn_markers_request, 1, NULL, 0};
+static const struct wire_struct layout_write_txn_markers_request = {"WriteTxnMarkersRequest", sizeof(struct write_txn_markers_request), fields_write_txn_markers_request, 1, NULL, NULL, 0};
 const struct wire_message wire_message_write_txn_markers_request = {"WriteTxnMarkersRequest", 0, 2, 0x6ull, sizeof(struct write_txn_markers_request), any_write_txn_markers_request_init, any_write_txn_markers_request_read, any_write_txn_markers_request_write, &layout_write_txn_markers_request};
 
 void write_txn_markers_response_writable_txn_marker_partition_result_init(struct write_txn_markers_response_writable_txn_marker_partition_result *s)
@@ -243,7 +243,7 @@ static const struct wire_field fields_write_txn_markers_response_writable_txn_ma
     {"PartitionIndex", WIRE_I32, false, false, offsetof(struct write_txn_markers_response_writable_txn_marker_partition_result, partition_index), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"ErrorCode", WIRE_I16, false, false, offsetof(struct write_txn_markers_response_writable_txn_marker_partition_result, error_code), 0, 0x7ull, 0x0ull, NULL, NULL},
 };
-static const struct wire_struct layout_write_txn_markers_response_writable_txn_marker_partition_result = {"WritableTxnMarkerPartitionResult", sizeof(struct write_txn_markers_response_writable_txn_marker_partition_result), fields_write_txn_markers_response_writable_txn_marker_partition_result, 2, part_write_txn_markers_response_writable_txn_marker_partition_result, 0};
+static const struct wire_struct layout_write_txn_markers_response_writable_txn_marker_partition_result = {"WritableTxnMarkerPartitionResult", sizeof(struct write_txn_markers_response_writable_txn_marker_partition_result), fields_write_txn_markers_response_writable_txn_marker_partition_result, 2, part_write_txn_markers_response_writable_txn_marker_partition_result, NULL, 0};
 
 void write_txn_markers_response_writable_txn_marker_topic_result_init(struct write_txn_markers_response_writable_txn_marker_topic_result *s)
 {
@@ -324,7 +324,10 @@ static const struct wire_field fields_write_txn_markers_response_writable_txn_ma
     {"Name", WIRE_STRING, false, false, offsetof(struct write_txn_markers_response_writable_txn_marker_topic_result, name), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Partitions", WIRE_STRUCT, true, false, offsetof(struct write_txn_markers_response_writable_txn_marker_topic_result, partitions), offsetof(struct write_txn_markers_response_writable_txn_marker_topic_result, partitions_count), 0x7ull, 0x0ull, NULL, &layout_write_txn_markers_response_writable_txn_marker_partition_result},
 };
-static const struct wire_struct layout_write_txn_markers_response_writable_txn_marker_topic_result = {"WritableTxnMarkerTopicResult", sizeof(struct write_txn_markers_response_writable_txn_marker_topic_result), fields_write_txn_markers_response_writable_txn_marker_topic_result, 2, part_write_txn_markers_response_writable_txn_marker_topic_result, 1};
+static const struct wire_array arrays_write_txn_markers_response_writable_txn_marker_topic_result[] = {
+    {offsetof(struct write_txn_markers_response_writable_txn_marker_topic_result, partitions), offsetof(struct write_txn_markers_response_writable_txn_marker_topic_result, partitions_count), 0x7ull, &layout_write_txn_markers_response_writable_txn_marker_partition_result},
+};
+static const struct wire_struct layout_write_txn_markers_response_writable_txn_marker_topic_result = {"WritableTxnMarkerTopicResult", sizeof(struct write_txn_markers_response_writable_txn_marker_topic_result), fields_write_txn_markers_response_writable_txn_marker_topic_result, 2, part_write_txn_markers_response_writable_txn_marker_topic_result, arrays_write_txn_markers_response_writable_txn_marker_topic_result, 1};
 
 void write_txn_markers_response_writable_txn_marker_result_init(struct write_txn_markers_response_writable_txn_marker_result *s)
 {
@@ -400,7 +403,10 @@ static const struct wire_field fields_write_txn_markers_response_writable_txn_ma
     {"ProducerId", WIRE_I64, false, false, offsetof(struct write_txn_markers_response_writable_txn_marker_result, producer_id), 0, 0x7ull, 0x0ull, NULL, NULL},
     {"Topics", WIRE_STRUCT, true, false, offsetof(struct write_txn_markers_response_writable_txn_marker_result, topics), offsetof(struct write_txn_markers_response_writable_txn_marker_result, topics_count), 0x7ull, 0x0ull, NULL, &layout_write_txn_markers_response_writable_txn_marker_topic_result},
 };
-static const struct wire_struct layout_write_txn_markers_response_writable_txn_marker_result = {"WritableTxnMarkerResult", sizeof(struct write_txn_markers_response_writable_txn_marker_result), fields_write_txn_markers_response_writable_txn_marker_result, 2, part_write_txn_markers_response_writable_txn_marker_result, 1};
+static const struct wire_array arrays_write_txn_markers_response_writable_txn_marker_result[] = {
+    {offsetof(struct write_txn_markers_response_writable_txn_marker_result, topics), offsetof(struct write_txn_markers_response_writable_txn_marker_result, topics_count), 0x7ull, &layout_write_txn_markers_response_writable_txn_marker_topic_result},
+};
+static const struct wire_struct layout_write_txn_markers_response_writable_txn_marker_result = {"WritableTxnMarkerResult", sizeof(struct write_txn_markers_response_writable_txn_marker_result), fields_write_txn_markers_response_writable_txn_marker_result, 2, part_write_txn_markers_response_writable_txn_marker_result, arrays_write_txn_markers_response_writable_txn_marker_result, 1};
 
 void write_txn_markers_response_init(struct write_txn_markers_response *s)
 {
@@ -487,6 +493,9 @@ static void part_write_txn_markers_response(struct wire_writer *w, int16_t versi
 static const struct wire_field fields_write_txn_markers_response[] = {
     {"Markers", WIRE_STRUCT, true, false, offsetof(struct write_txn_markers_response, markers), offsetof(struct write_txn_markers_response, markers_count), 0x7ull, 0x0ull, NULL, &layout_write_txn_markers_response_writable_txn_marker_result},
 };
-static const struct wire_struct layout_write_txn_markers_response = {"WriteTxnMarkersResponse", sizeof(struct write_txn_markers_response), fields_write_txn_markers_response, 1, part_write_txn_markers_response, 1};
+static const struct wire_array arrays_write_txn_markers_response[] = {
+    {offsetof(struct write_txn_markers_response, markers), offsetof(struct write_txn_markers_response, markers_count), 0x7ull, &layout_write_txn_markers_response_writable_txn_marker_result},
+};
+static const struct wire_struct layout_write_txn_markers_response = {"WriteTxnMarkersResponse", sizeof(struct write_txn_markers_response), fields_write_txn_markers_response, 1, part_write_txn_markers_response, arrays_write_txn_markers_response, 1};
 const struct wire_message wire_message_write_txn_markers_response = {"WriteTxnMarkersResponse", 0, 2, 0x6ull, sizeof(struct write_txn_markers_response), any_write_txn_markers_response_init, any_write_txn_markers_response_read, any_write_txn_markers_response_write, &layout_write_txn_markers_response};
 
