@@ -8,7 +8,8 @@
  *   end      gathered appends are written, coordinators write theirs
  *   drain    what may start starts, replies leave
  *
- * Drain starts requests and requests complete at the end of the tick, so both repeat until nothing is left to do.
+ * Drain starts requests and requests complete at the end of the tick, so both repeat until nothing is left to do, or until
+ * the tick has started as much as one may: then the next one follows at once.
  */
 #include "main/settings.h"
 
@@ -85,6 +86,7 @@ static void reactor_run(void *context)
         int count = io_loop_wait(reactor->loop, events, EVENTS_PER_TICK, deadline_ns(reactor, stop_at_ms));
         int64_t began_ns = io_now_ns();
         reactor_clock(reactor);
+        net_tick_begin(reactor);
         for (int i = 0; i < count; i++)
             net_event(reactor, &events[i]);
         if (take_mail(reactor) && stop_at_ms == INT64_MAX) {

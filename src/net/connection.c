@@ -6,11 +6,16 @@
  * requests of an API that overlaps (Produce) may start beside earlier ones of the same kind, unless one of those holds its
  * connection up: it is away, and what it wants is not queued yet. When the connection dies,
  * requests that run finish and their replies are dropped.
+ *
+ * Connections take turns. In its turn one starts requests of TURN_BYTES (what it sent and what was answered at once, which
+ * is about the work that they are), at least one; then all others that have something to start come before it. A tick
+ * starts TICK_BYTES in all; the rest waits for the next one, so that bytes and mail of others are seen in between.
  */
 #include "net/net__.h"
 
 enum { EVENT_BYTES = 512 << 10 }; // then what has come is worked on first, while it is in the caches
 enum { FRAME_HEAD_BYTES = 4, RECEIVES_PER_EVENT = 8 };
+enum { TURN_BYTES = 256 << 10, TICK_BYTES = 1 << 20 };
 enum {
     FRAME_COPIED_BYTES = 1024
 }; // frames up to this size move to their request, so that a waiting fetch holds no block
@@ -218,28 +223,45 @@ static bool is_unread(const struct connection *connection, size_t reply_bytes)
            (reply_bytes >= own->net->options.reply_bytes_max || net__memory_is_short(connection->reactor));
 }
 
-/* True when a request is held back since its client does not read. */
-static bool requests_start(struct connection *connection)
+bool net__tick_is_full(const struct net_reactor *own)
 {
+    return own->tick_bytes >= TICK_BYTES;
+}
+
+/* Why the next request is not started now. */
+enum pause {
+    PAUSE_NONE,     // there is none, or it waits for an earlier one
+    PAUSE_UNREAD,   // its client does not read
+    PAUSE_TURN_OVER // it is somebody else's turn
+};
+
+static enum pause requests_start(struct connection *connection)
+{
+    struct net_reactor *own = net__of(connection->reactor);
     int unfinished = 0;
-    size_t reply_bytes = 0;
+    size_t reply_bytes = 0, turn_bytes = 0;
     bool all_overlap = true;
     if (is_muted(connection))
-        return false;
+        return PAUSE_NONE;
     LIST_EACH_SAFE (node, &connection->requests) {
         struct request *request = CONTAINER_OF(node, struct request, in_connection);
         if (request->state == REQUEST_QUEUED) {
             if (unfinished > 0 && !(all_overlap && request_may_overlap(request)))
-                return false;
+                return PAUSE_NONE;
             if (is_unread(connection, reply_bytes))
-                return true;
+                return PAUSE_UNREAD;
+            if (turn_bytes >= TURN_BYTES)
+                return PAUSE_TURN_OVER;
             request_start(request);
             connection->muting_count += request->mutes;
+            size_t answered = request->state == REQUEST_DONE ? request->reply.out.size : 0;
+            turn_bytes += request->frame_size + answered;
+            own->tick_bytes += request->frame_size + answered;
         }
-        if (request->throttle_ms > 0 && !net__of(connection->reactor)->stopping)
-            return false; // its answer leaves, then its client waits
+        if (request->throttle_ms > 0 && !own->stopping)
+            return PAUSE_NONE; // its answer leaves, then its client waits
         if (request->holds)
-            return false; // what it wants comes before what later ones want
+            return PAUSE_NONE; // what it wants comes before what later ones want
         if (request->state == REQUEST_RUNNING) {
             unfinished++;
             all_overlap &= request_may_overlap(request);
@@ -247,7 +269,7 @@ static bool requests_start(struct connection *connection)
             reply_bytes += request->reply.out.size;
         }
     }
-    return false;
+    return PAUSE_NONE;
 }
 
 static void watch_update(struct connection *connection)
@@ -278,20 +300,23 @@ static bool oldest_is_queued(const struct connection *connection)
            CONTAINER_OF(connection->requests.next, struct request, in_connection)->state == REQUEST_QUEUED;
 }
 
-/* What was held back starts when its client has read: now, or when there is room for more to be sent. */
-static void held_go_on(struct connection *connection, bool is_held)
+/* What was held back starts when its client has read: now, or when there is room for more to be sent; and what is left of
+ * its turn behind all others.
+ */
+static void held_go_on(struct connection *connection, enum pause pause)
 {
+    bool is_held = pause == PAUSE_UNREAD;
     if (is_held && connection->wants_writable && !connection->is_held)
         net__limit_reached(connection->reactor, NET_LIMIT_REPLIES);
     connection->is_held = is_held && connection->wants_writable;
-    if (is_held && !connection->wants_writable && oldest_is_queued(connection))
+    if (pause == PAUSE_TURN_OVER || (is_held && !connection->wants_writable && oldest_is_queued(connection)))
         list_push_back(&net__of(connection->reactor)->flush, &connection->in_flush);
 }
 
 void net__connection_advance(struct connection *connection)
 {
     touch(connection);
-    bool is_held = requests_start(connection);
+    enum pause pause = requests_start(connection);
     bool was_at_limit = at_limit(connection) || connection->is_unmuted;
     connection->is_unmuted = false;
     if (!net__send(connection)) {
@@ -306,13 +331,14 @@ void net__connection_advance(struct connection *connection)
             net__connection_close(connection, *reason ? reason : NULL);
             return;
         }
-        is_held = requests_start(connection);
+        if (pause != PAUSE_TURN_OVER)
+            pause = requests_start(connection);
     }
     if (connection->peer_closed && connection->request_count == 0) {
         net__connection_close(connection, NULL);
         return;
     }
-    held_go_on(connection, is_held);
+    held_go_on(connection, pause);
     watch_update(connection);
 }
 
@@ -365,6 +391,8 @@ int64_t net_next_deadline_ms(const struct reactor *reactor)
     const struct connection *connection = longest_inactive(reactor);
     const struct net_reactor *own = net__of(reactor);
     int64_t quota_ms = net__somebody_waits(own) ? net__throttle_next_ms(reactor) : INT64_MAX;
+    if (!list_is_empty(&own->flush))
+        return reactor->now_ms; // the last tick was full
     int64_t limit_ms = min_i64(connection ? idle_deadline_ms(connection) : INT64_MAX,
                                own->accept_waits ? own->accept_at_ms : INT64_MAX);
     return min_i64(min_i64(quota_ms, limit_ms), net__memory_deadline_ms(reactor));

@@ -353,6 +353,40 @@ static void warm_echoes_make_no_new_blocks(void **state)
     io_socket_close(client);
 }
 
+/* The place of a request in the order of starting. */
+static int place_of(uint32_t id)
+{
+    for (int i = 0; i < played->started_count; i++)
+        if (played->started[i] == id)
+            return i;
+    return INT32_MAX;
+}
+
+static void who_has_much_to_start_lets_others_start_between(void **state)
+{
+    enum { REQUESTS = 100, EACH = 10000, FIRST = 1000, OTHER = 1001, IN_A_TURN = 14 };
+    int greedy = connect_client(), other = connect_client();
+    struct buffer one CLEANUP(buffer_free) = {0};
+    send_frame(greedy, 'w', FIRST, 0);
+    for (uint32_t i = 0; i < REQUESTS; i++)
+        send_frame(greedy, 'e', i, EACH);
+    let_go(0);
+    int before = played->started_count;
+    assert_in_range(before, IN_A_TURN, REQUESTS - IN_A_TURN); // the tick is full
+    assert_true(net_next_deadline_ms(&played->reactor) <= played->reactor.now_ms);
+    put_frame(&one, 'e', OTHER, 1);
+    assert_int_equal(io_sendv(other, &(struct iovec){one.data, one.size}, 1, false), one.size);
+    tick();
+    assert_in_range(place_of(OTHER), before, before + IN_A_TURN);
+    expect_reply(other, OTHER, 1);
+    expect_reply(greedy, FIRST, 0);
+    for (uint32_t i = 0; i < REQUESTS; i++)
+        expect_reply(greedy, i, EACH);
+    assert_true(net_next_deadline_ms(&played->reactor) > played->reactor.now_ms);
+    io_socket_close(greedy);
+    io_socket_close(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -377,6 +411,7 @@ int main(void)
         OVER_SOCKETS(pieces_of_files_lie_between_the_bytes),
         OVER_SOCKETS(an_idle_connection_is_closed_at_its_deadline_and_no_other),
         OVER_SOCKETS(who_waits_for_an_answer_is_not_idle),
+        OVER_SOCKETS(who_has_much_to_start_lets_others_start_between),
         OVER_SOCKETS(warm_echoes_make_no_new_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

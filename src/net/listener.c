@@ -239,6 +239,11 @@ static void hold_end(struct net_reactor *own, struct request *request)
         list_push_back(&own->flush, &connection->in_flush);
 }
 
+void net_tick_begin(struct reactor *reactor)
+{
+    net__of(reactor)->tick_bytes = 0;
+}
+
 void net_drain(struct reactor *reactor)
 {
     struct net_reactor *own = net__of(reactor);
@@ -257,15 +262,16 @@ void net_drain(struct reactor *reactor)
                 hold_end(own, request);
             }
         }
-        for (struct list *node; (node = list_pop_front(&own->flush));)
-            net__connection_advance(CONTAINER_OF(node, struct connection, in_flush));
+        while (!list_is_empty(&own->flush) && !net__tick_is_full(own))
+            net__connection_advance(CONTAINER_OF(list_pop_front(&own->flush), struct connection, in_flush));
     }
 }
 
 bool net_has_work(const struct reactor *reactor)
 {
+    const struct net_reactor *own = net__of(reactor);
     return !list_is_empty(&reactor->completed) || !list_is_empty(&reactor->released) ||
-           !list_is_empty(&net__of(reactor)->flush);
+           (!list_is_empty(&own->flush) && !net__tick_is_full(own));
 }
 
 bool net_reactor_stop(struct reactor *reactor, bool force)

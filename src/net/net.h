@@ -38,8 +38,11 @@ MUST_USE struct status net_create(struct broker *broker, const struct net_option
 void net_free(struct net *net); // after the reactors' threads have ended
 uint16_t net_listener_port(const struct net *net, int listener);
 
-/* The reactor's tick: events and mail in, then `net_drain` sends what has completed and starts what may start now. */
+/* The reactor's tick: it begins; events and mail in, then `net_drain` sends what has completed and starts what may start now.
+ * What one tick starts is bounded; when something is left, the next deadline is now.
+ */
 void net_reactor_start(struct net *net, struct reactor *reactor); // reactor 0 accepts
+void net_tick_begin(struct reactor *reactor);
 void net_event(struct reactor *reactor, const struct io_event *event);
 void net_mail(struct reactor *reactor, struct io_mail *mail); // MAIL_CONNECTION
 void net_drain(struct reactor *reactor);
@@ -47,6 +50,6 @@ void net_mail_drop(struct io_mail *mail); // one that comes after its reactor ha
 /* Closes connections on which nothing has moved for `idle_max_ms` while no request of theirs was being worked on. */
 void net_timers(struct reactor *reactor);
 int64_t net_next_deadline_ms(const struct reactor *reactor); // INT64_MAX: none
-bool net_has_work(const struct reactor *reactor);            // completed requests wait for net_drain
+bool net_has_work(const struct reactor *reactor);            // for net_drain in this tick
 /* Stop: accepts and reads no more; true once every connection has sent what it owes or `force`. */
 bool net_reactor_stop(struct reactor *reactor, bool force);

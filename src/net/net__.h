@@ -96,6 +96,7 @@ struct net_reactor {
     struct net *net;
     struct list connections;      // longest inactive first
     struct list flush;            // connections with something to send or start
+    size_t tick_bytes;            // of requests that this tick has started
     struct list starved;          // connections that wait for memory, the longest waiting first
     struct connection *grower;    // may have more memory than there is; NULL: nobody
     _Atomic int64_t grower_bytes; // what it holds of its reactor's request_bytes, as it was last weighed
@@ -197,5 +198,7 @@ void net__connection_event(struct connection *connection, uint32_t events);
 /* Starts what may start, sends what can be sent, adjusts what the loop watches; may close. */
 void net__connection_advance(struct connection *connection);
 void net__connection_close(struct connection *connection, const char *reason);
+/* Nothing more is started until the next tick. */
+bool net__tick_is_full(const struct net_reactor *own);
 /* Sends from the oldest finished request on. False when the connection must close. */
 bool net__send(struct connection *connection);

@@ -205,6 +205,7 @@ static inline void tick(void)
     struct io_event events[16];
     struct reactor *reactor = &played->reactor;
     int count = io_loop_wait(reactor->loop, events, 16, 0);
+    net_tick_begin(reactor);
     for (int i = 0; i < count; i++)
         net_event(reactor, &events[i]);
     struct io_mail *chain = io_loop_mail(reactor->loop);

@@ -128,6 +128,12 @@ def giant_metadata(a):
     a.throw(metadata_of(names))
 
 
+def many_giants(a):
+    """One connection that has many large requests waiting at once."""
+    giant = metadata_of([b"mud-%d-%d" % (a.chance.randrange(1 << 30), n) for n in range(20000)])
+    a.throw(giant * 20)
+
+
 def giant_fetch(a):
     a.throw(fetch_of(MUD, 100000, 1000))
 
@@ -240,6 +246,6 @@ def never_reads_versions(a):
 
 
 ATTACKS = (random_bytes, random_bodies, tls_hello, http_request, negative_length, impossible_length, truncated_frame, unknown_keys,
-           unknown_versions, huge_counts, giant_metadata, giant_fetch, ever_new_members, ever_new_member_ids,
+           unknown_versions, huge_counts, giant_metadata, many_giants, giant_fetch, ever_new_members, ever_new_member_ids,
            ever_new_producer_ids, flipped_produce, decompression_bomb, connection_storm, many_silent, slowloris,
            half_a_large_frame, half_open, never_reads_metadata, never_reads_records, never_reads_versions)
