@@ -49,6 +49,9 @@ def files():
 
 
 # ---- beside Apache Kafka
+# What Kafka tells only while it starts; the list of its MBeans is of a broker that runs.
+WHILE_STARTING = ("kafka.log:type=LogManager,name=remainingLogsToRecover,dir=*",
+                  "kafka.log:type=LogManager,name=remainingSegmentsToRecover,dir=*,threadNum=*")
 KAFKA_EXPORTER = re.compile(r"kafka_(brokers|topic_|consumergroup_)")  # what JMX does not tell
 
 
@@ -73,7 +76,8 @@ def scraped_as(bean, kind):
 def compared(rows):
     ours = {name: set(labels.split(",")) for name, _kind, labels, _said in rows if name.startswith("kafka_") and not KAFKA_EXPORTER.match(name)}
     told = [(bean, scraped_as(bean, kind)) for bean, kind in kafka_shapes()]
-    unknown = set(ours) - {name for _bean, name in told}
+    starting = [(bean, scraped_as(bean, "GAUGE")) for bean in WHILE_STARTING]
+    unknown = set(ours) - {name for _bean, name in told + starting}
     assert not unknown, f"Kafka has no metric that would be scraped as {sorted(unknown)}"
     told = [(bean, name if name in ours and {"topic", "partition", "request"} & set(re.findall(r",([a-z]+)=", bean)) <= ours[name] else None) for bean, name in told]
     served = sum(name is not None for _bean, name in told)
@@ -81,6 +85,8 @@ def compared(rows):
             f"Of {len(told)}, {served} are served, under the names that the JMX exporter gives them with the rules of Strimzi's dashboards; a test compares them\n"
             "with a scrape. Others count what Ottla has not (request queues, handler pools, a cleaner's threads, other brokers), what is not served yet,\n"
             "or stand under an `ottla_` name: [metrics.md](metrics.md). There, too, is what kafka_exporter tells of topics and groups.\n\n"
+            + "While it starts, Kafka has " + " and ".join(f"`{bean}`" for bean, _name in starting) + ";\nserved as "
+            + " and ".join(f"`{name}`" for _bean, name in starting) + ".\n\n"
             "| MBean | served as |\n|---|---|\n")
     return text + "".join(f"| `{bean.replace('|', chr(92) + '|')}` | {f'`{name}`' if name else ''} |\n" for bean, name in told)
 

@@ -227,6 +227,61 @@ static void quiet(void *context, const char *line, size_t size)
     (void)size;
 }
 
+/* ---- recovery's count */
+struct countdown {
+    struct sim_world *world;
+    _Atomic int32_t left;
+    int32_t told[16];
+    int told_count;
+};
+
+static void note_left(void *context, const char *thread, const char *where)
+{
+    struct countdown *countdown = context;
+    int32_t left = atomic_load(&countdown->left);
+    if (countdown->told_count == 0 || countdown->told[countdown->told_count - 1] != left)
+        countdown->told[countdown->told_count++] = left;
+    assert(countdown->told_count < (int)COUNT_OF(countdown->told));
+}
+
+static void must(struct status s)
+{
+    assert(status_is_ok(s));
+}
+
+static void fill_and_recover(void *context)
+{
+    struct countdown *countdown = context;
+    struct log_open_options options = {.directory = "/t-0",
+                                       .config = &CONFIG,
+                                       .flushed_offset = -1,
+                                       .now_ms = WALL_MS,
+                                       .segments_left = &countdown->left};
+    struct log *log;
+    struct log_batch batch;
+    must(log_open(&options, &log));
+    for (int32_t i = 0; i < 5; i++) {
+        must(append(log, i, 1, &batch));
+        if (i < 4)
+            must(log_roll(log));
+    }
+    log_free(log);
+    sim_watch_steps(countdown->world, note_left, countdown);
+    must(log_open(&options, &log));
+    sim_watch_steps(countdown->world, NULL, NULL);
+    log_free(log);
+}
+
+static void recovery_counts_down_the_segments_that_are_left(void **state)
+{
+    static const int32_t EXPECTED[] = {0, 5, 4, 3, 2, 1, 0};
+    struct countdown countdown = {.world = sim_world_create(1, NULL)};
+    assert_int_equal(sim_run(countdown.world, fill_and_recover, &countdown, MINUTE_NS), SIM_DONE);
+    assert_int_equal(countdown.told_count, COUNT_OF(EXPECTED));
+    assert_memory_equal(countdown.told, EXPECTED, sizeof EXPECTED);
+    sim_world_destroy(countdown.world);
+}
+
 int main(void)
 {
     log_sink_set(quiet, NULL);
@@ -235,6 +290,7 @@ int main(void)
         cmocka_unit_test(short_reads_and_writes_change_nothing),
         cmocka_unit_test(failed_writes_and_syncs_lose_nothing_that_was_flushed),
         cmocka_unit_test(a_disk_that_lies_is_caught),
+        cmocka_unit_test(recovery_counts_down_the_segments_that_are_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -192,7 +192,7 @@ static void closing_add(void *context, struct partition *p)
 }
 
 /* Nothing else runs any more, so the turn is free. */
-static void close_number(void *context, int number)
+static void close_number(void *context, int number, int member)
 {
     struct closing *closing = context;
     struct partition *p = closing->partitions[number];

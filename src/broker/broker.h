@@ -370,5 +370,15 @@ struct broker_numbers {
 };
 void broker_numbers(struct broker *broker, struct broker_numbers *ret_numbers);
 bool broker_is_ready(const struct broker *broker);
+/* How far a start is with a log directory: logs that are not open yet, and for each job that opens them the segments of its
+ * log that are not checked yet. */
+enum { BROKER_CREW = 16 };
+struct broker_recovery {
+    const char *log_dir;
+    int32_t logs_left, segments_left[BROKER_CREW];
+};
+/* Each log directory while a start opens its logs, none before and after. Any thread. */
+void broker_recovery_each(struct broker *broker, void (*each)(void *context, const struct broker_recovery *recovery),
+                          void *context);
 /* It cannot go on (its metadata log or all of its log directories failed): stop it; the stop will not be a clean one. */
 bool broker_has_failed(const struct broker *broker);

@@ -55,6 +55,7 @@ struct broker {
     _Atomic int32_t local_calls;                     // under way
     _Atomic uint32_t local_turn;                     // which reactor takes the next
     _Atomic bool ready, stopping, failed;
+    _Atomic bool is_recovering; // a start opens the logs of dirs
     struct io_mail failed_mail; // to options.owner
 };
 
@@ -67,9 +68,9 @@ void broker__publish(struct broker *broker, struct meta_image *image);
 /* ---- crew.c: many similar jobs that may wait for the disk, done by the pool, and one thread that waits for all of them. */
 struct crew *crew__create(struct broker *broker);
 void crew__free(struct crew *crew); // after the pool
-/* Calls `run` for 0 to count - 1, in any order, in several threads; returns when all have returned. Now and then tells
- * `progress` (may be NULL) how many are done. One caller at a time. */
-void crew__run(struct crew *crew, int count, void (*run)(void *context, int number), void *context,
+/* Calls `run` for 0 to count - 1, in any order, by several jobs (`member` tells which); returns when all have returned. Now
+ * and then tells `progress` (may be NULL) how many are done. One caller at a time. */
+void crew__run(struct crew *crew, int count, void (*run)(void *context, int number, int member), void *context,
                void (*progress)(void *context, int done));
 /* Waits a little: for a condition that other threads bring about. */
 void crew__pause(struct crew *crew);

@@ -6,7 +6,7 @@
  */
 #include "broker/broker__.h"
 
-enum { CREW_SIZE = 16, PROGRESS_MS = 2000, PAUSE_NS = 2000000 };
+enum { PROGRESS_MS = 2000, PAUSE_NS = 2000000 };
 
 struct crew_member {
     struct io_job job; // first
@@ -17,11 +17,11 @@ struct crew_member {
 struct crew {
     struct broker *broker;
     struct io_loop *loop;
-    struct crew_member members[CREW_SIZE];
+    struct crew_member members[BROKER_CREW];
     int working;
     int count;
     _Atomic int next, done;
-    void (*run)(void *context, int number);
+    void (*run)(void *context, int number, int member);
     void *context;
 };
 
@@ -46,7 +46,7 @@ static void member_run(struct io_job *job)
     struct crew_member *member = CONTAINER_OF(job, struct crew_member, job);
     struct crew *crew = member->crew;
     for (int number; (number = atomic_fetch_add(&crew->next, 1)) < crew->count;) {
-        crew->run(crew->context, number);
+        crew->run(crew->context, number, (int)(member - crew->members));
         atomic_fetch_add(&crew->done, 1);
     }
     io_loop_send(crew->loop, &member->done);
@@ -68,20 +68,20 @@ static void wait_for_all(struct crew *crew, void (*progress)(void *context, int 
     }
 }
 
-void crew__run(struct crew *crew, int count, void (*run)(void *context, int number), void *context,
+void crew__run(struct crew *crew, int count, void (*run)(void *context, int number, int member), void *context,
                void (*progress)(void *context, int done))
 {
     assert(crew->working == 0);
-    if (count == 1) // nothing to share
-        run(context, 0);
-    if (count <= 1)
+    if (count == 1 && !progress) // nothing to share, nothing to tell
+        run(context, 0, 0);
+    if (count == 0 || (count == 1 && !progress))
         return;
     crew->count = count;
     crew->run = run;
     crew->context = context;
     atomic_store(&crew->next, 0);
     atomic_store(&crew->done, 0);
-    crew->working = (int)min_i64(CREW_SIZE, count);
+    crew->working = (int)min_i64(BROKER_CREW, count);
     for (int i = 0, members = crew->working; i < members; i++) {
         crew->members[i] = (struct crew_member){.job = {.run = member_run}, .crew = crew};
         io_pool_submit(crew->broker->pool, IO_LANE_FILE, &crew->members[i].job);

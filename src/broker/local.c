@@ -166,7 +166,7 @@ void *local_call(struct broker *broker, struct io_loop *caller, int16_t key, int
 {
     *call = (struct local_call){.caller = caller};
     wire_writer_init(&call->reply, (size_t)INT32_MAX);
-    if (!admit(broker))
+    if (!broker_is_ready(broker) || !admit(broker)) // before and after, nobody takes mail
         return NULL;
     void *response = NULL;
     if (encode(call, key, version, body)) {

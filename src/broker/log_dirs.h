@@ -5,14 +5,16 @@
 #include "broker/broker.h"
 
 struct log_dir {
-    const char *path;        // the options'
-    struct uuid id;          // directory.id
-    int lock;                // handle; -1: none
-    bool holds_partitions;   // false: the metadata directory alone
-    bool was_clean;          // the mark of a clean stop was there
-    int64_t stopped_epoch;   // broker epoch in that mark; -1: none
-    _Atomic bool offline;    // set by the control thread
-    int32_t partition_count; // the control thread's
+    const char *path;                           // the options'
+    struct uuid id;                             // directory.id
+    int lock;                                   // handle; -1: none
+    bool holds_partitions;                      // false: the metadata directory alone
+    bool was_clean;                             // the mark of a clean stop was there
+    int64_t stopped_epoch;                      // broker epoch in that mark; -1: none
+    _Atomic bool offline;                       // set by the control thread
+    int32_t partition_count;                    // the control thread's
+    _Atomic int32_t logs_left;                  // to be opened
+    _Atomic int32_t segments_left[BROKER_CREW]; // to be checked of the log that this job is opening
     struct write_budget budget;
 };
 

@@ -10,6 +10,7 @@
 
 struct opening {
     struct partition *partition;
+    struct log_dir *dir;
     struct log_open_options options;
     bool later;            // at the first append
     bool is_made;          // its directory is there and is its own
@@ -58,6 +59,7 @@ static struct opening *partition_make(struct openings *openings, const struct me
     struct opening *opening = item_add(openings);
     opening->partition = partition_create(&broker->replica, (const char *)topic->name.data, topic->id, index, dir->path,
                                           meta_topic_is_internal(topic->name));
+    opening->dir = dir;
     partition_budget_set(opening->partition, &dir->budget);
     opening->options.now_ms = io_wall_ms();
     opening->options.cancel = &broker->stopping;
@@ -151,27 +153,60 @@ static struct status open_one(struct opening *opening)
     return STATUS_OK;
 }
 
-static void open_number(void *context, int number)
+static void open_number(void *context, int number, int member)
 {
     struct openings *openings = context;
     struct opening *opening = &openings->items[number];
+    opening->options.segments_left = &opening->dir->segments_left[member];
     struct status s = open_one(opening);
+    atomic_fetch_sub(&opening->dir->logs_left, 1);
     if (!status_is_ok(s))
         partition_take_offline(opening->partition, s);
+}
+
+static void run(struct openings *openings, void (*progress)(void *context, int done))
+{
+    for (int i = 0; i < openings->count; i++)
+        atomic_fetch_add(&openings->items[i].dir->logs_left, 1);
+    crew__run(openings->broker->crew, openings->count, open_number, openings, progress);
+    for (int i = 0; i < openings->count; i++)
+        broker__partition_add(openings->broker, openings->items[i].partition);
+    openings->count = 0;
+}
+
+void openings__run(struct openings *openings)
+{
+    run(openings, NULL);
+}
+
+/* ---- how far it is */
+static int32_t segments_left(const struct log_dirs *dirs)
+{
+    int32_t left = 0;
+    for (int i = 0; i < dirs->count; i++)
+        for (int member = 0; member < BROKER_CREW; member++)
+            left += atomic_load(&dirs->dirs[i].segments_left[member]);
+    return left;
 }
 
 static void progress(void *context, int done)
 {
     const struct openings *openings = context;
-    LOG(LOG_INFO, "broker", "%d of %d partitions are open", done, openings->count);
+    LOG(LOG_INFO, "broker", "%d of %d partitions are open, %d segments of those under way are to be checked", done,
+        openings->count, (int)segments_left(&openings->broker->dirs));
 }
 
-void openings__run(struct openings *openings)
+void broker_recovery_each(struct broker *broker, void (*each)(void *context, const struct broker_recovery *recovery),
+                          void *context)
 {
-    crew__run(openings->broker->crew, openings->count, open_number, openings, progress);
-    for (int i = 0; i < openings->count; i++)
-        broker__partition_add(openings->broker, openings->items[i].partition);
-    openings->count = 0;
+    for (int i = 0; atomic_load(&broker->is_recovering) && i < broker->dirs.count; i++) {
+        const struct log_dir *dir = &broker->dirs.dirs[i];
+        struct broker_recovery recovery = {.log_dir = dir->path, .logs_left = atomic_load(&dir->logs_left)};
+        for (int member = 0; member < BROKER_CREW; member++)
+            recovery.segments_left[member] = atomic_load(&dir->segments_left[member]);
+        if (dir->holds_partitions)
+            each(context, &recovery);
+    }
 }
 
 /* ---- all, at start */
@@ -229,7 +264,9 @@ struct status openings__run_all(struct broker *broker, const struct meta_image *
     dir_scan__tell_strays(scan);
     dir_scan__free(scan);
     int count = openings->count;
-    openings__run(openings);
+    atomic_store(&broker->is_recovering, true);
+    run(openings, progress);
+    atomic_store(&broker->is_recovering, false);
     openings__free(openings);
     LOG(LOG_INFO, "broker", "%d partitions are open after %lld ms", count, (long long)(io_now_ms() - began_ms));
     return STATUS_OK;

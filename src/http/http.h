@@ -3,7 +3,7 @@
  *
  *   GET /healthz   200 while the process serves; 503 once a log directory is lost
  *   GET /readyz    200 once the broker takes part in its cluster; 503 before
- *   GET /metrics   the numbers of schema/metrics.txt in Prometheus' text format
+ *   GET /metrics   the numbers of schema/metrics.txt in Prometheus' text format; before it is ready, how far its start is
  *   GET /          the console; all it knows comes from /api/v1 (openapi.json)
  *
  * The port is open from the start; libmicrohttpd is loaded when the first connection comes, so that a broker that nobody

@@ -58,9 +58,10 @@ void metrics__write(struct buffer *out, struct asker *asker, const char *version
 /* ---- kafka_metrics.c: those of them that have Kafka's names or kafka_exporter's */
 struct kafka_numbers;
 struct kafka_numbers *kafka_numbers__gather(struct asker *asker, const struct broker_numbers *numbers);
-void kafka_numbers__free(struct kafka_numbers *numbers);
+void kafka_numbers__free(struct kafka_numbers *numbers); // NULL is fine
 bool kafka_numbers__write(struct buffer *out, int metric,
-                          const struct kafka_numbers *numbers); // false: not one of them
+                          const struct kafka_numbers *numbers);                    // false: not one of them
+bool kafka_recovery__write(struct buffer *out, int metric, struct broker *broker); // the same of those of a start
 
 /* ---- exchange.c: one request of HTTP and its answer */
 enum { QUERY_MAX = 48, BODY_MAX_BYTES = 40 << 20 };

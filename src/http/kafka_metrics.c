@@ -191,6 +191,8 @@ struct kafka_numbers *kafka_numbers__gather(struct asker *asker, const struct br
 
 void kafka_numbers__free(struct kafka_numbers *all)
 {
+    if (!all)
+        return;
     arena_free(&all->arena);
     mem_free(all->samples);
     mem_free(all->lags);
@@ -435,4 +437,34 @@ bool kafka_numbers__write(struct buffer *out, int metric, const struct kafka_num
     if (is_of_partitions)
         write_partitions(out, metric, all);
     return is_of_partitions;
+}
+
+/* ---- while the broker starts */
+struct recovery_writing {
+    struct buffer *out;
+    int metric;
+};
+
+static void write_recovery(void *context, const struct broker_recovery *recovery)
+{
+    const struct recovery_writing *writing = context;
+    const char *name = http_metric_defs[writing->metric].name;
+    char dir[LABELS_BYTES];
+    escape(slice_str(recovery->log_dir), dir, sizeof dir);
+    if (writing->metric == METRIC_KAFKA_LOG_LOGMANAGER_REMAININGLOGSTORECOVER) {
+        buffer_printf(writing->out, "%s{dir=\"%s\"} %d\n", name, dir, (int)recovery->logs_left);
+        return;
+    }
+    for (int thread = 0; thread < BROKER_CREW; thread++)
+        buffer_printf(writing->out, "%s{dir=\"%s\",threadNum=\"%d\"} %d\n", name, dir, thread,
+                      (int)recovery->segments_left[thread]);
+}
+
+bool kafka_recovery__write(struct buffer *out, int metric, struct broker *broker)
+{
+    if (metric != METRIC_KAFKA_LOG_LOGMANAGER_REMAININGLOGSTORECOVER &&
+        metric != METRIC_KAFKA_LOG_LOGMANAGER_REMAININGSEGMENTSTORECOVER)
+        return false;
+    broker_recovery_each(broker, write_recovery, &(struct recovery_writing){out, metric});
+    return true;
 }

@@ -25,13 +25,15 @@ static void sum_reactors(struct broker *broker, struct numbers *numbers)
     }
 }
 
-static void gather(struct broker *broker, const char *version, struct numbers *ret_numbers)
+static void gather(struct broker *broker, const char *version, bool ready, struct numbers *ret_numbers)
 {
-    broker_numbers(broker, &ret_numbers->broker);
+    if (ready) {
+        broker_numbers(broker, &ret_numbers->broker);
+        sum_reactors(broker, ret_numbers);
+    }
     process__numbers(&ret_numbers->process);
-    sum_reactors(broker, ret_numbers);
     ret_numbers->version = version;
-    ret_numbers->ready = broker_is_ready(broker);
+    ret_numbers->ready = ready;
     ret_numbers->fsync = broker_options(broker)->fsync;
 }
 
@@ -168,14 +170,24 @@ static void write_head(struct buffer *out, const struct metric_def *def, bool is
     buffer_printf(out, "# HELP %.*s %s\n# TYPE %.*s %s\n", size, def->name, def->said, size, def->name, type);
 }
 
+static bool is_known_while_starting(enum metric metric)
+{
+    return metric == METRIC_INFO || metric == METRIC_READY || metric == METRIC_DURABILITY_FSYNC ||
+           metric == METRIC_PROCESS_RESIDENT_MEMORY_BYTES || metric == METRIC_PROCESS_OPEN_FDS ||
+           metric == METRIC_PROCESS_MAX_FDS || metric == METRIC_PROCESS_START_TIME_SECONDS;
+}
+
 void metrics__write(struct buffer *out, struct asker *asker, const char *version, bool is_open)
 {
     struct numbers numbers = {0};
-    gather(asker->broker, version, &numbers);
-    struct kafka_numbers *kafka = kafka_numbers__gather(asker, &numbers.broker);
+    bool ready = broker_is_ready(asker->broker);
+    gather(asker->broker, version, ready, &numbers);
+    struct kafka_numbers *kafka = ready ? kafka_numbers__gather(asker, &numbers.broker) : NULL;
     for (int i = 0; i < METRIC_COUNT; i++) {
         write_head(out, &http_metric_defs[i], is_open);
-        if (!kafka_numbers__write(out, i, kafka))
+        bool is_written =
+            kafka_recovery__write(out, i, asker->broker) || (ready && kafka_numbers__write(out, i, kafka));
+        if (!is_written && (ready || is_known_while_starting((enum metric)i)))
             write_samples(out, (enum metric)i, &numbers);
     }
     if (is_open)

@@ -22,7 +22,8 @@ static void plain(struct exchange *e, unsigned status)
 static void answer_health(struct exchange *e)
 {
     struct broker_numbers numbers = {0};
-    broker_numbers(e->broker, &numbers);
+    if (broker_is_ready(e->broker))
+        broker_numbers(e->broker, &numbers);
     bool is_healthy = !broker_has_failed(e->broker) && numbers.partitions_offline == 0 && numbers.flush_failures == 0;
     if (broker_has_failed(e->broker))
         buffer_printf(&e->out, "the broker cannot go on; the log says why\n");
@@ -202,6 +203,11 @@ static bool is_page(const char *path)
     return strcmp(path, "/") == 0;
 }
 
+static bool asks_broker(const struct route *route)
+{
+    return strncmp(route->pattern, "/api/", 5) == 0 && route->plain != answer_session;
+}
+
 void routes__answer(struct exchange *e)
 {
     const char *method = strcmp(e->method, "HEAD") == 0 ? "GET" : e->method;
@@ -213,7 +219,10 @@ void routes__answer(struct exchange *e)
         other_method = true;
         if (strcmp(ROUTES[i].method, method) != 0)
             continue;
-        run(e, &ROUTES[i], &names);
+        if (asks_broker(&ROUTES[i]) && !broker_is_ready(e->broker))
+            exchange__fail(e, 503, "BUSY", "the broker is starting; try again");
+        else
+            run(e, &ROUTES[i], &names);
         return;
     }
     if (other_method)

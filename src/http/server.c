@@ -329,7 +329,8 @@ static void run(void *context)
             take_over(http);
         if (io_now_ms() < sample_ms)
             continue;
-        history__sample(http->site.history, http->state == SERVER_SERVING);
+        if (broker_is_ready(http->site.broker))
+            history__sample(http->site.history, http->state == SERVER_SERVING);
         sample_ms = io_now_ms() + HISTORY_STEP_MS;
     }
 }

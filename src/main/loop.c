@@ -102,28 +102,50 @@ static void reactor_run(void *context)
     }
 }
 
-struct status ottla_start(const struct serve_options *options, struct ottla **ret_ottla)
+struct status ottla_create(const struct serve_options *options, struct ottla **ret_ottla)
 {
     TRY(directories__make(&options->broker));
     struct ottla *ottla = mem_zalloc(sizeof *ottla);
     ottla->broker = broker_create(&options->broker);
     ottla->reactor_count = options->broker.reactor_count;
     struct status s = net_create(ottla->broker, &options->net, &ottla->net);
-    if (status_is_ok(s))
-        s = broker_start(ottla->broker);
     if (!status_is_ok(s)) {
-        net_free(ottla->net);
-        broker_free(ottla->broker);
-        mem_free(ottla);
+        ottla_free(ottla);
         return s;
     }
+    *ret_ottla = ottla;
+    return STATUS_OK;
+}
+
+struct status ottla_open(struct ottla *ottla)
+{
+    TRY(broker_start(ottla->broker));
     ottla->threads = mem_zalloc((size_t)ottla->reactor_count * sizeof *ottla->threads);
     for (int i = 0; i < ottla->reactor_count; i++)
         net_reactor_start(ottla->net, broker_reactor(ottla->broker, i));
     for (int i = 0; i < ottla->reactor_count; i++)
         ottla->threads[i] = io_thread_start("reactor", reactor_run, broker_reactor(ottla->broker, i));
-    *ret_ottla = ottla;
     return STATUS_OK;
+}
+
+void ottla_free(struct ottla *ottla)
+{
+    net_free(ottla->net);
+    broker_free(ottla->broker);
+    mem_free(ottla->threads);
+    mem_free(ottla);
+}
+
+struct status ottla_start(const struct serve_options *options, struct ottla **ret_ottla)
+{
+    struct ottla *ottla;
+    TRY(ottla_create(options, &ottla));
+    struct status s = ottla_open(ottla);
+    if (status_is_ok(s))
+        *ret_ottla = ottla;
+    else
+        ottla_free(ottla);
+    return s;
 }
 
 static void late_mail_drop(struct reactor *reactor)
@@ -147,10 +169,7 @@ struct status ottla_stop(struct ottla *ottla)
     for (int i = 0; i < ottla->reactor_count; i++)
         late_mail_drop(broker_reactor(ottla->broker, i));
     struct status s = broker_stop(ottla->broker);
-    net_free(ottla->net);
-    broker_free(ottla->broker);
-    mem_free(ottla->threads);
-    mem_free(ottla);
+    ottla_free(ottla);
     return s;
 }
 

@@ -41,6 +41,11 @@ void serve_options_free(struct serve_options *options);
 /* ---- the running instance */
 struct ottla;
 MUST_USE struct status ottla_start(const struct serve_options *options, struct ottla **ret_ottla);
+/* The same in two steps: its ports are taken and its broker can be asked how far it is; then it starts. A failure of the
+ * second leaves it to ottla_free. */
+MUST_USE struct status ottla_create(const struct serve_options *options, struct ottla **ret_ottla);
+MUST_USE struct status ottla_open(struct ottla *ottla);
+void ottla_free(struct ottla *ottla); // one that was not started
 /* Clean stop: what was asked is answered, everything is synced, the clean marks are written. */
 MUST_USE struct status ottla_stop(struct ottla *ottla);
 struct broker *ottla_broker(struct ottla *ottla);

@@ -188,14 +188,19 @@ static bool start(struct program *program)
     program->loop = io_loop_create();
     io_loop_watch(program->loop, program->signals, IO_READABLE, program);
     program->options.broker.owner = program->loop;
-    struct status s = ottla_start(&program->options, &program->ottla);
-    if (!status_is_ok(s)) {
-        advise(program, s);
-        return false;
+    struct status s = ottla_create(&program->options, &program->ottla);
+    if (status_is_ok(s)) {
+        start_http(program); // first: it tells how far the start is
+        s = ottla_open(program->ottla);
+        if (status_is_ok(s)) {
+            say_started(program);
+            return true;
+        }
+        http_stop(program->http);
+        ottla_free(program->ottla);
     }
-    start_http(program);
-    say_started(program);
-    return true;
+    advise(program, s);
+    return false;
 }
 
 /* ---- signals */

@@ -142,6 +142,12 @@ static struct status drop_empty_tail(struct log *log, const struct log_open_opti
     return set_aside(log, hole->segment);
 }
 
+static void tell_left(const struct log_open_options *options, int segments)
+{
+    if (options->segments_left)
+        atomic_store(options->segments_left, segments);
+}
+
 static struct status scan_segments(struct log *log, const struct log_open_options *options, struct scan *scan)
 {
     struct hole hole = {.segment = -1};
@@ -150,6 +156,7 @@ static struct status scan_segments(struct log *log, const struct log_open_option
         atomic_store(&log->segments[i]->synced, true);
     for (int i = first; i < log->segment_count; i++) {
         bool was_cut = false;
+        tell_left(options, log->segment_count - i);
         if (i > first)
             note_hole(log, scan, i, &hole);
         scan__enter(scan, log->segments[i]);
@@ -179,7 +186,9 @@ static struct status recover(struct log *log, const struct log_open_options *opt
     scan.promised = max_i64(options->flushed_offset, 0);
     scan.rewrite_from = options->flushed_offset >= 0 ? options->flushed_offset : options->recovery_point;
     scan.next_offset = options->recovery_point;
-    TRY(scan_segments(log, options, &scan));
+    struct status scanned = scan_segments(log, options, &scan);
+    tell_left(options, 0);
+    TRY(scanned);
     if (scan.next_offset < scan.promised) {
         LOG(LOG_ERROR, "storage",
             "%s ends at offset %lld, but was flushed up to %lld: the partition goes offline, nothing is deleted",

@@ -60,6 +60,7 @@ struct log_open_options {
     int64_t flushed_offset;     // our flushed mark; -1 unknown. Corruption below it takes the partition offline (EIO)
     int64_t now_ms;             // wall clock
     const _Atomic bool *cancel; // recovery looks at it between pieces; may be NULL
+    _Atomic int32_t *segments_left;  // recovery's: how many it has yet to check; may be NULL
     struct log_unflushed *unflushed; // counts this log's bytes; may be NULL
 };
 
