@@ -273,7 +273,7 @@ static void world(bool is_page_cache)
                           is_page_cache ? "ottla.durability=page-cache" : "ottla.durability=fsync"};
     run.is_page_cache = is_page_cache;
     run.syncs = 0;
-    run.world = sim_world_create(1, NULL);
+    run.world = sim_world_create(1, &(struct sim_faults){.all_in_memory = true});
     sim_watch_steps(run.world, note_call, NULL);
     struct status s = serve_options_make(NULL, "/data", "127.0.0.1:9092", "off", sets, COUNT_OF(sets), &run.options);
     if (!status_is_ok(s))

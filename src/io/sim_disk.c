@@ -159,7 +159,7 @@ int64_t io_pread(int file, void *ret_data, size_t size, int64_t position)
 int64_t io_pread_nowait(int file, void *ret_data, size_t size, int64_t position)
 {
     sim__step("read nowait");
-    if (sim__one_in(AGAIN_ONE_IN))
+    if (!sim__world->faults.all_in_memory && sim__one_in(AGAIN_ONE_IN))
         return -EAGAIN;
     return sim__file_read(inode_of(file), false, ret_data, shortened(size), position);
 }
