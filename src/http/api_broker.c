@@ -43,16 +43,23 @@ static void write_numbers(struct json *j, const struct broker_numbers *numbers, 
     json__f64(j, "startedAt", process->start_seconds);
 }
 
-static void add_size(void *context, const struct broker_partition *partition)
+struct stored {
+    int64_t bytes, written;
+};
+
+static void add_partition(void *context, const struct broker_partition *partition)
 {
-    *(int64_t *)context += partition->size_bytes;
+    struct stored *stored = context;
+    stored->bytes += partition->size_bytes;
+    stored->written += partition->end_offset;
 }
 
 static void write_disks(struct exchange *e, struct json *j, const struct broker_options *options)
 {
-    int64_t used = 0;
-    broker_partitions_each(e->broker, add_size, &used);
-    json__i64(j, "storedBytes", used);
+    struct stored stored = {0};
+    broker_partitions_each(e->broker, add_partition, &stored);
+    json__i64(j, "storedBytes", stored.bytes);
+    json__i64(j, "writtenTotal", stored.written);
     json__open(j, "disks", '[');
     for (int i = 0; i < options->log_dir_count; i++) {
         json__open(j, NULL, '{');

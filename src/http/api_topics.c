@@ -81,14 +81,19 @@ static const struct broker_partition *held_of(const struct held *held, struct sl
 static void write_sums(struct json *j, const struct broker_partition *partitions, int count)
 {
     int64_t messages = 0, written = 0, size = 0, offline = 0;
+    uint64_t bytes_in = 0, bytes_out = 0;
     for (int i = 0; i < count; i++) {
         messages += max_i64(0, partitions[i].end_offset - partitions[i].start_offset);
         written += partitions[i].end_offset;
         size += partitions[i].size_bytes;
         offline += partitions[i].is_offline;
+        bytes_in += partitions[i].bytes_in;
+        bytes_out += partitions[i].bytes_out;
     }
     json__i64(j, "messages", messages);
     json__i64(j, "writtenTotal", written);
+    json__i64(j, "bytesInTotal", (int64_t)bytes_in);
+    json__i64(j, "bytesOutTotal", (int64_t)bytes_out);
     json__i64(j, "sizeBytes", size);
     json__i64(j, "offlinePartitions", offline);
 }

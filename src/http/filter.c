@@ -5,18 +5,19 @@
  *   key=...          the key contains it
  *   regex=...        the value matches it somewhere (RE2: time linear in the value)
  *   header=N or N=V  a header of that name, with that value
- *   json=PATH OP V   the value is JSON and $.a.b[0].c compares so: = != < <= > >= ~ (contains); without OP: it is there;
- *                    may be given several times. A step through an array without index looks at every element.
+ *   json=PATH OP V   the value is JSON and $.a.b[0].c compares so: = != < <= > >= ~ (contains); without OP: it is there.
+ *                    A step through an array without index looks at every element.
  *   after=T before=T timestamps, after <= t < before
  *
- * The cheap ones are asked first; JSON is parsed only where the others hold.
+ * All but the last two may be given several times, CONDITIONS_MAX of each kind. The cheap ones are asked first; JSON is
+ * parsed only where the others hold.
  */
 #include "http/http__.h"
 
 #include <jansson.h>
 #include <stdlib.h>
 
-enum { JSON_MAX = 16, STEPS_MAX = 16, JSON_VALUE_MAX_BYTES = 64 << 20 };
+enum { CONDITIONS_MAX = 16, STEPS_MAX = 16, JSON_VALUE_MAX_BYTES = 64 << 20 };
 
 enum comparison {
     COMPARE_EXISTS,
@@ -41,10 +42,21 @@ struct json_condition {
     bool is_number;
 };
 
-struct filter {
-    struct slice text, key, header_name, header_value;
-    bool has_header_value;
+/* In the order in which they are asked, by what they cost. */
+enum plain_kind { PLAIN_KEY, PLAIN_TEXT, PLAIN_HEADER, PLAIN_REGEX, PLAIN_KINDS };
+
+static const char *const PLAIN_NAMES[PLAIN_KINDS] = {"key", "text", "header", "regex"};
+
+struct plain_condition {
+    enum plain_kind kind;
+    struct slice text;  // what is contained, or a header's name
+    struct slice value; // a header's; null: any
     struct regexp *regexp;
+};
+
+struct filter {
+    struct plain_condition plain[PLAIN_KINDS * CONDITIONS_MAX];
+    int plain_count;
     int64_t after_ms, before_ms;
     struct json_condition *json;
     int json_count;
@@ -125,29 +137,21 @@ static bool read_time(struct exchange *e, const char *name, int64_t otherwise, i
     return false;
 }
 
-static struct slice copy(const char *text)
+static bool too_many(struct exchange *e, const char *name)
 {
-    return text && *text ? slice_str(mem_strdup(text)) : SLICE_NULL;
-}
-
-static void read_header(struct filter *filter, const char *text)
-{
-    const char *equals = text ? strchr(text, '=') : NULL;
-    filter->header_name = copy(text);
-    if (!equals)
-        return;
-    filter->header_name.size = (size_t)(equals - text);
-    filter->has_header_value = true;
-    filter->header_value = slice_str(mem_strdup(equals + 1));
+    exchange__fail(e, 400, "INVALID", "%s can be given %d times", name, CONDITIONS_MAX);
+    return false;
 }
 
 static bool read_json(struct exchange *e, struct filter *filter)
 {
-    filter->json = mem_zalloc(JSON_MAX * sizeof *filter->json);
+    filter->json = mem_zalloc(CONDITIONS_MAX * sizeof *filter->json);
     for (int i = 0; i < e->query_count; i++) {
         if (strcmp(e->query[i].name, "json") != 0 || !*e->query[i].value)
             continue;
-        if (filter->json_count == JSON_MAX || !read_condition(e->query[i].value, &filter->json[filter->json_count++])) {
+        if (filter->json_count == CONDITIONS_MAX)
+            return too_many(e, "json");
+        if (!read_condition(e->query[i].value, &filter->json[filter->json_count++])) {
             exchange__fail(e, 400, "INVALID", "json is a path, a comparison and a value, such as $.order.total > 10");
             return false;
         }
@@ -155,27 +159,50 @@ static bool read_json(struct exchange *e, struct filter *filter)
     return true;
 }
 
-static bool read_regexp(struct exchange *e, struct filter *filter)
+static bool read_plain(struct exchange *e, enum plain_kind kind, const char *text, struct plain_condition *c)
 {
-    const char *text = exchange__query(e, "regex");
-    if (!text || !*text)
+    *c = (struct plain_condition){.kind = kind, .text = slice_str(mem_strdup(text)), .value = SLICE_NULL};
+    const char *equals = kind == PLAIN_HEADER ? strchr(text, '=') : NULL;
+    if (equals) {
+        c->text.size = (size_t)(equals - text);
+        c->value = slice_str(mem_strdup(equals + 1));
+    }
+    if (kind != PLAIN_REGEX)
         return true;
     char why[256];
-    filter->regexp = regexp__create(text, why, sizeof why);
-    if (!filter->regexp)
+    c->regexp = regexp__create(text, why, sizeof why);
+    if (!c->regexp)
         exchange__fail(e, 400, "INVALID", "regex: %s", why);
-    return filter->regexp != NULL;
+    return c->regexp != NULL;
+}
+
+static bool read_kind(struct exchange *e, enum plain_kind kind, struct filter *filter)
+{
+    int most = filter->plain_count + CONDITIONS_MAX;
+    for (int i = 0; i < e->query_count; i++) {
+        if (strcmp(e->query[i].name, PLAIN_NAMES[kind]) != 0 || !*e->query[i].value)
+            continue;
+        if (filter->plain_count == most)
+            return too_many(e, PLAIN_NAMES[kind]);
+        if (!read_plain(e, kind, e->query[i].value, &filter->plain[filter->plain_count++]))
+            return false;
+    }
+    return true;
+}
+
+static bool read_all(struct exchange *e, struct filter *filter)
+{
+    for (enum plain_kind kind = 0; kind < PLAIN_KINDS; kind++)
+        if (!read_kind(e, kind, filter))
+            return false;
+    return read_json(e, filter) && read_time(e, "after", INT64_MIN, &filter->after_ms) &&
+           read_time(e, "before", INT64_MAX, &filter->before_ms);
 }
 
 struct filter *filter__create(struct exchange *e)
 {
     struct filter *filter = mem_zalloc(sizeof *filter);
-    filter->text = copy(exchange__query(e, "text"));
-    filter->key = copy(exchange__query(e, "key"));
-    read_header(filter, exchange__query(e, "header"));
-    bool ok = read_regexp(e, filter) && read_json(e, filter) && read_time(e, "after", INT64_MIN, &filter->after_ms) &&
-              read_time(e, "before", INT64_MAX, &filter->before_ms);
-    if (ok)
+    if (read_all(e, filter))
         return filter;
     filter__free(filter);
     return NULL;
@@ -185,11 +212,11 @@ void filter__free(struct filter *filter)
 {
     if (!filter)
         return;
-    regexp__free(filter->regexp);
-    mem_free((void *)(uintptr_t)filter->text.data);
-    mem_free((void *)(uintptr_t)filter->key.data);
-    mem_free((void *)(uintptr_t)filter->header_name.data);
-    mem_free((void *)(uintptr_t)filter->header_value.data);
+    for (int i = 0; i < filter->plain_count; i++) {
+        regexp__free(filter->plain[i].regexp);
+        mem_free((void *)(uintptr_t)filter->plain[i].text.data);
+        mem_free((void *)(uintptr_t)filter->plain[i].value.data);
+    }
     mem_free(filter->json);
     mem_free(filter);
 }
@@ -197,16 +224,32 @@ void filter__free(struct filter *filter)
 /* ---- matching */
 static bool contains(struct slice in, struct slice what)
 {
-    return slice_is_null(what) || (!slice_is_null(in) && memmem(in.data, in.size, what.data, what.size));
+    return !slice_is_null(in) && memmem(in.data, in.size, what.data, what.size);
 }
 
-static bool header_matches(const struct filter *filter, const struct record *record)
+static bool header_matches(const struct plain_condition *c, const struct record *record)
 {
     struct header_walk walk = header_walk__begin(record);
     for (struct slice key, value; header_walk__next(&walk, &key, &value);)
-        if (slice_equal(key, filter->header_name) &&
-            (!filter->has_header_value || slice_equal(value, filter->header_value)))
+        if (slice_equal(key, c->text) && (slice_is_null(c->value) || slice_equal(value, c->value)))
             return true;
+    return false;
+}
+
+static bool plain_matches(const struct plain_condition *c, const struct record *record)
+{
+    switch (c->kind) {
+    case PLAIN_KEY:
+        return contains(record->key, c->text);
+    case PLAIN_TEXT:
+        return contains(record->value, c->text);
+    case PLAIN_HEADER:
+        return header_matches(c, record);
+    case PLAIN_REGEX:
+        return !slice_is_null(record->value) && regexp__matches(c->regexp, record->value);
+    case PLAIN_KINDS:
+        break;
+    }
     return false;
 }
 
@@ -302,11 +345,8 @@ bool filter__matches(struct filter *filter, const struct record *record)
 {
     if (record->timestamp_ms < filter->after_ms || record->timestamp_ms >= filter->before_ms)
         return false;
-    if (!contains(record->key, filter->key) || !contains(record->value, filter->text))
-        return false;
-    if (!slice_is_null(filter->header_name) && !header_matches(filter, record))
-        return false;
-    if (filter->regexp && (slice_is_null(record->value) || !regexp__matches(filter->regexp, record->value)))
-        return false;
+    for (int i = 0; i < filter->plain_count; i++)
+        if (!plain_matches(&filter->plain[i], record))
+            return false;
     return filter->json_count == 0 || json_matches(filter, record->value);
 }

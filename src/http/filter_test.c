@@ -52,6 +52,37 @@ static void text_key_and_headers_are_looked_for(void **state)
     assert_true(finds("text", "", "anything"));
 }
 
+static void every_condition_that_is_given_must_hold(void **state)
+{
+    struct record record = record_of("an order of {\"a\":1}");
+    static const struct {
+        const char *first_name, *first, *second_name, *second;
+        bool found;
+    } CASES[] = {
+        {"text", "an", "text", "order", true},    {"text", "an", "text", "sale", false},
+        {"key", "customer", "key", "-7", true},   {"key", "customer", "text", "sale", false},
+        {"header", "h=v1", "header", "g", false}, {"json", "a", "text", "order", false},
+    };
+    for (size_t i = 0; i < COUNT_OF(CASES); i++) {
+        struct exchange e = {.query = {{CASES[i].first_name, CASES[i].first}, {CASES[i].second_name, CASES[i].second}},
+                             .query_count = 2};
+        struct filter *filter = filter__create(&e);
+        assert_non_null(filter);
+        assert_int_equal(filter__matches(filter, &record), CASES[i].found);
+        filter__free(filter);
+    }
+}
+
+static void more_conditions_than_there_is_room_for_are_refused(void **state)
+{
+    struct exchange e = {.query_count = 17};
+    for (int i = 0; i < e.query_count; i++)
+        e.query[i].name = "text", e.query[i].value = "x";
+    assert_null(filter__create(&e));
+    assert_int_equal(e.status, 400);
+    buffer_free(&e.out);
+}
+
 static void json_is_compared_at_a_path(void **state)
 {
     static const char VALUE[] =
@@ -143,6 +174,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_key_and_headers_are_looked_for),
+        cmocka_unit_test(every_condition_that_is_given_must_hold),
+        cmocka_unit_test(more_conditions_than_there_is_room_for_are_refused),
         cmocka_unit_test(json_is_compared_at_a_path),
         cmocka_unit_test(what_is_no_condition_is_refused),
         cmocka_unit_test(timestamps_bound_from_and_before),

@@ -134,6 +134,7 @@ static bool add_headers(const struct library *mhd, struct MHD_Response *response
         {"Referrer-Policy", "no-referrer"},
         {"Cross-Origin-Resource-Policy", "same-origin"},
         {"Cross-Origin-Opener-Policy", "same-origin"},
+        {MHD_HTTP_HEADER_CONNECTION, e->stream ? "close" : NULL}, // its thread may have stood back for good
         {MHD_HTTP_HEADER_ALLOW, e->status == 405 ? "GET, HEAD, POST" : NULL},
     };
     bool ok = true;

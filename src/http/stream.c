@@ -5,14 +5,19 @@
  *   tail      the same from the end on, for as long as somebody listens
  *   download  the records themselves, as NDJSON or CSV
  *
- * A step reads at most STEP_READ_BYTES of one partition, then it is the next one's turn. The reader's pace is the scan's: a
+ * A step reads some STEP_READ_BYTES of one partition, then it is the next one's turn. Newest first (a search that says no
+ * other `from`) it takes a window of offsets from the end, reads it forward, and tells what it found there backward; windows
+ * grow and shrink so that each is about a step. Across partitions the order is that of the steps. The reader's pace is the scan's: a
  * step runs only when what the last one said has been taken, so a slow reader holds nothing up and nothing piles up. It
- * ends with its connection. STREAMS_MAX run at once, each on a thread of its own.
+ * ends with its connection. STREAMS_MAX run at once, each on its connection's own thread; that of a search or a download
+ * stands back behind the broker's others, so that reading a whole topic takes from producers and consumers what they leave.
  */
 #include "http/http__.h"
 
 enum {
     STEP_READ_BYTES = 2 << 20,
+    WINDOW_MAX_BYTES = 16 << 20, // read or found; a window with more is taken again, smaller
+    WINDOW_MAX_OFFSETS = 1 << 14,
     TAIL_WAIT_MS = 400,
     TAIL_LOOKS_MS = 50,
     HITS_DEFAULT = 200,
@@ -24,6 +29,13 @@ enum {
 
 enum scan_form { FORM_EVENTS, FORM_TAIL, FORM_NDJSON, FORM_CSV };
 
+/* Newest first: what a window has, in its order. */
+struct found {
+    struct buffer text;
+    size_t *starts; // of each hit in text
+    int count, capacity;
+};
+
 struct scan {
     struct stream stream; // first
     enum scan_form form;
@@ -32,11 +44,13 @@ struct scan {
     struct spans spans;
     struct filter *filter;
     struct reading reading;
+    struct found found;
+    int64_t *windows; // offsets in the next window of each span
     size_t preview_bytes;
     int64_t hits, hits_max, scanned, skipped, wanted;
     int64_t started_ms;
     int next;
-    bool is_over;
+    bool stands_back, is_over;
 };
 
 /* ---- how a hit is told */
@@ -81,9 +95,9 @@ static void csv_write(struct buffer *out, int32_t partition, const struct record
     buffer_append(out, "\r\n", 2);
 }
 
-static void tell(struct scan *scan, int32_t partition, const struct record *record, const uint8_t *head)
+static void tell(struct scan *scan, struct buffer *out, int32_t partition, const struct record *record,
+                 const uint8_t *head)
 {
-    struct buffer *out = &scan->stream.out;
     if (scan->form == FORM_CSV) {
         csv_write(out, partition, record);
         return;
@@ -144,7 +158,7 @@ static void scan_batch(struct scan *scan, struct span *span, struct slice batch)
             continue;
         }
         scan->hits++;
-        tell(scan, span->partition, &record, batch.data);
+        tell(scan, &scan->stream.out, span->partition, &record, batch.data);
     }
     record_walk_end(&walk);
 }
@@ -175,6 +189,91 @@ static void scan_span(struct scan *scan, struct span *span, int32_t wait_ms)
         span->from = span->to; // nothing can be read here any more
 }
 
+/* ---- newest first */
+static void found_add(struct found *found)
+{
+    if (found->count == found->capacity) {
+        found->capacity = found->capacity ? found->capacity * 2 : 64;
+        found->starts = mem_realloc(found->starts, (size_t)found->capacity * sizeof *found->starts);
+    }
+    found->starts[found->count++] = found->text.size;
+}
+
+static void found_tell(struct scan *scan)
+{
+    struct found *found = &scan->found;
+    size_t end = found->text.size;
+    for (int i = found->count - 1; i >= 0 && scan->hits < scan->hits_max; i--, scan->hits++) {
+        buffer_append(&scan->stream.out, found->text.data + found->starts[i], end - found->starts[i]);
+        end = found->starts[i];
+    }
+    found->text.size = 0;
+    found->count = 0;
+}
+
+static void find_in_batch(struct scan *scan, const struct span *span, int64_t from, struct slice batch)
+{
+    struct record_walk walk;
+    struct record record;
+    record_walk_begin(&walk, batch);
+    while (record_walk_next(&walk, &record)) {
+        if (record.offset < from || record.offset >= span->to)
+            continue;
+        scan->scanned++;
+        if (!filter__matches(scan->filter, &record))
+            continue;
+        found_add(&scan->found);
+        tell(scan, &scan->found.text, span->partition, &record, batch.data);
+    }
+    record_walk_end(&walk);
+}
+
+/* The batches of one fetch from *at on. The first batch of a window is taken whole, so that no batch is read twice. */
+static void find_in_fetch(struct scan *scan, const struct span *span, int64_t *from, int64_t *at)
+{
+    struct reading *r = &scan->reading;
+    asker__reset(&scan->asker);
+    reading__fetch(r, scan->topic, span->partition, *at, STEP_READ_BYTES, 0);
+    for (const uint8_t *head; *at < span->to && reading__head(r, &head);) {
+        int64_t next = record_batch_next_offset(head);
+        bool is_control = record_batch_attributes(head) & RECORD_ATTRIBUTE_CONTROL;
+        struct slice batch;
+        if (*at == *from)
+            *from = max_i64(span->from, min_i64(*from, record_batch_base_offset(head)));
+        if (is_control || !filter__may_match(scan->filter, head))
+            reading__skip(r);
+        else if (reading__batch(r, &batch))
+            find_in_batch(scan, span, *from, batch);
+        else
+            return;
+        *at = next;
+    }
+}
+
+static void scan_back(struct scan *scan, struct span *span, int64_t *window)
+{
+    int64_t from = max_i64(span->from, span->to - *window), at = from, before;
+    int64_t read_before = scan->reading.read_bytes, scanned_before = scan->scanned, read;
+    bool is_too_much;
+    do {
+        before = at;
+        find_in_fetch(scan, span, &from, &at);
+        read = scan->reading.read_bytes - read_before;
+        is_too_much = (read > WINDOW_MAX_BYTES || scan->found.text.size > WINDOW_MAX_BYTES) && *window > 1;
+    } while (at > before && at < span->to && !is_too_much);
+    if (is_too_much) {
+        scan->found.text.size = 0;
+        scan->found.count = 0;
+        scan->scanned = scanned_before;
+        *window = max_i64(1, min_i64(*window / 4, WINDOW_MAX_OFFSETS));
+        return;
+    }
+    found_tell(scan);
+    span->to = from;
+    if (read < STEP_READ_BYTES / 2)
+        *window = min_i64(*window * 4, read > 0 ? WINDOW_MAX_OFFSETS : INT64_MAX / 8); // of nothing, one may take much
+}
+
 static bool finish(struct scan *scan, const char *why)
 {
     tell_progress(scan, "done", why);
@@ -185,14 +284,22 @@ static bool finish(struct scan *scan, const char *why)
 static bool step(struct stream *stream)
 {
     struct scan *scan = (struct scan *)stream;
+    if (!scan->stands_back) {
+        io_thread_stand_back();
+        scan->stands_back = true;
+    }
     if (scan->is_over || atomic_load(&stream->site->stopping))
         return false;
     for (int tried = 0; tried < scan->spans.count; tried++) {
-        struct span *span = &scan->spans.items[scan->next];
-        scan->next = (scan->next + 1) % scan->spans.count;
+        int turn = scan->next;
+        struct span *span = &scan->spans.items[turn];
+        scan->next = (turn + 1) % scan->spans.count;
         if (span->from >= span->to)
             continue;
-        scan_span(scan, span, 0);
+        if (scan->form == FORM_EVENTS && scan->spans.newest_first)
+            scan_back(scan, span, &scan->windows[turn]);
+        else
+            scan_span(scan, span, 0);
         if (scan->hits >= scan->hits_max)
             return finish(scan, "limit");
         tell_progress(scan, "progress", NULL);
@@ -230,6 +337,9 @@ static void scan_free(struct stream *stream)
     reading__free(&scan->reading);
     asker__free(&scan->asker);
     buffer_free(&stream->out);
+    buffer_free(&scan->found.text);
+    mem_free(scan->found.starts);
+    mem_free(scan->windows);
     mem_free((void *)(uintptr_t)scan->topic.data);
     mem_free(scan);
 }
@@ -270,8 +380,11 @@ static struct scan *scan_create(struct exchange *e, struct slice topic, enum sca
     scan->reading.asker = &scan->asker;
     scan->preview_bytes = (size_t)exchange__query_i64(e, "preview", PREVIEW_DEFAULT_BYTES, 0, PREVIEW_MAX_BYTES);
     scan->stream = (struct stream){.step = step, .free = scan_free, .type = "text/event-stream", .site = e->site};
-    for (int i = 0; i < spans.count; i++)
+    scan->windows = mem_alloc((size_t)spans.count * sizeof *scan->windows);
+    for (int i = 0; i < spans.count; i++) {
+        scan->windows[i] = 1;
         scan->wanted += spans.items[i].to - spans.items[i].from;
+    }
     e->stream = &scan->stream;
     e->status = 200;
     return scan;

@@ -92,6 +92,8 @@ int io_socket_recv_buffer(int socket, int size_bytes);
 struct io_thread;
 struct io_thread *io_thread_start(const char *name, void (*run)(void *), void *context);
 void io_thread_join(struct io_thread *thread); // waits for the end and frees
+/* From now on the calling thread, whoever made it, is one whose work can wait: others go first, at the processor and the disk. */
+void io_thread_stand_back(void);
 int64_t io_memory_bytes(void); // that this process may use: the machine's, or its cgroup's if that is less
 int io_cpu_count(void);        // usable by this process: affinity and cgroup quota respected, at least 1
 

@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 struct io_thread {
@@ -46,6 +48,18 @@ void io_thread_join(struct io_thread *thread)
         return;
     pthread_join(thread->handle, NULL);
     mem_free(thread);
+}
+
+/* What the kernel refuses leaves the thread as it was. The lowest of the best-effort classes, not idle: a disk that is never
+ * at rest would let an idle one wait for ever. */
+void io_thread_stand_back(void)
+{
+    enum { NICE = 15, IO_WHO_PROCESS = 1, IO_CLASS_BEST_EFFORT = 2, IO_CLASS_SHIFT = 13, IO_LOWEST = 7 };
+    struct sched_param none = {0};
+    id_t self = (id_t)syscall(SYS_gettid);
+    pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
+    setpriority(PRIO_PROCESS, self, NICE);
+    syscall(SYS_ioprio_set, IO_WHO_PROCESS, 0, IO_CLASS_BEST_EFFORT << IO_CLASS_SHIFT | IO_LOWEST);
 }
 
 /* Cores that the cgroup lets us use, rounded up; 0 when it sets no limit. */
