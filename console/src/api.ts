@@ -7,17 +7,17 @@ export interface Message {
   batch: { baseOffset: number; count: number; sizeBytes: number; codec: string; leaderEpoch: number; producerId: number; producerEpoch: number; baseSequence: number; transactional: boolean };
 }
 export interface Page { order: string; messages: Message[]; cursor: string | null; partitions: { partition: number; startOffset: number; endOffset: number; fromOffset: number; toOffset: number }[] }
-export interface Topic { name: string; internal: boolean; partitions: number; replicationFactor: number; underReplicated: number; messages: number; writtenTotal: number; sizeBytes: number; offlinePartitions: number }
+export interface Topic { name: string; internal: boolean; partitions: number; replicationFactor: number; underReplicated: number; messages: number; writtenTotal: number; bytesInTotal: number; bytesOutTotal: number; sizeBytes: number; offlinePartitions: number }
 export interface Config { name: string; value: string | null; source: string; type: string; readOnly: boolean; sensitive: boolean; default: string | null; documentation: string | null }
 export interface Partition { partition: number; leader: number; leaderEpoch: number; replicas: number[]; isr: number[]; startOffset?: number; endOffset?: number; highWatermark?: number; sizeBytes?: number; offline?: boolean }
-export interface TopicDetail extends Omit<Topic, "partitions"> { id: string; partitions: Partition[]; configs: Config[] }
+export interface TopicDetail extends Omit<Topic, "partitions"> { at: number; id: string; partitions: Partition[]; configs: Config[] }
 export interface Group { id: string; state: string; type: string; protocolType: string; lag: number | null }
 export interface Member { id: string; instanceId: string | null; clientId: string; host: string; assignment: { topic: string; partitions: number[] }[] }
 export interface GroupDetail { id: string; state: string; type: string; assignor?: string; members?: Member[]; lag: number; offsets: { topic: string; partition: number; committed: number; start: number | null; end: number | null; lag: number | null; metadata: string | null }[] }
 export interface Broker {
   at: number; version: string; nodeId: number; clusterId: string; durability: string; ready: boolean; failed: boolean; requests: number; requestErrors: number;
   bytesIn: number; bytesOut: number; connections: number; topics: number; partitions: number; offlinePartitions: number; flushRounds: number; flushFailures: number;
-  flushP50Ms: number; flushP99Ms: number; residentBytes: number; openFiles: number; startedAt: number; storedBytes: number;
+  flushP50Ms: number; flushP99Ms: number; residentBytes: number; openFiles: number; startedAt: number; storedBytes: number; writtenTotal: number;
   apis: { name: string; requests: number; p50Ms: number; p99Ms: number }[]; clients: { name: string; version: string; connections: number; seenAt: number }[]; disks: { path: string; freeBytes: number }[];
   listeners: { name: string; host: string; port: number }[]; features: { name: string; min: number; max: number; level: number }[]; configs: Config[]; log: string[];
   history: { stepMs: number; at: number[]; bytesIn: number[]; bytesOut: number[]; requests: number[]; messages: number[]; connections: number[]; residentBytes: number[]; flushP99Us: number[]; groups: { id: string; lag: number[] }[] };
@@ -31,8 +31,18 @@ async function failure(answer: Response): Promise<Error> {
   return new Error(body?.message ?? `the broker answers ${answer.status}`);
 }
 
+/** Asked before anybody waits for it, so that what a page needs comes at once and not one after the other; get() takes it. */
+const early = new Map<string, Promise<Response>>();
+export function askEarly(path: string) {
+  const answer = fetch(`/api/v1${path}`);
+  answer.catch(() => undefined); // who takes it is told
+  early.set(path, answer);
+}
+
 export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
-  const answer = await fetch(`/api/v1${path}`, { signal });
+  const asked = early.get(path);
+  early.delete(path);
+  const answer = await (asked ?? fetch(`/api/v1${path}`, { signal }));
   if (!answer.ok) throw await failure(answer);
   return await answer.json() as T;
 }
@@ -47,6 +57,12 @@ export async function post<T>(path: string, body: unknown): Promise<T> {
   }
   if (!answer.ok) throw await failure(answer);
   return await answer.json() as T;
+}
+
+/** Where clients of this machine find the broker. */
+export async function bootstrap(): Promise<string> {
+  const { listeners } = await get<Broker>("/broker"), listener = listeners.find(l => l.name !== "CONTROLLER") ?? listeners[0];
+  return `${!listener || listener.host === "" || listener.host === "0.0.0.0" ? "127.0.0.1" : listener.host}:${listener?.port ?? 9092}`;
 }
 
 export async function open() {

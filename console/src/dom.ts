@@ -24,9 +24,22 @@ export function append(element: Element, children: Child[]) {
   }
 }
 
+/** What has the focus in there, and how far things are scrolled, while all of it is made anew. */
+function kept(element: Element): () => void {
+  const active = document.activeElement, told = (e: Element) => `${e.tagName} ${e.getAttribute("href") ?? ""} ${e.getAttribute("aria-label") ?? e.textContent}`;
+  const focused = active && active !== element && element.contains(active) ? told(active) : null;
+  const places = [...element.querySelectorAll(".scroll")].map(box => [box.scrollLeft, box.scrollTop] as const);
+  return () => {
+    element.querySelectorAll(".scroll").forEach((box, i) => { [box.scrollLeft, box.scrollTop] = places[i] ?? [0, 0]; });
+    if (focused !== null) [...element.querySelectorAll<HTMLElement>("a, button, [tabindex]")].find(e => told(e) === focused)?.focus({ preventScroll: true });
+  };
+}
+
 export function fill(element: Element, ...children: Child[]) {
+  const keep = kept(element);
   element.replaceChildren();
   append(element, children);
+  keep();
 }
 
 const whole = new Intl.NumberFormat("en");

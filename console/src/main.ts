@@ -3,9 +3,9 @@
 import "uplot/dist/uPlot.min.css";
 import "./console.css";
 import { h, fill } from "./dom";
-import { open, session } from "./api";
+import { askEarly, open, session } from "./api";
 import { brokerPage, groupPage, groupsPage, topicPage, topicsPage } from "./pages";
-import { forget, saved } from "./messages";
+import { firstQuestion, forget, saved } from "./messages";
 
 const place = h("main", { id: "main", tabindex: -1 });
 const nav = h("nav", { class: "side", "aria-label": "Console" });
@@ -70,4 +70,10 @@ addEventListener("ottla-saved", drawNav);
 
 theme(localStorage.getItem("ottla.theme") ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
 document.body.append(h("a", { class: "skip", href: "#main", onclick: (event: Event) => { event.preventDefault(); event.stopPropagation(); place.focus(); } }, "Skip to content"), nav, place, told);
+const [kind, name, tab] = location.pathname.split("/").filter(Boolean).map(decodeURIComponent);
+if (kind === "topics" && name !== undefined) {
+  askEarly(`/topics/${encodeURIComponent(name)}`);
+  const question = tab === undefined ? firstQuestion(name) : null;
+  if (question !== null) askEarly(question);
+}
 open().then(go, (reason: Error) => fill(place, h("div", { class: "empty", role: "alert" }, h("h1", null, "The broker does not answer"), h("p", null, reason.message))));

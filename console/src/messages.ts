@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A topic's messages: a page at a time as one scrolls, live, or searched on the server. What is asked for lives in the URL.
-import { h, fill, bytes, clock, count, time, say, field, dialog } from "./dom";
-import { stream, value as loadValue, session, type Message, type Progress, type TopicDetail } from "./api";
+import { h, fill, bytes, clock, command, count, time, say, field, dialog } from "./dom";
+import { bootstrap, stream, value as loadValue, session, type Message, type Progress, type TopicDetail } from "./api";
 import { Scroller } from "./scroller";
-import { Messages } from "./window";
+import { firstPage, Messages } from "./window";
 import { decode, unpack, parse, rowsOf, tree, grid, hex, plain, type Form } from "./view";
 import { produce } from "./produce";
 
@@ -13,21 +13,32 @@ const KINDS: [string, string, string][] = [
   ["key", "Key", "contains, e.g. customer-7"], ["header", "Header", "name or name=value"],
 ];
 
-interface Ask { from: string; to: string; partition: string; kind: string; q: string; live: boolean; open: boolean; after: string; before: string }
+interface Condition { kind: string; q: string }
+/** The last of the conditions is the one in the search field. */
+interface Ask { from: string; to: string; partition: string; conditions: Condition[]; live: boolean; open: boolean; after: string; before: string }
 
 function readAsk(): Ask {
-  const url = new URLSearchParams(location.search), kind = KINDS.find(([name]) => url.has(name))?.[0] ?? "text";
-  return { from: url.get("from") ?? "latest", to: url.get("to") ?? "", partition: url.get("partition") ?? "", kind, q: url.get(kind) ?? "", live: url.get("live") === "1", open: url.get("open") === "newest", after: url.get("after") ?? "", before: url.get("before") ?? "" };
+  const url = new URLSearchParams(location.search);
+  const conditions = [...url].filter(([name, q]) => q && KINDS.some(([kind]) => kind === name)).map(([kind, q]) => ({ kind, q }));
+  return { from: url.get("from") ?? "latest", to: url.get("to") ?? "", partition: url.get("partition") ?? "", conditions, live: url.get("live") === "1", open: url.get("open") === "newest", after: url.get("after") ?? "", before: url.get("before") ?? "" };
 }
 
 function toQuery(ask: Ask, forServer: boolean): URLSearchParams {
   const url = new URLSearchParams();
   if (ask.from && (forServer || ask.from !== "latest")) url.set("from", ask.from);
   for (const name of ["to", "partition", "after", "before"] as const) if (ask[name]) url.set(name, ask[name]);
-  if (ask.q) url.set(ask.kind, ask.q);
+  for (const { kind, q } of ask.conditions) url.append(kind, q);
   if (ask.live && !forServer) url.set("live", "1");
   if (ask.live && ask.open && !forServer) url.set("open", "newest");
   return url;
+}
+
+const isSearch = (ask: Ask) => ask.conditions.length > 0 || ask.after !== "" || ask.before !== "";
+
+/** What the page of a topic asks first; null when it searches or listens. */
+export function firstQuestion(topic: string): string | null {
+  const ask = readAsk();
+  return ask.live || isSearch(ask) ? null : firstPage(`/topics/${encodeURIComponent(topic)}/messages`, toQuery(ask, true));
 }
 
 const shown = (b: { text: string; encoding: string; size: number } | null) => b === null ? "null" : b.encoding === "utf8" ? b.text.slice(0, 400) : `${bytes(b.size)} of binary data`;
@@ -146,11 +157,11 @@ export function messagesPage(topic: TopicDetail, signal: AbortSignal): HTMLEleme
         if (!signal.aborted) fill(body, h("p", { class: "wrong", role: "alert" }, (reason as Error).message));
       }
     };
-    const facts: [string, string][] = [["Timestamp", `${time(m.timestamp)} (${m.timestampType})`], ["Batch", `${count(m.batch.count)} at ${m.batch.baseOffset}, ${bytes(m.batch.sizeBytes)}, ${m.batch.codec}`],
-      ["Leader epoch", String(m.batch.leaderEpoch)], ["Producer", m.batch.producerId < 0 ? "not idempotent" : `${m.batch.producerId}, epoch ${m.batch.producerEpoch}, sequence ${m.batch.baseSequence}${m.batch.transactional ? ", transactional" : ""}`]];
+    const facts: [string, string][] = [["Timestamp", `${time(m.timestamp)} (${m.timestampType})`], ["Size", `${m.key ? `key ${bytes(m.key.size)}, ` : ""}value ${bytes(m.value?.size ?? 0)}`],
+      ["Batch", `${m.batch.count === 1 ? "1 message" : `${count(m.batch.count)} messages`} from offset ${m.batch.baseOffset}, ${bytes(m.batch.sizeBytes)}, ${m.batch.codec === "none" ? "not compressed" : m.batch.codec}`], ["Leader epoch", String(m.batch.leaderEpoch)], ["Producer", m.batch.producerId < 0 ? "not idempotent" : `id ${m.batch.producerId}, epoch ${m.batch.producerEpoch}, sequence ${m.batch.baseSequence}${m.batch.transactional ? ", transactional" : ""}`]];
     fill(detail, h("header", null, h("h2", null, `Partition ${m.partition}, offset ${m.offset}`), h("button", { type: "button", class: "icon", "aria-label": "Close message", onclick: close }, "✕")),
       h("dl", { class: "facts" }, h("dt", null, "Key"), h("dd", { class: "mono" }, m.key ? shown(m.key) : "null"),
-        m.headers.map(x => [h("dt", null, x.key), h("dd", { class: "mono" }, shown(x.value))]), facts.map(([name, text]) => [h("dt", null, name), h("dd", null, text)])),
+        m.headers.map(x => [h("dt", null, "Header ", h("b", null, x.key)), h("dd", { class: "mono" }, shown(x.value))]), facts.map(([name, text]) => [h("dt", null, name), h("dd", null, text)])),
       h("div", { class: "d-tools" }, tabs, h("a", { class: "small button", href: `/api/v1${path}/messages/${m.partition}/${m.offset}/value?download=${encodeURIComponent(topic.name)}-${m.partition}-${m.offset}` }, "Save value")), body);
     if (!m.value) { fill(body, h("p", { class: "faint" }, "The value is null: a tombstone, which compaction takes as a deletion of its key.")); return; }
     const raw = whole ?? (m.value.encoding === "base64" ? decode(m.value.text) : new TextEncoder().encode(m.value.text));
@@ -171,7 +182,7 @@ export function messagesPage(topic: TopicDetail, signal: AbortSignal): HTMLEleme
 
   /* ---- getting messages */
   function tell(text: string, busy = false) {
-    fill(status, busy ? h("span", { class: "spinner", "aria-hidden": "true" }) : null, h("span", null, text), busy && ask.q ? h("button", { type: "button", class: "small", onclick: () => { running?.abort(); tell(`${count(held.list.length)} found; cancelled`); } }, "Cancel") : null);
+    fill(status, busy ? h("span", { class: "spinner", "aria-hidden": "true" }) : null, h("span", null, text), busy && isSearch(ask) ? h("button", { type: "button", class: "small", onclick: () => { running?.abort(); tell(`${count(held.list.length)} found; cancelled`); } }, "Cancel") : null);
   }
 
   async function load(run: (query: URLSearchParams, signal: AbortSignal) => Promise<number>) {
@@ -206,20 +217,25 @@ export function messagesPage(topic: TopicDetail, signal: AbortSignal): HTMLEleme
 
   function empty() {
     isVacant = true;
-    fill(space, h("div", { class: "empty", role: "row" }, h("div", { role: "gridcell" }, h("p", null, ask.q ? "Nothing matches." : "No messages here yet."),
-      ask.q ? null : h("p", { class: "faint" }, "Produce one with the button above, or with any Kafka client."))));
-    space.style.height = "160px";
+    const next = h("div");
+    if (!isSearch(ask)) void bootstrap().then(address => fill(next, h("p", { class: "faint" }, session.readOnly ? "Produce one:" : "Produce one with the button above, or:"), command(`echo 'hello, Ottla' | kcat -b ${address} -t ${topic.name} -P`))).catch(() => undefined);
+    fill(space, h("div", { class: "empty", role: "row" }, h("div", { role: "gridcell" }, h("p", null, isSearch(ask) ? "Nothing matches." : "No messages here yet."), next)));
+    space.style.height = "180px";
   }
 
   function add(m: Message) {
-    if (!ask.live) { held.append(m); return; }
+    if (!ask.live) {
+      const at = held.insert(m, ask.from === "latest");
+      if (at <= selected) selected++;
+      return;
+    }
     held.prepend(m, LIVE_MAX);
     if (scroller.top > 0) move(1);
     else if (selected >= 0) selected++;
   }
 
   async function follow(kind: "search" | "tail") {
-    const query = toQuery({ ...ask, from: kind === "search" && ask.from === "latest" ? "earliest" : ask.from }, true);
+    const query = toQuery(ask, true);
     if (kind === "search") query.set("limit", "2000");
     let pending = false, mine = running!;
     const soon = () => { if (!pending) { pending = true; requestAnimationFrame(() => { pending = false; draw(true); }); } };
@@ -229,7 +245,7 @@ export function messagesPage(topic: TopicDetail, signal: AbortSignal): HTMLEleme
         if (event === "message") { add(data as Message); soon(); if (ask.live) openNewest(); return; }
         const p = data as Progress, speed = p.elapsedMs > 0 ? p.scannedBytes / 1048576 / (p.elapsedMs / 1000) : 0;
         if (kind === "tail") tell(`live: ${count(p.hits)} arrived${p.skipped ? `, ${count(p.skipped)} more not shown` : ""}`, true);
-        else if (event === "done") tell(`${count(p.hits)} found in ${count(p.scanned)} messages, ${bytes(p.scannedBytes)} in ${(p.elapsedMs / 1000).toFixed(2)} s (${speed.toFixed(0)} MiB/s), oldest first${p.reason === "limit" ? "; stopped at the limit: narrow the search" : ""}`);
+        else if (event === "done") tell(`${count(p.hits)} found in ${count(p.scanned)} messages, ${bytes(p.scannedBytes)} in ${(p.elapsedMs / 1000).toFixed(2)} s (${speed.toFixed(0)} MiB/s)${ask.from === "latest" ? ", newest first" : ", oldest first"}${p.reason === "limit" ? "; stopped at the limit: narrow the search" : ""}`);
         else tell(`${((p.share ?? 0) * 100).toFixed(0)} %: ${count(p.hits)} found in ${count(p.scanned)} messages`, true);
         if (event === "done" && held.count === 0) empty();
       });
@@ -259,8 +275,8 @@ export function messagesPage(topic: TopicDetail, signal: AbortSignal): HTMLEleme
     status.classList.remove("wrong");
     remember();
     draw(true);
-    if (ask.live) { ask.from = "latest"; await Promise.all([ask.q ? null : load(async (query, signal) => { await held.open(query, signal); held.hold(); openNewest(); return 0; }), follow("tail")]); }
-    else if (ask.q || ask.after || ask.before) await follow("search");
+    if (ask.live) { ask.from = "latest"; await Promise.all([isSearch(ask) ? null : load(async (query, signal) => { await held.open(query, signal); held.hold(); openNewest(); return 0; }), follow("tail")]); }
+    else if (isSearch(ask)) await follow("search");
     else await load(async (query, signal) => { await held.open(query, signal); return 0; });
   }
 
@@ -271,9 +287,17 @@ export function messagesPage(topic: TopicDetail, signal: AbortSignal): HTMLEleme
   from.value = word;
   const partition = h("select", { onchange: () => { ask.partition = partition.value; void start(); } }, h("option", { value: "" }, "All"), topic.partitions.map(p => h("option", { value: p.partition }, p.partition)));
   partition.value = ask.partition;
-  const kind = h("select", { "aria-label": "Search by", onchange: () => { ask.kind = kind.value; q.placeholder = KINDS.find(k => k[0] === kind.value)![2]; } }, KINDS.map(([name, label]) => h("option", { value: name }, label)));
-  kind.value = ask.kind;
-  const q = h("input", { type: "search", value: ask.q, placeholder: KINDS.find(k => k[0] === ask.kind)![2], "aria-label": "Search for", id: "q" });
+  const kind = h("select", { "aria-label": "Search by", onchange: () => { q.placeholder = KINDS.find(k => k[0] === kind.value)![2]; } }, KINDS.map(([name, label]) => h("option", { value: name }, label)));
+  const last = ask.conditions.at(-1) ?? { kind: "text", q: "" };
+  let others = ask.conditions.slice(0, -1);
+  kind.value = last.kind;
+  const q = h("input", { type: "search", value: last.q, placeholder: KINDS.find(k => k[0] === last.kind)![2], "aria-label": "Search for", id: "q" });
+  const typed = (): Condition[] => q.value.trim() ? [{ kind: kind.value, q: q.value.trim() }] : [];
+  const search = () => { ask.conditions = [...others, ...typed()]; void start(); };
+  const chips = h("div", { class: "chips" });
+  const drawChips = () => fill(chips, others.map(one => h("span", { class: "tag" }, `${KINDS.find(k => k[0] === one.kind)![1]}: ${one.q} `, h("button", { type: "button", class: "icon", "aria-label": `Remove ${one.kind} ${one.q}`, onclick: () => { others = others.filter(o => o !== one); drawChips(); search(); } }, "✕"))), others.length ? h("span", { class: "faint" }, "and what the field says") : null);
+  const and = h("button", { type: "button", "aria-label": "And another condition", title: "And another condition", onclick: () => { others = [...others, ...typed()]; q.value = ""; drawChips(); q.focus(); } }, "+");
+  drawChips();
   const live = h("button", { type: "button", class: "live", "aria-pressed": String(ask.live), onclick: () => { ask.live = !ask.live; live.setAttribute("aria-pressed", String(ask.live)); from.disabled = ask.live; newest.hidden = !ask.live; void start(); } }, h("i", { "aria-hidden": "true" }), "Live");
   const newest = h("button", { type: "button", hidden: !ask.live, "aria-pressed": String(ask.open), onclick: () => { if (ask.open) { stay(); return; } ask.open = true; newest.setAttribute("aria-pressed", "true"); remember(); openNewest(); } }, "Open newest");
   from.disabled = ask.live;
@@ -290,11 +314,11 @@ export function messagesPage(topic: TopicDetail, signal: AbortSignal): HTMLEleme
   const more = h("details", { class: "menu" }, h("summary", { class: "button" }, "More"), h("div", null,
     h("button", { type: "button", onclick: () => download("ndjson") }, "Download as NDJSON"), h("button", { type: "button", onclick: () => download("csv") }, "Download as CSV"), h("button", { type: "button", onclick: () => { more.open = false; range(); } }, "Time and offset range…"),
     h("button", { type: "button", onclick: () => { const name = prompt("Name of this view", topic.name); if (name) { save(name); more.open = false; } } }, "Save this view…")));
-  const bar = h("form", { class: "bar", role: "search", onsubmit: (event: Event) => { event.preventDefault(); ask.q = q.value.trim(); void start(); } },
-    h("label", null, h("span", null, "Show"), from), at, h("label", null, h("span", null, "Partition"), partition), h("span", { class: "joined" }, kind, q, h("button", { type: "submit" }, "Search")), live, newest, more,
+  const bar = h("form", { class: "bar", role: "search", onsubmit: (event: Event) => { event.preventDefault(); search(); } },
+    h("label", null, h("span", null, "Show"), from), at, h("label", null, h("span", null, "Partition"), partition), h("span", { class: "joined" }, kind, q, h("button", { type: "submit" }, "Search"), and), live, newest, more,
     session.readOnly ? null : h("button", { type: "button", class: "primary", onclick: () => produce(topic, () => { if (!ask.live) void start(); }) }, "Produce…"));
   void start();
-  return h("section", { class: "messages" }, bar, status, h("div", { class: "split" }, box, detail));
+  return h("section", { class: "messages" }, bar, chips, status, h("div", { class: "split" }, box, detail));
 }
 
 /* ---- saved views, in this browser */

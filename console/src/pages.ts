@@ -1,37 +1,51 @@
 // SPDX-License-Identifier: Apache-2.0
 // Topics, groups and the broker.
 import { h, fill, bytes, count, rate, time, duration, command, dialog, field, say, table } from "./dom";
-import { get, post, session, type Broker, type Config, type Group, type GroupDetail, type Page as Messages, type Topic, type TopicDetail } from "./api";
+import { bootstrap, get, post, session, type Broker, type Config, type Group, type GroupDetail, type Page as Messages, type Topic, type TopicDetail } from "./api";
 import { messagesPage } from "./messages";
 import { chart, perSecond } from "./charts";
 
-const READERS_SHOWN = 6;
+const READERS_SHOWN = 6, REDRAWN_MAX = 500;
 type Page = (place: HTMLElement, signal: AbortSignal) => Promise<void>;
 export const link = (href: string, ...text: (string | Node)[]) => h("a", { href }, ...text);
 const topicPath = (name: string) => `/topics/${encodeURIComponent(name)}`, groupPath = (name: string) => `/groups/${encodeURIComponent(name)}`;
 
+let isPressed = false; // what is drawn anew between press and release would not be clicked
+addEventListener("pointerdown", () => { isPressed = true; }, true);
+for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => { isPressed = false; }, true);
+
 function every(ms: number, signal: AbortSignal, run: () => Promise<void>) {
-  const timer = setInterval(() => { if (!document.hidden) void run().catch(() => undefined); }, ms);
+  const timer = setInterval(() => { if (!document.hidden && !isPressed) void run().catch(() => undefined); }, ms);
   signal.addEventListener("abort", () => clearInterval(timer));
 }
 
-async function bootstrap(): Promise<string> {
-  const broker = await get<Broker>("/broker"), listener = broker.listeners.find(l => l.name !== "CONTROLLER") ?? broker.listeners[0];
-  return `${!listener || listener.host === "" || listener.host === "0.0.0.0" ? "127.0.0.1" : listener.host}:${listener?.port ?? 9092}`;
+/** What a topic's totals grow by a second, between two looks at it. */
+class Rates {
+  private readonly before = new Map<string, { at: number; totals: number[] }>();
+  private readonly now = new Map<string, number[]>();
+  add(name: string, at: number, topic: { writtenTotal: number; bytesInTotal: number; bytesOutTotal: number }) {
+    const totals = [topic.writtenTotal, topic.bytesInTotal, topic.bytesOutTotal], last = this.before.get(name);
+    if (last && at > last.at) this.now.set(name, totals.map((total, i) => Math.max(0, total - last.totals[i]!) / ((at - last.at) / 1000)));
+    this.before.set(name, { at, totals });
+  }
+  /** Messages written, bytes in, bytes out. */
+  told(name: string): string[] {
+    const [written, bytesIn, bytesOut] = this.now.get(name) ?? [];
+    return written === undefined ? ["–", "–", "–"] : [rate(written), `${bytes(bytesIn!)}/s`, `${bytes(bytesOut!)}/s`];
+  }
 }
 
 /* ---- topics */
 export const topicsPage: Page = async (place, signal) => {
-  const before = new Map<string, { at: number; total: number }>();
+  const rates = new Rates();
   const search = h("input", { type: "search", placeholder: "Filter topics", "aria-label": "Filter topics", oninput: () => draw() });
   const internal = h("input", { type: "checkbox", onchange: () => draw() });
   const list = h("div");
   let now: { at: number; topics: Topic[] } = { at: 0, topics: [] };
-  const rates = new Map<string, number>();
   const draw = () => {
     const there = now.topics.filter(t => (internal.checked || !t.internal) && t.name.toLowerCase().includes(search.value.toLowerCase()));
     if (now.topics.every(t => t.internal) && !internal.checked) { void empty(); return; }
-    fill(list, table("Topics", ["Topic", ["Partitions", "n"], ["Messages", "n"], ["Rate", "n"], ["Size", "n"], "State"], there.map(t => [link(topicPath(t.name), t.name), t.partitions, count(t.messages), rate(rates.get(t.name) ?? 0), bytes(t.sizeBytes),
+    fill(list, there.length === 0 ? h("p", { class: "faint" }, "No topic has that in its name.") : table("Topics", ["Topic", ["Partitions", "n"], ["Messages", "n"], ["Size", "n"], ["Written", "n"], ["In", "n"], ["Out", "n"], "State"], there.map(t => [link(topicPath(t.name), t.name), t.partitions, count(t.messages), bytes(t.sizeBytes), ...rates.told(t.name),
       t.offlinePartitions ? h("span", { class: "tag bad" }, `${t.offlinePartitions} offline`) : t.underReplicated ? h("span", { class: "tag warn" }, `${t.underReplicated} under-replicated`) : h("span", { class: "tag good" }, "healthy")])));
   };
   const empty = async () => {
@@ -40,16 +54,13 @@ export const topicsPage: Page = async (place, signal) => {
   };
   const load = async () => {
     now = await get("/topics", signal);
-    for (const t of now.topics) {
-      const last = before.get(t.name);
-      if (last && now.at > last.at) rates.set(t.name, Math.max(0, (t.writtenTotal - last.total) / ((now.at - last.at) / 1000)));
-      before.set(t.name, { at: now.at, total: t.writtenTotal });
-    }
+    for (const t of now.topics) rates.add(t.name, now.at, t);
     draw();
   };
   fill(place, h("div", { class: "title" }, h("h1", null, "Topics"), search, h("label", { class: "check" }, internal, "internal ones"), session.readOnly ? null : h("button", { type: "button", class: "primary", onclick: () => createTopic(load) }, "Create topic…")), list);
   await load();
   every(2000, signal, load);
+  setTimeout(() => { if (!signal.aborted) void load().catch(() => undefined); }, 500); // rates are known after two looks
 };
 
 function createTopic(after: () => Promise<void>) {
@@ -75,7 +86,8 @@ function confirmName(title: string, name: string, text: string, action: string, 
 
 function configsTable(configs: Config[], change?: (config: Config) => void): HTMLElement {
   const search = h("input", { type: "search", placeholder: "Filter settings", "aria-label": "Filter settings", oninput: () => draw() }), only = h("input", { type: "checkbox", onchange: () => draw() }), list = h("div");
-  const draw = () => fill(list, table("Settings", ["Setting", "Value", "Source", "Type", "What it does", ...(change ? [""] : [])], configs.filter(c => c.name.includes(search.value.toLowerCase()) && (!only.checked || c.source !== "default")).map(c => [h("code", null, c.name), h("code", null, c.sensitive ? "hidden" : c.value ?? "–", c.source !== "default" && c.default !== null ? h("small", { class: "faint" }, ` default ${c.default}`) : null),
+  const wanted = () => configs.filter(c => c.name.includes(search.value.toLowerCase()) && (!only.checked || c.source !== "default"));
+  const draw = () => fill(list, wanted().length === 0 ? h("p", { class: "faint" }, only.checked ? "None of them is set." : "No setting has that in its name.") : table("Settings", ["Setting", "Value", "Source", "Type", "What it does", ...(change ? [""] : [])], wanted().map(c => [h("code", null, c.name), h("code", null, c.sensitive ? "hidden" : c.value ?? "–", c.source !== "default" && c.default !== null ? h("small", { class: "faint" }, ` default ${c.default}`) : null),
     h("span", { class: c.source === "default" ? "faint" : "tag good" }, c.source), c.type, h("span", { class: "doc" }, c.documentation ?? ""), ...(change ? [c.readOnly ? "" : h("button", { type: "button", class: "small", "aria-label": `Change ${c.name}`, onclick: () => change(c) }, "Change")] : [])])));
   draw();
   return h("div", null, h("div", { class: "title" }, search, h("label", { class: "check" }, only, "only those set")), list);
@@ -116,9 +128,6 @@ export const topicPage = (name: string, tab: string): Page => async (place, sign
     fill(place, head, configsTable(topic.configs ?? [], session.readOnly ? undefined : change));
     return;
   }
-  const oldest = (await get<Messages>(`${path}/messages?from=earliest&limit=1&preview=0`, signal)).messages[0]?.timestamp;
-  const deletes = (topic.configs?.find(c => c.name === "cleanup.policy")?.value ?? "delete").includes("delete");
-  const retention = Number(topic.configs?.find(c => c.name === "retention.ms")?.value ?? -1), limit = Number(topic.configs?.find(c => c.name === "retention.bytes")?.value ?? -1);
   const trim = (p: number, start: number, end: number) => {
     const before = h("input", { type: "number", min: start, max: end, value: end }), typed = h("input", { type: "text", autocomplete: "off" });
     dialog(`Delete records of partition ${p}`, [field("Everything before offset", before), field(`Type ${name} to go on`, typed)], "Delete records", async () => {
@@ -128,13 +137,29 @@ export const topicPage = (name: string, tab: string): Page => async (place, sign
       return true;
     }, true);
   };
-  fill(place, head, h("div", { class: "tiles" }, tile("Size", bytes(topic.sizeBytes)), tile("Messages", count(topic.messages)), tile("Kept for", !deletes ? "the last of each key" : retention < 0 ? "ever" : duration(retention)), tile("Retention left", oldest === undefined || !deletes || retention < 0 ? "–" : duration(Math.max(0, oldest + retention - Date.now()))), tile("Oldest message", oldest === undefined ? "none" : `${duration(Math.max(0, Date.now() - oldest))} old`), tile("Size limit", limit < 0 ? "none" : `${bytes(limit)} a partition, ${Math.round(100 * Math.max(...topic.partitions.map(p => p.sizeBytes ?? 0)) / Math.max(1, limit))} % used`)),
-    table("Partitions", [["Partition", "n"], ["Leader", "n"], "In sync", ["Start", "n"], ["End", "n"], ["Messages", "n"], ["Size", "n"], "State", ...(session.readOnly ? [] : [""])], topic.partitions.map(p => [p.partition, p.leader, `${p.isr.join(", ")} of ${p.replicas.join(", ")}`, count(p.startOffset ?? 0), count(p.endOffset ?? 0), count((p.endOffset ?? 0) - (p.startOffset ?? 0)), bytes(p.sizeBytes ?? 0),
-      p.offline ? h("span", { class: "tag bad" }, "offline") : h("span", { class: "tag good" }, "online"), ...(session.readOnly ? [] : [h("button", { type: "button", class: "small", "aria-label": `Delete records of partition ${p.partition}`, onclick: () => trim(p.partition, p.startOffset ?? 0, p.endOffset ?? 0) }, "Delete records…")])])),
+  const tiles = h("div", { class: "tiles" }), list = h("div"), rates = new Rates();
+  const draw = (t: TopicDetail, oldest: number | undefined) => {
+    const setting = (key: string, otherwise: string) => t.configs?.find(c => c.name === key)?.value ?? otherwise;
+    const deletes = setting("cleanup.policy", "delete").includes("delete"), retention = Number(setting("retention.ms", "-1")), limit = Number(setting("retention.bytes", "-1"));
+    const largest = Math.max(0, ...t.partitions.map(p => p.sizeBytes ?? 0)), [written, bytesIn, bytesOut] = rates.told(name);
+    fill(tiles, tile("Messages", count(t.messages)), tile("Size", bytes(t.sizeBytes)), tile("Written", written!), tile("In", bytesIn!), tile("Out", bytesOut!), tile("Kept for", !deletes ? "the last of each key" : retention < 0 ? "ever" : duration(retention)),
+      tile("Retention left", oldest === undefined || !deletes || retention < 0 ? "–" : duration(Math.max(0, oldest + retention - Date.now()))), tile("Oldest message", oldest === undefined ? "none" : `${duration(Math.max(0, Date.now() - oldest))} old`), tile("Size limit", limit < 0 ? "none" : `${bytes(limit)} a partition, ${Math.round(100 * largest / Math.max(1, limit))} % used`));
+    fill(list, table("Partitions", [["Partition", "n"], ["Leader", "n"], "In sync", ["Start", "n"], ["End", "n"], ["Messages", "n"], ["Size", "n"], "State", ...(session.readOnly ? [] : [""])], t.partitions.map(p => [p.partition, p.leader, `${p.isr.join(", ")} of ${p.replicas.join(", ")}`, count(p.startOffset ?? 0), count(p.endOffset ?? 0), count((p.endOffset ?? 0) - (p.startOffset ?? 0)), bytes(p.sizeBytes ?? 0),
+      p.offline ? h("span", { class: "tag bad" }, "offline") : h("span", { class: "tag good" }, "online"), ...(session.readOnly ? [] : [h("button", { type: "button", class: "small", "aria-label": `Delete records of partition ${p.partition}`, onclick: () => trim(p.partition, p.startOffset ?? 0, p.endOffset ?? 0) }, "Delete records…")])])));
+  };
+  const load = async () => {
+    const t = await get<TopicDetail>(path, signal);
+    rates.add(name, t.at, t);
+    draw(t, (await get<Messages>(`${path}/messages?from=earliest&limit=1&preview=0`, signal)).messages[0]?.timestamp);
+  };
+  fill(place, head, tiles, list,
     session.readOnly ? null : h("div", { class: "actions left" }, h("button", { type: "button", onclick: () => {
       const n = h("input", { type: "number", min: topic.partitions.length + 1, value: topic.partitions.length + 1 });
       dialog("Add partitions", [h("p", null, "Keys may go to other partitions afterwards."), field("Partitions in all", n)], "Add", async () => { await post(`${path}/partitions`, { count: Number(n.value) }); await again(); return true; });
     } }, "Add partitions…"), h("button", { type: "button", class: "danger", onclick: () => confirmName(`Delete ${name}`, name, "All of its messages are lost.", "Delete topic", async () => { await post(`${path}/delete`, { confirm: name }); history.pushState(null, "", "/topics"); await again(); }) }, "Delete topic…")));
+  rates.add(name, topic.at, topic);
+  await load();
+  if (topic.partitions.length <= REDRAWN_MAX) every(2000, signal, load);
 };
 
 /* ---- groups */
@@ -200,12 +225,13 @@ export const groupPage = (id: string): Page => async (place, signal) => {
 /* ---- the broker */
 export const brokerPage: Page = async (place, signal) => {
   const first = await get<Broker>("/broker", signal), past = first.history;
-  const at = past.at.slice(), totals = { in: past.bytesIn.slice(), out: past.bytesOut.slice(), requests: past.requests.slice(), connections: past.connections.slice(), memory: past.residentBytes.slice() };
+  const at = past.at.slice(), totals = { in: past.bytesIn.slice(), out: past.bytesOut.slice(), requests: past.requests.slice(), messages: past.messages.slice(), connections: past.connections.slice(), memory: past.residentBytes.slice() };
   const IN = "#0d9488", OUT = "#d97706";
   const flow = () => [{ label: "in", values: perSecond(at, totals.in), colour: IN }, { label: "out", values: perSecond(at, totals.out), colour: OUT }];
+  const written = () => [{ label: "messages", values: perSecond(at, totals.messages), colour: IN }];
   const asked = () => [{ label: "requests", values: perSecond(at, totals.requests), colour: IN }];
   const joined = () => [{ label: "connections", values: totals.connections as (number | null)[], colour: IN }], memory = () => [{ label: "memory", values: totals.memory as (number | null)[], colour: IN }];
-  const charts = [chart("Throughput", at, flow(), n => `${bytes(n)}/s`, true), chart("Requests", at, asked(), rate), chart("Connections", at, joined(), count), chart("Memory", at, memory(), bytes, true)];
+  const charts = [chart("Throughput", at, flow(), n => `${bytes(n)}/s`, true), chart("Messages", at, written(), rate), chart("Requests", at, asked(), rate), chart("Connections", at, joined(), count), chart("Memory", at, memory(), bytes, true)];
   signal.addEventListener("abort", () => charts.forEach(c => c.end()));
   const tiles = h("div", { class: "tiles" }), apis = h("div"), clients = h("div"), disks = h("div"), log = h("pre", { class: "log", tabindex: 0, role: "region", "aria-label": "Last log lines" });
   const draw = (b: Broker) => {
@@ -219,7 +245,7 @@ export const brokerPage: Page = async (place, signal) => {
     if (atEnd) log.scrollTop = log.scrollHeight;
   };
   const add = (b: Broker) => {
-    at.push(b.at); totals.in.push(b.bytesIn); totals.out.push(b.bytesOut); totals.requests.push(b.requests); totals.connections.push(b.connections); totals.memory.push(b.residentBytes);
+    at.push(b.at); totals.in.push(b.bytesIn); totals.out.push(b.bytesOut); totals.requests.push(b.requests); totals.messages.push(b.writtenTotal); totals.connections.push(b.connections); totals.memory.push(b.residentBytes);
     while (at.length > 0 && at[0]! < b.at - 3600_000) { at.shift(); for (const list of Object.values(totals)) list.shift(); }
   };
   fill(place, h("div", { class: "title" }, h("h1", null, "Broker"), h("span", { class: "faint" }, `node ${first.nodeId} of ${first.clusterId} · Ottla ${first.version} · ${first.listeners.map(l => `${l.name} ${l.host || "*"}:${l.port}`).join(", ")}`)), tiles, h("div", { class: "charts" }, charts.map(c => c.element)),
@@ -232,6 +258,6 @@ export const brokerPage: Page = async (place, signal) => {
     const b = await get<Broker>("/broker?parts=live", signal);
     add(b);
     draw(b);
-    charts[0]!.update(at, flow()); charts[1]!.update(at, asked()); charts[2]!.update(at, joined()); charts[3]!.update(at, memory());
+    charts[0]!.update(at, flow()); charts[1]!.update(at, written()); charts[2]!.update(at, asked()); charts[3]!.update(at, joined()); charts[4]!.update(at, memory());
   });
 };

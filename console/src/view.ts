@@ -3,7 +3,7 @@
 import { h, fill, bytes, count } from "./dom";
 
 export type Form = "table" | "json" | "text" | "hex";
-const TEXT_SHOWN = 200_000, HEX_SHOWN = 16_384, CHILDREN_SHOWN = 200, ROW_HEIGHT = 30, COLUMNS_MAX = 60;
+const TEXT_AT_ONCE = 200_000, HEX_AT_ONCE = 16_384, CHILDREN_SHOWN = 200, ROW_HEIGHT = 30, COLUMNS_MAX = 60;
 
 export function decode(text: string): Uint8Array {
   const raw = atob(text), out = new Uint8Array(raw.length);
@@ -38,9 +38,21 @@ export async function unpack(data: Uint8Array): Promise<{ data: Uint8Array; text
   return { data, text: asText(data), notes };
 }
 
+/** JSON.parse would round integers beyond 2^53: they become BigInts, where the browser tells how they were written. */
+function exact(_key: string, value: unknown, context?: { source?: string }): unknown {
+  const source = context?.source;
+  return typeof value === "number" && source && /^-?\d+$/.test(source) && !Number.isSafeInteger(value) ? BigInt(source) : value;
+}
+
 export function parse(text: string | null): { value: unknown } | null {
   if (text === null || !/^\s*[[{"0-9tfn-]/.test(text)) return null;
-  try { return { value: JSON.parse(text) }; } catch { return null; }
+  try { return { value: JSON.parse(text, /\d{16}/.test(text) ? exact : undefined) }; } catch { return null; }
+}
+
+/** JSON of what parse() gave. */
+function written(value: unknown): string {
+  const { rawJSON } = JSON as { rawJSON?: (text: string) => unknown };
+  return JSON.stringify(value, (_key, v: unknown) => typeof v === "bigint" ? rawJSON ? rawJSON(String(v)) : String(v) : v);
 }
 
 export function rowsOf(value: unknown): Record<string, unknown>[] | null {
@@ -51,7 +63,7 @@ export function rowsOf(value: unknown): Record<string, unknown>[] | null {
 /* ---- JSON */
 function leaf(value: unknown): HTMLElement {
   const kind = value === null ? "null" : typeof value;
-  return h("span", { class: `j-${kind}` }, typeof value === "string" ? JSON.stringify(value.length > 2000 ? `${value.slice(0, 2000)}…` : value) : String(value));
+  return h("span", { class: `j-${kind === "bigint" ? "number" : kind}` }, typeof value === "string" ? JSON.stringify(value.length > 2000 ? `${value.slice(0, 2000)}…` : value) : String(value));
 }
 
 function branch(value: object, open: boolean, name: HTMLElement | string): HTMLElement {
@@ -84,9 +96,9 @@ export function tree(value: unknown): HTMLElement {
 /* ---- rows, only those in sight */
 export function grid(rows: Record<string, unknown>[]): HTMLElement {
   const names = new Set<string>();
-  for (const row of rows.slice(0, 500)) for (const key of Object.keys(row)) if (names.size < COLUMNS_MAX) names.add(key);
-  const columns = [...names];
-  const cell = (v: unknown) => v === undefined ? "" : v === null ? "null" : typeof v === "object" ? JSON.stringify(v) : String(v);
+  for (const row of rows) for (const key of Object.keys(row)) names.add(key);
+  const columns = [...names].slice(0, COLUMNS_MAX);
+  const cell = (v: unknown) => v === undefined ? "" : v === null ? "null" : typeof v === "object" ? written(v) : String(v);
   const head = h("div", { class: "g-row g-head", role: "row", "aria-rowindex": 1 }, h("div", { role: "columnheader", class: "g-n" }, "#"), columns.map(name => h("div", { role: "columnheader" }, name)));
   const space = h("div", { class: "g-space", role: "rowgroup" });
   space.style.height = `${rows.length * ROW_HEIGHT}px`;
@@ -106,20 +118,38 @@ export function grid(rows: Record<string, unknown>[]): HTMLElement {
     }));
   }
   draw();
-  return box;
+  return names.size > COLUMNS_MAX ? h("div", { class: "g-more" }, h("p", { class: "faint" }, `The first ${COLUMNS_MAX} of ${count(names.size)} columns; all are in JSON.`), box) : box;
+}
+
+/** Text that is shown a part at a time; `part` tells from there on, and where the next part begins. */
+function inParts(kind: string, label: string, size: number, told: (left: number) => string, part: (from: number) => [string, number]): HTMLElement {
+  const text = h("pre", { class: kind, tabindex: 0, role: "region", "aria-label": label });
+  let from = 0;
+  const more = () => {
+    const [next, to] = part(from);
+    text.querySelector("button")?.remove();
+    text.append(next);
+    from = to;
+    if (from < size) text.append(h("button", { type: "button", class: "small", onclick: more }, told(size - from)));
+  };
+  more();
+  return text;
+}
+
+function hexLine(data: Uint8Array, at: number): string {
+  const part = [...data.subarray(at, at + 16)];
+  return `${at.toString(16).padStart(8, "0")}  ${part.map(b => b.toString(16).padStart(2, "0")).join(" ").padEnd(48)} ${part.map(b => b >= 32 && b < 127 ? String.fromCharCode(b) : "·").join("")}\n`;
 }
 
 export function hex(data: Uint8Array): HTMLElement {
-  const lines: string[] = [];
-  for (let at = 0; at < Math.min(data.length, HEX_SHOWN); at += 16) {
-    const part = [...data.subarray(at, at + 16)];
-    lines.push(`${at.toString(16).padStart(8, "0")}  ${part.map(b => b.toString(16).padStart(2, "0")).join(" ").padEnd(48)} ${part.map(b => b >= 32 && b < 127 ? String.fromCharCode(b) : "·").join("")}`);
-  }
-  if (data.length > HEX_SHOWN) lines.push(`… ${bytes(data.length - HEX_SHOWN)} more`);
-  return h("pre", { class: "raw", tabindex: 0, role: "region", "aria-label": "Bytes in hexadecimal" }, lines.join("\n"));
+  return inParts("raw", "Bytes in hexadecimal", data.length, left => `${bytes(left)} more`, from => {
+    const to = Math.min(data.length, from + HEX_AT_ONCE);
+    let lines = "";
+    for (let at = from; at < to; at += 16) lines += hexLine(data, at);
+    return [lines, to];
+  });
 }
 
 export function plain(text: string): HTMLElement {
-  const cut = text.length > TEXT_SHOWN;
-  return h("pre", { class: "raw wrap", tabindex: 0, role: "region", "aria-label": "Text" }, cut ? `${text.slice(0, TEXT_SHOWN)}\n… ${count(text.length - TEXT_SHOWN)} characters more` : text);
+  return inParts("raw wrap", "Text", text.length, left => `${count(left)} characters more`, from => [text.slice(from, from + TEXT_AT_ONCE), Math.min(text.length, from + TEXT_AT_ONCE)]);
 }

@@ -9,6 +9,12 @@ interface Range { from: number; to: number }
 /** Of each partition the bounds of what is held, in the list's order: the first is nearer to its start. */
 interface Ends { first: number; last: number }
 
+export function firstPage(path: string, query: URLSearchParams): string {
+  const asked = new URLSearchParams(query);
+  asked.set("limit", String(PAGE));
+  return `${path}?${asked}`;
+}
+
 export class Messages {
   list: Message[] = [];
   base = 0; // the row of list[0]
@@ -41,9 +47,7 @@ export class Messages {
   }
 
   async open(query: URLSearchParams, signal: AbortSignal) {
-    const asked = new URLSearchParams(query);
-    asked.set("limit", String(PAGE));
-    const page = await get<Page>(`${this.path}?${asked}`, signal);
+    const page = await get<Page>(firstPage(this.path, query), signal);
     this.newest = page.order === "newest";
     this.ranges = new Map(page.partitions.map(p => [p.partition, { from: p.fromOffset, to: p.toOffset }]));
     this.ends = new Map(page.partitions.map(p => [p.partition, { first: this.start(p.partition), last: this.start(p.partition) }]));
@@ -104,6 +108,16 @@ export class Messages {
   /** Rows that come one by one, of a search or live. */
   clear() { this.list = []; this.base = 0; this.count = 0; this.isPaged = false; this.ends.clear(); }
   hold() { this.isPaged = false; this.base = 0; this.count = this.list.length; }
-  append(m: Message) { this.list.push(m); this.count = this.list.length; }
+  /** In its place by time, behind those of the same time; where that is. */
+  insert(m: Message, newestFirst: boolean): number {
+    let low = 0, high = this.list.length;
+    while (low < high) {
+      const middle = (low + high) >> 1, other = this.list[middle]!.timestamp;
+      if (newestFirst ? other >= m.timestamp : other <= m.timestamp) low = middle + 1; else high = middle;
+    }
+    this.list.splice(low, 0, m);
+    this.count = this.list.length;
+    return low;
+  }
   prepend(m: Message, most: number) { this.list.unshift(m); if (this.list.length > most) this.list.pop(); this.count = this.list.length; }
 }

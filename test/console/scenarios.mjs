@@ -203,6 +203,41 @@ const scenarios = {
     await rows(page).nth(2).click();
     await page.locator("text=unpacked: gzip").waitFor();
     await page.locator(".tree", { hasText: "hello" }).waitFor();
+    await rows(page).nth(3).click();
+    await page.locator("text=unpacked: base64, gzip").waitFor();
+    await page.locator(".tree", { hasText: "base64" }).waitFor();
+  },
+  async large_integers_are_told_as_they_were_written() {
+    const page = await open("/topics/files?from=earliest");
+    await rows(page).nth(4).click();
+    await page.locator(".tree .j-number", { hasText: /^9007199254740993$/ }).waitFor();
+  },
+  async a_message_tells_its_batch_and_its_producer() {
+    const page = await open("/topics/numbered?from=earliest");
+    await rows(page).nth(1).click();
+    const fact = name => page.locator(".facts dt", { hasText: new RegExp(`^${name}$`) }).locator("+ dd");
+    assert.match(await fact("Batch").textContent(), /^3 messages from offset 0, \d+ B, gzip$/);
+    assert.match(await fact("Producer").textContent(), /^id \d+, epoch 0, sequence 0$/);
+    assert.match(await fact("Size").textContent(), /^key 1 B, value 100 B$/);
+    assert.match(await fact("Timestamp").textContent(), /^20\d\d-.* \(create\)$/);
+    assert.equal(await page.locator(".detail h2").textContent(), "Partition 0, offset 1");
+  },
+  async a_large_value_is_saved_whole() {
+    const page = await open("/topics/files?from=earliest");
+    await rows(page).nth(0).click();
+    const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: "Save value" }).click()]);
+    const whole = JSON.parse(readFileSync(await download.path(), "utf8"));
+    assert.equal(whole.length, 20000);
+    assert.equal(whole[19999].id, 19999);
+    assert.equal(download.suggestedFilename(), "files-0-0");
+  },
+  async a_topic_without_messages_tells_the_next_step() {
+    const page = await open("/topics/bare");
+    assert.match((await page.locator(".command code").textContent()).trim(), /^echo 'hello, Ottla' \| kcat -b 127\.0\.0\.1:\d+ -t bare -P$/);
+    await accessible(page);
+    await page.goto(`${base}/topics`);
+    await page.getByRole("searchbox", { name: "Filter topics" }).fill("no such");
+    await page.getByText("No topic has that in its name.").waitFor();
   },
   async a_search_streams_its_hits_and_lives_in_the_url() {
     const page = await open("/topics/events");
@@ -224,6 +259,63 @@ const scenarios = {
     await q.press("Enter");
     await page.locator(".status.wrong", { hasText: "missing )" }).waitFor();
   },
+  async several_conditions_hold_together() {
+    const page = await open("/topics/events");
+    await page.getByLabel("Search by", { exact: true }).selectOption("key");
+    const q = page.getByRole("searchbox", { name: "Search for" });
+    await q.fill("customer-39");
+    await page.getByRole("button", { name: "And another condition" }).click();
+    await page.getByLabel("Search by", { exact: true }).selectOption("json");
+    await q.fill("$.id >= 5000");
+    await q.press("Enter");
+    await status(page).getByText(/^25 found in 6,000 messages/).waitFor();
+    assert.match(page.url(), /key=customer-39&json=%24\.id\+%3E%3D\+5000/);
+    await page.reload();
+    await status(page).getByText(/^25 found/).waitFor();
+    await accessible(page);
+    await page.getByRole("button", { name: "Remove key customer-39" }).click();
+    await status(page).getByText(/^1,000 found/).waitFor();
+  },
+  async hits_are_newest_first_unless_asked_otherwise() {
+    const page = await open("/topics/events?json=%24.id+%3E%3D+0");
+    const first = async () => (await rows(page).first().locator(".c4").textContent());
+    await status(page).getByText(/^2,000 found.*newest first; stopped at the limit/).waitFor();
+    assert.match(await first(), /"id": 599[789]/);
+    await page.locator(".bar select").first().selectOption("earliest");
+    await status(page).getByText(/^2,000 found.*oldest first; stopped at the limit/).waitFor();
+    assert.match(await first(), /"id": [012],/);
+  },
+  async a_search_tells_how_far_it_is_and_can_be_cancelled() {
+    const page = await open("/topics/events");
+    await rows(page).first().waitFor();
+    const network = await page.context().newCDPSession(page); // a slow line, so that there is time
+    await network.send("Network.emulateNetworkConditions", { offline: false, latency: 0, downloadThroughput: 30000, uploadThroughput: 30000 });
+    await page.getByRole("searchbox", { name: "Search for" }).fill("order");
+    await page.keyboard.press("Enter");
+    await status(page).getByText(/^\d+ %: [\d,]+ found in [\d,]+ messages/).waitFor();
+    await rows(page).first().waitFor(); // hits come while it runs
+    await accessible(page);
+    await page.getByRole("button", { name: "Cancel" }).click();
+    await status(page).getByText(/^[\d,]+ found; cancelled$/).waitFor();
+    await page.getByRole("button", { name: "Cancel" }).waitFor({ state: "detached" });
+  },
+  async a_search_is_narrowed_by_time_and_offset() {
+    const page = await open("/topics/events?partition=0");
+    await rows(page).first().waitFor();
+    const narrow = async fields => {
+      await page.locator("summary", { hasText: "More" }).click();
+      await page.getByRole("button", { name: "Time and offset range…" }).click();
+      for (const [label, text] of Object.entries(fields)) await page.getByLabel(label, { exact: true }).fill(text);
+      await page.getByRole("button", { name: "Apply" }).click();
+    };
+    await narrow({ "Up to": "100" });
+    await status(page).getByText("100 messages, newest first").waitFor();
+    await narrow({ "Timestamp from": "2020-01-01T00:00:00Z", "Timestamp before": "2100-01-01T00:00:00Z" });
+    await status(page).getByText(/^100 found in 100 messages/).waitFor();
+    await narrow({ "Timestamp before": "2020-01-02T00:00:00Z" });
+    await page.getByText("Nothing matches.").waitFor();
+    assert.match(page.url(), /to=100&.*after=2020-01-01T00%3A00%3A00Z&before=2020-01-02/);
+  },
   async live_messages_arrive_at_the_top() {
     const page = await open("/topics/live?live=1");
     await page.locator(".status", { hasText: "live" }).waitFor();
@@ -243,6 +335,40 @@ const scenarios = {
     await page.locator(".note", { hasText: "Stored in partition" }).waitFor();
     await rows(page).filter({ hasText: '{"by":"hand"}' }).first().click();
     await page.locator(".facts", { hasText: "origin" }).waitFor();
+  },
+  async a_tombstone_is_produced_by_hand() {
+    const page = await open("/topics/hand");
+    await page.getByRole("button", { name: "Produce…" }).click();
+    await page.getByLabel("Key", { exact: true }).fill("gone");
+    await page.getByLabel(/^null: a tombstone/).check();
+    await page.getByRole("button", { name: "Send" }).click();
+    await rows(page).filter({ hasText: "null (tombstone)" }).first().click();
+    await page.locator(".d-body", { hasText: "a tombstone" }).waitFor();
+  },
+  async rows_of_a_file_are_sent_as_they_are_written() {
+    const page = await open("/topics/hand");
+    const written = ['{"id": 9007199254740993, "t": "a]},[\\"{"}', "[1.0, [2]]", "5e3"];
+    await page.getByRole("button", { name: "Produce…" }).click();
+    await page.getByLabel("File", { exact: true }).setInputFiles({ name: "exact.json", mimeType: "application/json", buffer: Buffer.from(`[\n${written.join(",\n")}\n]`) });
+    await page.getByRole("button", { name: "Send" }).click();
+    await page.locator("dialog").waitFor({ state: "detached" });
+    const { messages } = await page.evaluate(async () => (await fetch("/api/v1/topics/hand/messages?limit=3")).json());
+    assert.deepEqual(messages.map(m => m.value.text).reverse(), written);
+  },
+  async sending_a_file_can_be_cancelled() {
+    const page = await open("/topics/bare");
+    const sent = [];
+    page.on("request", request => { if (request.method() === "POST") sent.push(request.url()); });
+    let release;
+    await page.route("**/topics/bare/messages", async route => { await new Promise(go => { release = go; }); await route.abort(); });
+    await page.getByRole("button", { name: "Produce…" }).click();
+    await page.getByLabel("File", { exact: true }).setInputFiles({ name: "rows.txt", mimeType: "text/plain", buffer: Buffer.from("row\n".repeat(20000)) });
+    page.expectsErrors = true; // the request that is cut off here
+    await Promise.all([page.waitForRequest(request => request.method() === "POST"), page.getByRole("button", { name: "Send" }).click()]);
+    await page.getByRole("button", { name: "Cancel" }).click();
+    release();
+    await page.waitForTimeout(500);
+    assert.equal(sent.length, 1, "nothing more is sent");
   },
   async a_file_is_split_into_rows_or_chunks() {
     const page = await open("/topics/split");
@@ -330,7 +456,10 @@ const scenarios = {
     await page.locator(".log", { hasText: "is ready" }).waitFor();
     await page.getByRole("searchbox", { name: "Filter settings" }).fill("log.dirs");
     await page.getByRole("row", { name: /^log.dirs/ }).waitFor();
-    assert.equal(await page.locator(".chart canvas").count(), 4);
+    assert.equal(await page.locator(".chart canvas").count(), 5);
+    await page.locator(".tile", { hasText: "Durability" }).getByText("fsync").waitFor();
+    assert.match(await page.getByRole("row", { name: /^Produce/ }).textContent(), /^Produce[\d,]+[\d.]+ ms[\d.]+ ms$/);
+    assert.match(await page.getByRole("row", { name: /^apache-kafka-js-test/ }).textContent(), /1\.2\.3/);
   },
   async the_keyboard_is_enough() {
     const page = await open("/topics/events");
@@ -346,6 +475,26 @@ const scenarios = {
     await page.keyboard.press("Escape");
     await page.locator(".detail").waitFor({ state: "hidden" });
   },
+  async what_is_drawn_anew_keeps_the_focus() {
+    const page = await open("/topics");
+    for (const [path, link] of [["/topics", "files"], ["/groups", "readers"]]) {
+      await page.goto(base + path);
+      const focused = page.getByRole("link", { name: link, exact: true });
+      await focused.focus();
+      const drawn = await focused.elementHandle();
+      await page.waitForFunction(element => !element.isConnected, drawn); // another has taken its place
+      await page.waitForFunction(text => document.activeElement.textContent === text, link);
+    }
+  },
+  async light_and_dark_are_chosen_and_kept() {
+    const page = await open("/topics", { colorScheme: "light" });
+    const theme = () => page.evaluate(() => document.documentElement.dataset.theme);
+    assert.equal(await theme(), "light");
+    await page.getByRole("button", { name: "Light or dark" }).click();
+    assert.equal(await theme(), "dark");
+    await page.reload();
+    assert.equal(await theme(), "dark");
+  },
   async favourites_and_views_are_kept() {
     const page = await open("/topics/events?text=refund");
     await page.getByRole("button", { name: "Favourite" }).click();
@@ -357,12 +506,12 @@ const scenarios = {
     await page.getByRole("link", { name: "all refunds" }).click();
     await page.waitForURL(/text=refund/);
   },
-  async it_fits_a_phone() {
-    for (const path of ["/topics", "/topics/events", "/groups/readers", "/broker"]) {
-      const page = await open(path, { viewport: { width: 390, height: 844 } });
+  async it_fits_a_phone_and_a_wide_screen() {
+    for (const [width, height] of [[390, 844], [3440, 1440]]) for (const path of ["/topics", "/topics/events", "/topics/events/partitions", "/topics/events/settings", "/groups/readers", "/broker"]) {
+      const page = await open(path, { viewport: { width, height } });
       await page.locator("main h1").waitFor();
       await page.waitForTimeout(300);
-      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth && document.querySelector("main").scrollWidth <= innerWidth), `${path} is wider than a phone`);
+      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth && document.querySelector("main").scrollWidth <= innerWidth), `${path} is wider than ${width} px`);
       await accessible(page);
       await page.context().close();
     }
@@ -478,6 +627,27 @@ async function demo() {
   await accessible(page);
 }
 
+/* The group "reading" with one member, which has events to itself. */
+async function members() {
+  const page = await open("/groups/reading");
+  await page.locator(".tile", { hasText: "Stable" }).waitFor();
+  await page.getByRole("row", { name: /reader-1.*events: 0, 1, 2$/ }).waitFor();
+  await page.getByRole("row", { name: /^events 1 1,500 2,000 500 reader-1$/ }).waitFor();
+  await page.locator(".tile", { hasText: "Assignor" }).getByText("range").waitFor();
+  await accessible(page);
+}
+
+/* What cannot be done is not offered. */
+async function readOnly() {
+  for (const [path, there] of [["/topics", "text=seen"], ["/topics/seen", ".m-space .m-row"], ["/topics/seen/partitions", "text=online"], ["/topics/seen/settings", "text=retention.ms"], ["/groups", "h1"], ["/broker", "text=Latency by API"]]) {
+    const page = await open(path);
+    await page.locator(there).first().waitFor();
+    assert.equal(await page.getByRole("button", { name: /Create|Produce|Change|Delete|Add partitions|Reset/ }).count(), 0, path);
+    await page.getByText("read-only", { exact: true }).waitFor();
+    await page.context().close();
+  }
+}
+
 /* A broker with nothing in it: each page tells the next step. */
 async function empty() {
   for (const [path, command] of [["/topics", /^echo 'hello, Ottla' \| kcat -b 127\.0\.0\.1:\d+ -t greetings -P$/], ["/groups", /^kcat -b 127\.0\.0\.1:\d+ -G readers greetings$/]])
@@ -499,6 +669,8 @@ try {
   else if (wanted === "speed") await speed();
   else if (wanted === "demo") await demo();
   else if (wanted === "empty") await empty();
+  else if (wanted === "members") await members();
+  else if (wanted === "read_only") await readOnly();
   else await scenarios[wanted]();
   assert.deepEqual(problems, []);
 } catch (error) {

@@ -13,8 +13,10 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 import urllib.parse
 
+import confluent_kafka
 import pytest
 
 from harness.broker import Broker, free_port
@@ -57,7 +59,7 @@ class Web:
 
 
 def fill(web):
-    for topic in ("events", "live", "hand", "split", "trim"):
+    for topic in ("events", "live", "hand", "split", "trim", "bare", "numbered"):
         web.post("/api/v1/topics", {"name": topic, "partitions": {"events": 3, "live": 2}.get(topic, 1)})
     web.post("/api/v1/topics", {"name": "files", "partitions": 1, "configs": {"max.message.bytes": "30000000"}})
     for first in range(0, 6000, 500):
@@ -75,8 +77,18 @@ def fill(web):
     web.produce("files", [{"key": "large", "value": large}])
     web.produce("files", [{"key": "small", "value": json.dumps(rows[1:400])}])
     web.produce("files", [{"value": base64.b64encode(gzip.compress(b'{"hello": "gzip"}')).decode(), "encoding": "base64"}])
+    web.produce("files", [{"key": "packed", "value": base64.b64encode(gzip.compress(b'{"hello": "base64"}')).decode()}])
+    web.produce("files", [{"key": "exact", "value": '{"id": 9007199254740993, "rows": [{"id": -9223372036854775808}]}'}])
     web.produce("trim", [{"value": str(i)} for i in range(10)])
     web.post("/api/v1/groups/readers/offsets", {"topic": "events", "to": 10})
+
+
+def produce_idempotently(address):
+    """One compressed batch of three, by a client that numbers what it sends."""
+    producer = confluent_kafka.Producer({"bootstrap.servers": address, "enable.idempotence": True, "compression.type": "gzip", "linger.ms": 500})
+    for i in range(3):
+        producer.produce("numbered", value="x" * 100, key=str(i), partition=0)
+    assert producer.flush(TIMEOUT_S) == 0
 
 
 def introduce(address, name, version):
@@ -98,7 +110,9 @@ def web(tmp_path_factory):
         broker.start()
         served = Web(port)
         fill(served)
+        produce_idempotently(broker.address)
         introduce(broker.address, "apache-kafka-js-test", "1.2.3")
+        served.kafka, served.pid = broker.address, broker.pid
         yield served
     finally:
         broker.close()
@@ -120,6 +134,33 @@ def node():
 def test_in_chromium(web, node, scenario):
     done = node(web.base, scenario)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_groups_members_are_seen_with_their_partitions_in_chromium(web, node):
+    consumer = confluent_kafka.Consumer({"bootstrap.servers": web.kafka, "group.id": "reading", "client.id": "reader-1", "auto.offset.reset": "earliest"})
+    try:
+        consumer.subscribe(["events"])
+        while not consumer.assignment():
+            consumer.poll(0.2)
+        consumer.commit(offsets=[confluent_kafka.TopicPartition("events", 1, 1500)], asynchronous=False)
+        done = node(web.base, "members")
+        assert done.returncode == 0, done.stderr
+    finally:
+        consumer.close()
+
+
+def test_a_read_only_console_offers_no_change_in_chromium(node, tmp_path):
+    port = free_port()
+    broker = Broker("ottla", tmp_path, {"ottla.http.listener": f"127.0.0.1:{port}", "ottla.http.read.only": "true"})
+    try:
+        broker.start()
+        producer = confluent_kafka.Producer({"bootstrap.servers": broker.address})
+        producer.produce("seen", value="only")
+        assert producer.flush(TIMEOUT_S) == 0
+        done = node(Web(port).base, "read_only")
+        assert done.returncode == 0, done.stderr
+    finally:
+        broker.close()
 
 
 def test_an_empty_broker_tells_the_next_step_in_chromium(node, tmp_path):
@@ -189,6 +230,69 @@ def test_pages_page_through_every_message_once(web):
         for partition in range(3):
             offsets = [offset for p, offset in seen if p == partition]
             assert offsets == sorted(offsets, reverse=start == "latest") and len(offsets) == 2000
+
+
+def events_of(text):
+    return [json.loads(event.split("data: ", 1)[1]) for event in text.decode().split("\n\n") if event.startswith("event: message")]
+
+
+@pytest.mark.parametrize("topic, asked, expected", (("events", "json=id+%3E%3D+0", 6000), ("many", "text=7", None), ("files", "text=customer", 2)))
+def test_a_search_goes_from_the_newest_back_or_from_the_oldest(web, topic, asked, expected):
+    """The same hits once each, in a partition's order; and those at the limit are the nearest to where it began."""
+    def hits(more):
+        return [(m["partition"], m["offset"]) for m in events_of(web.ask("GET", f"/api/v1/topics/{topic}/search?{asked}&preview=0&partition=0{more}")[1])]
+    oldest, newest = hits("&from=earliest&limit=10000"), hits("&limit=10000")
+    assert oldest == sorted(oldest) and newest == sorted(newest, reverse=True) and len(set(newest)) == len(newest) > 1
+    if len(oldest) < 10000:
+        assert newest == oldest[::-1]
+    assert hits("&limit=2") == newest[:2] and hits("&from=earliest&limit=2") == oldest[:2]
+    if expected is not None:
+        _status, text, _headers = web.ask("GET", f"/api/v1/topics/{topic}/search?{asked}&preview=0&limit=10000")
+        assert len(events_of(text)) == expected
+        done = json.loads(text.decode().rstrip().rsplit("data: ", 1)[1])
+        assert done["reason"] == "end" and done["share"] == 1 and done["scanned"] == web.get(f"/api/v1/topics/{topic}")["messages"]
+
+
+def test_streams_are_bounded_and_end_with_their_connection(web):
+    """Downloads that nobody reads wait; one more than may run is refused until one is closed."""
+    def begin():
+        connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=TIMEOUT_S)
+        connection.request("GET", "/api/v1/topics/files/download?from=earliest")
+        return connection, connection.getresponse().status
+    running = []
+    while (started := begin())[1] == 200:
+        running.append(started[0])
+        assert len(running) < 20
+    assert len(running) == 12 and started[1] == 429
+    running.pop().close()
+    while (again := begin())[1] != 200:
+        assert again[1] == 429
+        time.sleep(0.05)
+    for connection in [*running, again[0]]:
+        connection.close()
+
+
+def test_a_search_stands_back_behind_other_threads(web):
+    """Its thread is the only one that is nice; that of the next request is not the same one."""
+    def nice_threads():
+        stats = [(task / "stat").read_text().rsplit(")", 1)[1].split() for task in pathlib.Path(f"/proc/{web.pid}/task").iterdir()]
+        return [int(fields[16]) for fields in stats if int(fields[16]) > 0]
+    assert not nice_threads()
+    connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=TIMEOUT_S)
+    connection.request("GET", "/api/v1/topics/files/download?from=earliest")
+    answer = connection.getresponse()
+    answer.read(1000)
+    assert nice_threads() == [15] and answer.getheader("Connection") == "close"
+    connection.close()
+    while nice_threads():
+        time.sleep(0.02)
+
+
+def test_json_as_deep_as_it_goes_does_no_harm(web):
+    web.post("/api/v1/topics", {"name": "deep", "partitions": 1})
+    web.produce("deep", [{"value": '{"a":' + "[" * depth + "]" * depth + "}"} for depth in (10, 2040, 100_000)])
+    _status, text, _headers = web.ask("GET", "/api/v1/topics/deep/search?json=%24.a&preview=10")
+    assert [m["offset"] for m in events_of(text)] == [1, 0]
 
 
 def samples_of(web):
