@@ -54,11 +54,12 @@ void io_thread_join(struct io_thread *thread)
  * at rest would let an idle one wait for ever. */
 void io_thread_stand_back(void)
 {
-    enum { NICE = 15, IO_WHO_PROCESS = 1, IO_CLASS_BEST_EFFORT = 2, IO_CLASS_SHIFT = 13, IO_LOWEST = 7 };
+    enum { NICER = 15, NICEST = 19, IO_WHO_PROCESS = 1, IO_CLASS_BEST_EFFORT = 2, IO_CLASS_SHIFT = 13, IO_LOWEST = 7 };
     struct sched_param none = {0};
     id_t self = (id_t)syscall(SYS_gettid);
     pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
-    setpriority(PRIO_PROCESS, self, NICE);
+    int nice = getpriority(PRIO_PROCESS, self) + NICER;
+    setpriority(PRIO_PROCESS, self, nice < NICEST ? nice : NICEST);
     syscall(SYS_ioprio_set, IO_WHO_PROCESS, 0, IO_CLASS_BEST_EFFORT << IO_CLASS_SHIFT | IO_LOWEST);
 }
 
