@@ -253,38 +253,48 @@ def test_a_search_goes_from_the_newest_back_or_from_the_oldest(web, topic, asked
         assert done["reason"] == "end" and done["share"] == 1 and done["scanned"] == web.get(f"/api/v1/topics/{topic}")["messages"]
 
 
+def streaming_threads(web):
+    """Those of searches and downloads: they are nicer than the process."""
+    nice = []
+    for task in pathlib.Path(f"/proc/{web.pid}/task").iterdir():
+        try:
+            nice.append(int((task / "stat").read_text().rsplit(")", 1)[1].split()[16]))
+        except OSError:
+            pass  # it has ended
+    return sum(value > min(nice) for value in nice)
+
+
 def test_streams_are_bounded_and_end_with_their_connection(web):
     """Downloads that nobody reads wait; one more than may run is refused until one is closed."""
     def begin():
         connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=TIMEOUT_S)
         connection.request("GET", "/api/v1/topics/files/download?from=earliest")
-        return connection, connection.getresponse().status
+        return connection.getresponse()  # has the connection, which ends with it
     running = []
-    while (started := begin())[1] == 200:
-        running.append(started[0])
+    while (answer := begin()).status == 200:
+        running.append(answer)
         assert len(running) < 20
-    assert len(running) == 12 and started[1] == 429
+    assert len(running) == 12 and answer.status == 429
     running.pop().close()
-    while (again := begin())[1] != 200:
-        assert again[1] == 429
+    while (answer := begin()).status != 200:
+        assert answer.status == 429
         time.sleep(0.05)
-    for connection in [*running, again[0]]:
-        connection.close()
+    for one in [*running, answer]:
+        one.close()
+    while streaming_threads(web):
+        time.sleep(0.02)
 
 
 def test_a_search_stands_back_behind_other_threads(web):
-    """Its thread alone is nicer than the process, and it ends with the answer: no other request runs there."""
-    def nicer_threads():
-        nice = {task: int((task / "stat").read_text().rsplit(")", 1)[1].split()[16]) for task in pathlib.Path(f"/proc/{web.pid}/task").iterdir()}
-        return [value for value in nice.values() if value > min(nice.values())]
-    assert not nicer_threads()
+    """And its thread ends with the answer: no other request runs there."""
+    assert streaming_threads(web) == 0
     connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=TIMEOUT_S)
     connection.request("GET", "/api/v1/topics/files/download?from=earliest")
     answer = connection.getresponse()
     answer.read(1000)
-    assert len(nicer_threads()) == 1 and answer.getheader("Connection") == "close"
-    connection.close()
-    while nicer_threads():
+    assert streaming_threads(web) == 1 and answer.getheader("Connection") == "close"
+    answer.close()
+    while streaming_threads(web):
         time.sleep(0.02)
 
 
