@@ -84,6 +84,16 @@ static int request_parts_count(const struct fetch_request *body)
     return count;
 }
 
+/* Of positions for all that it names, known ones too. */
+static int64_t positions_bytes(const struct fetch_request *body)
+{
+    int64_t bytes = 0;
+    for (int32_t t = 0; t < body->topics_count; t++)
+        bytes +=
+            max_i64(0, body->topics[t].partitions_count) * (FETCH_POSITION_BYTES + (int64_t)body->topics[t].topic.size);
+    return bytes;
+}
+
 static void session_update(struct fetch_session *session, const struct fetch_request *body, bool by_id)
 {
     for (int32_t t = 0; t < body->topics_count; t++) {
@@ -132,6 +142,15 @@ static bool parts_from_session(struct request *request, struct fetch_work *work)
     return true;
 }
 
+/* Its client is told that it is gone, and asks anew for all. */
+static int16_t session_end(struct request *request, struct fetch_work *work)
+{
+    fetch_session__remove(request->home->broker->sessions, work->session->id);
+    fetch_session__done(request->home->broker->sessions, work->session);
+    work->session = NULL;
+    return KAFKA_FETCH_SESSION_ID_NOT_FOUND;
+}
+
 /* Kafka error code of the whole request; the session, when there is one, is in work. */
 static int16_t session_open(struct request *request, struct fetch_work *work)
 {
@@ -143,11 +162,11 @@ static int16_t session_open(struct request *request, struct fetch_work *work)
                                            request->home->now_ms, &work->session);
         if (error != KAFKA_NONE)
             return error;
+        if (!fetch_session__may_grow(sessions, work->session, positions_bytes(body)))
+            return session_end(request, work);
         session_update(work->session, body, work->uses_topic_ids);
         if (work->session->positions.count == 0) { // everything forgotten: the session is over
-            fetch_session__remove(sessions, work->session->id);
-            fetch_session__done(sessions, work->session);
-            work->session = NULL;
+            session_end(request, work);
             return KAFKA_NONE;
         }
         work->incremental = true;
@@ -157,7 +176,8 @@ static int16_t session_open(struct request *request, struct fetch_work *work)
     if (body->session_id != 0)
         fetch_session__remove(sessions, body->session_id);
     if (body->session_epoch == 0 && request->api_version >= 7 && request_parts_count(body) > 0)
-        work->session = fetch_session__add(sessions, work->uses_topic_ids, request->home->now_ms);
+        work->session =
+            fetch_session__add(sessions, work->uses_topic_ids, positions_bytes(body), request->home->now_ms);
     if (work->session) {
         session_update(work->session, body, work->uses_topic_ids);
         work->session_id = work->session->id;
@@ -470,6 +490,7 @@ static void work_release(struct request *request)
         partition_unref(part->partition);
         part->partition = NULL;
     }
+    request->held_bytes = 0;
     if (work->session)
         fetch_session__done(request->home->broker->sessions, work->session);
     work->session = NULL;
@@ -699,6 +720,16 @@ static void stop_waiting(struct request *request)
     work->waiting = false;
 }
 
+/* Each batch is read, and about as many bytes of messages are made of it; then they are known. */
+static void messages_charge(struct request *request)
+{
+    const struct fetch_work *work = request->work;
+    request->held_bytes = 0;
+    for (int i = 0; i < work->count; i++)
+        request->held_bytes += work->parts[i].messages.capacity + 2 * (size_t)work->parts[i].slice.size_bytes;
+    request__charge(request);
+}
+
 static void warm_or_finish(struct request *request)
 {
     struct fetch_work *work = request->work;
@@ -708,6 +739,8 @@ static void warm_or_finish(struct request *request)
         finish_or_throttle(request);
         return;
     }
+    if (is_old)
+        messages_charge(request);
     work->warming = true;
     request_send_to_pool(request, IO_LANE_READ, is_old ? down_run : warm_run);
 }
@@ -718,6 +751,8 @@ static void fetch_resume(struct request *request)
     if (request->state != REQUEST_RUNNING)
         return;
     if (work->warming) {
+        if (request->api_version < VERSION_OF_BATCHES)
+            messages_charge(request);
         if (work->reading_failed)
             for (int i = 0; i < work->count; i++)
                 if (work->parts[i].slice.size_bytes > 0 && !work->parts[i].slice.is_hot) {

@@ -341,7 +341,7 @@ static void control(struct request *request)
     struct metadata_work *work = request->work;
     for (int32_t i = 0; i < work->count; i++)
         if (work->topics[i].is_created)
-            broker__auto_create(request->home->broker, &request->arena, work->topics[i].name);
+            broker__auto_create(request, work->topics[i].name);
 }
 
 const struct api_row api__metadata = {

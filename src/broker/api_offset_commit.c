@@ -110,12 +110,23 @@ static void merge(struct commit_work *work, const struct offset_commit_response 
     }
 }
 
+static bool is_too_large(const struct offset_commit_response *answer)
+{
+    for (int32_t i = 0; i < answer->topics_count; i++)
+        for (int32_t j = 0; j < answer->topics[i].partitions_count; j++)
+            if (answer->topics[i].partitions[j].error_code == KAFKA_INVALID_COMMIT_OFFSET_SIZE)
+                return true;
+    return false;
+}
+
 static void resume(struct request *request)
 {
     struct commit_work *work = work_of(request);
     const struct offset_commit_response *answer = group_call__response(request);
     if (!answer)
         return;
+    if (is_too_large(answer))
+        atomic_fetch_add_explicit(&request->home->commits_refused, 1, memory_order_relaxed);
     merge(work, answer);
     request__reply(request, &work->response);
 }

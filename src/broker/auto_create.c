@@ -79,9 +79,21 @@ bool broker__may_auto_create(struct slice name)
     return meta_topic_name_is_valid(name, message) && !slice_equal_str(name, "__cluster_metadata");
 }
 
-void broker__auto_create(struct broker *broker, struct arena *arena, struct slice name)
+/* As Kafka's controller sees it, which gets these from the broker in the newest version of CreateTopics: a client that owes
+ * some gets no topic, and is not told why. */
+static bool may_pay(struct request *request, const struct ctrl_new_topic *topic)
+{
+    struct broker *broker = request->home->broker;
+    int64_t throttle_ms;
+    double partitions = topic->partitions > 0 ? topic->partitions : setting_i32(broker, "num.partitions");
+    return request->local_call || quotas__mutate(broker->quotas, ctrl_view(control__ctrl(broker->control)),
+                                                 request->client_id, partitions, true, io_now_ms(), &throttle_ms);
+}
+
+void broker__auto_create(struct request *request, struct slice name)
 {
     assert(broker__may_auto_create(name));
+    struct broker *broker = request->home->broker;
     struct ctrl *ctrl = control__ctrl(broker->control);
     if (meta_topic_by_name(ctrl_view(ctrl), name))
         return; // somebody was faster
@@ -89,7 +101,11 @@ void broker__auto_create(struct broker *broker, struct arena *arena, struct slic
     struct config_list configs;
     describe(broker, name, &topic, &configs);
     struct ctrl_new_topic_result result;
-    struct status s = ctrl_create_topics(ctrl, &topic, 1, false, NULL, arena, io_wall_ms(), &result);
+    if (!may_pay(request, &topic)) {
+        quotas__throttled(broker->quotas, QUOTA_MUTATION);
+        return;
+    }
+    struct status s = ctrl_create_topics(ctrl, &topic, 1, false, NULL, &request->arena, io_wall_ms(), &result);
     if (!status_is_ok(s))
         broker__fail(broker, s);
     else if (result.result.error != KAFKA_NONE)

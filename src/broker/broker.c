@@ -46,7 +46,7 @@ struct broker *broker_create(const struct broker_options *options)
     broker->image = meta_image_create();
     broker->image_lock = io_lock_create();
     broker__partitions_init(broker);
-    broker->sessions = fetch_sessions__create(options->fetch_sessions_max);
+    broker->sessions = fetch_sessions__create(options->fetch_sessions_max, options->fetch_session_bytes_max);
     broker->quotas = quotas__create(options->settings);
     broker->clients = clients__create();
     broker->checkpoints = checkpoints__create(broker);
@@ -365,6 +365,7 @@ static void add_reactor(struct broker_numbers *numbers, struct reactor *reactor)
     numbers->bytes_out += atomic_load(&reactor->bytes_out);
     numbers->connections += atomic_load(&reactor->connections);
     numbers->members_refused += atomic_load(&reactor->members_refused);
+    numbers->commits_refused += atomic_load(&reactor->commits_refused);
     numbers->request_bytes += atomic_load(&reactor->request_bytes);
     for (int limit = 0; limit < NET_LIMIT_COUNT; limit++)
         numbers->net_limits[limit] += atomic_load(&reactor->net_limits[limit]);
@@ -402,6 +403,7 @@ void broker_numbers(struct broker *broker, struct broker_numbers *ret_numbers)
     if (broker->control)
         housekeeping__numbers(control__housekeeping(broker->control), ret_numbers);
     struct meta_image *image = broker_image(broker);
+    fetch_sessions__numbers(broker->sessions, ret_numbers);
     ret_numbers->producers_crowded_out = log_producers_crowded_out();
     ret_numbers->topics = (uint64_t)image->topic_count;
     meta_image_unref(image);

@@ -46,9 +46,10 @@ struct broker_options {
     int reactor_count;
     const struct meta_settings *settings; // values of the static settings, by Kafka's names
     /* resolved from `settings` for the hot path */
-    int32_t request_size_max;   // socket.request.max.bytes
-    int32_t fetch_size_max;     // fetch.max.bytes
-    int32_t fetch_sessions_max; // max.incremental.fetch.session.cache.slots
+    int32_t request_size_max;        // socket.request.max.bytes
+    int32_t fetch_size_max;          // fetch.max.bytes
+    int32_t fetch_sessions_max;      // max.incremental.fetch.session.cache.slots
+    int64_t fetch_session_bytes_max; // ottla.fetch.session.bytes.max
     bool auto_create_topics;
     int32_t num_partitions, default_replication_factor;
     int32_t offsets_partitions, offsets_replication_factor;
@@ -120,7 +121,7 @@ struct reactor {
     _Atomic uint64_t bytes_in, bytes_out, connections, stalls;
     _Atomic uint64_t validated_in_pool; // requests
     _Atomic uint64_t net_limits[NET_LIMIT_COUNT];
-    _Atomic uint64_t members_refused;
+    _Atomic uint64_t members_refused, commits_refused;
     _Atomic int64_t
         request_bytes; // of requests in flight: frames, whole or not, their arenas and replies. Written here alone
 };
@@ -197,7 +198,8 @@ struct request {
     const struct api_row *api;
     const struct wire_api *layouts; // of its key
     struct arena arena;
-    size_t charged_bytes; // to its reactor, of its arena and reply
+    size_t held_bytes;    // beside its frame, arena and reply: what its API holds for it
+    size_t charged_bytes; // to its reactor, of its arena, its reply and what is held
     int16_t api_key, api_version;
     int32_t correlation_id;
     struct slice client_id;
@@ -366,7 +368,8 @@ struct broker_numbers {
     uint64_t throttled[BROKER_QUOTA_KINDS];
     uint64_t net_limits[NET_LIMIT_COUNT];
     int64_t request_bytes; // see struct reactor
-    uint64_t producers_crowded_out, members_refused;
+    uint64_t producers_crowded_out, members_refused, commits_refused;
+    uint64_t fetch_sessions, fetch_session_bytes, fetch_sessions_refused;
 };
 void broker_numbers(struct broker *broker, struct broker_numbers *ret_numbers);
 bool broker_is_ready(const struct broker *broker);

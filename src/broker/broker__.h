@@ -109,8 +109,8 @@ enum { OPERATIONS_OF_TOPIC = 0xdf8, OPERATIONS_OF_GROUP = 0xd48, OPERATIONS_OF_C
 /* True for names of topics that may come into being by being asked for. */
 bool broker__may_auto_create(struct slice name);
 /* In the control thread: makes the topic, an internal one as its coordinator wants it; when it cannot be made, the reason is
- * logged. Fine when there is one already. */
-void broker__auto_create(struct broker *broker, struct arena *arena, struct slice name);
+ * logged. Fine when there is one already. Its partitions count against the quota of mutations of the request's client. */
+void broker__auto_create(struct request *request, struct slice name);
 
 /* ---- request.c */
 /* What Kafka says with INVALID_REQUEST where it says nothing else. */

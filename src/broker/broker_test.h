@@ -61,6 +61,7 @@ static inline int story_begin(void **state)
         .request_size_max = 100 << 20,
         .fetch_size_max = 55 << 20,
         .fetch_sessions_max = 10,
+        .fetch_session_bytes_max = 1 << 20,
         .auto_create_topics = true,
         .num_partitions = 1,
         .default_replication_factor = 1,

@@ -23,6 +23,7 @@ static void *group_create(const struct broker *broker, const struct partition_co
         .group_max_session_timeout_ms = (int32_t)meta_settings_i64(settings, "group.max.session.timeout.ms"),
         .group_max_size = (int32_t)meta_settings_i64(settings, "group.max.size"),
         .shard_member_bytes_max = meta_settings_i64(settings, "ottla.group.partition.member.bytes.max"),
+        .shard_offset_bytes_max = meta_settings_i64(settings, "ottla.group.partition.offset.bytes.max"),
         .group_initial_rebalance_delay_ms = (int32_t)meta_settings_i64(settings, "group.initial.rebalance.delay.ms"),
         .offset_metadata_max_bytes = (int32_t)meta_settings_i64(settings, "offset.metadata.max.bytes"),
         .offsets_retention_ms = meta_settings_i64(settings, "offsets.retention.minutes") * MS_PER_MINUTE,

@@ -2,7 +2,8 @@
 /* broker/fetch_session.c - the table of fetch sessions; see fetch_session.h.
  *
  * At most `slots` sessions. When full, a new one takes the place of the one that was unused for longest, if that is longer
- * than EVICT_UNUSED_MS; else the client is served without a session, which costs it only bytes.
+ * than EVICT_UNUSED_MS; else the client is served without a session, which costs it only bytes. The same holds when all sessions
+ * together have `bytes_max`: a new one needs room, and one that would grow past it ends.
  */
 #include "broker/fetch_session.h"
 
@@ -15,30 +16,47 @@ struct fetch_sessions {
     struct io_lock *lock;
     struct hash by_id;
     int32_t slots;
+    int64_t bytes, bytes_max; // of all positions, with those that their requests may add
+    uint64_t refused;
 };
 
-struct fetch_sessions *fetch_sessions__create(int32_t slots)
+struct fetch_sessions *fetch_sessions__create(int32_t slots, int64_t bytes_max)
 {
     struct fetch_sessions *sessions = mem_zalloc(sizeof *sessions);
     sessions->lock = io_lock_create();
     sessions->slots = slots;
+    sessions->bytes_max = bytes_max;
     hash_init(&sessions->by_id);
     return sessions;
 }
 
+static int64_t position_bytes(const struct fetch_position *position)
+{
+    return FETCH_POSITION_BYTES + (position->name ? (int64_t)strlen(position->name) : 0);
+}
+
 static void position_free(struct fetch_session *session, struct fetch_position *position)
 {
+    session->bytes -= position_bytes(position);
     hash_remove(&session->positions, &position->in_session);
     list_remove(&position->in_order);
     mem_free(position->name);
     mem_free(position);
 }
 
+/* So many of the table's bytes are its own from now on. With the lock. */
+static void count(struct fetch_sessions *sessions, struct fetch_session *session, int64_t bytes)
+{
+    sessions->bytes += bytes - session->counted_bytes;
+    session->counted_bytes = bytes;
+}
+
 /* With the lock. */
-static void unref(struct fetch_session *session)
+static void unref(struct fetch_sessions *sessions, struct fetch_session *session)
 {
     if (--session->references > 0)
         return;
+    count(sessions, session, 0);
     for (struct list *node; !list_is_empty(&session->order);) {
         node = session->order.next;
         position_free(session, CONTAINER_OF(node, struct fetch_position, in_order));
@@ -52,7 +70,7 @@ static void unlist(struct fetch_sessions *sessions, struct fetch_session *sessio
     assert(session->listed);
     session->listed = false;
     hash_remove(&sessions->by_id, &session->in_table);
-    unref(session);
+    unref(sessions, session);
 }
 
 void fetch_sessions__free(struct fetch_sessions *sessions)
@@ -112,7 +130,8 @@ void fetch_session__remove(struct fetch_sessions *sessions, int32_t id)
     io_lock_release(sessions->lock);
 }
 
-static void evict_one(struct fetch_sessions *sessions, int64_t now_ms)
+/* True when there was one to go. */
+static bool evict_one(struct fetch_sessions *sessions, int64_t now_ms)
 {
     struct fetch_session *oldest = NULL;
     for (struct hash_node *node = NULL; (node = hash_iterate(&sessions->by_id, node));) {
@@ -120,8 +139,18 @@ static void evict_one(struct fetch_sessions *sessions, int64_t now_ms)
         if (!session->busy && (!oldest || session->used_ms < oldest->used_ms))
             oldest = session;
     }
-    if (oldest && now_ms - oldest->used_ms > EVICT_UNUSED_MS)
-        unlist(sessions, oldest);
+    if (!oldest || now_ms - oldest->used_ms <= EVICT_UNUSED_MS)
+        return false;
+    unlist(sessions, oldest);
+    return true;
+}
+
+static bool make_room(struct fetch_sessions *sessions, int64_t bytes, int64_t now_ms)
+{
+    while (sessions->bytes + bytes > sessions->bytes_max)
+        if (bytes > sessions->bytes_max || !evict_one(sessions, now_ms))
+            return false;
+    return true;
 }
 
 static int32_t free_id(struct fetch_sessions *sessions)
@@ -135,13 +164,16 @@ static int32_t free_id(struct fetch_sessions *sessions)
     }
 }
 
-struct fetch_session *fetch_session__add(struct fetch_sessions *sessions, bool uses_topic_ids, int64_t now_ms)
+struct fetch_session *fetch_session__add(struct fetch_sessions *sessions, bool uses_topic_ids, int64_t bytes,
+                                         int64_t now_ms)
 {
     struct fetch_session *session = NULL;
     io_lock_take(sessions->lock);
     if (sessions->by_id.count >= (size_t)sessions->slots)
         evict_one(sessions, now_ms);
-    if (sessions->by_id.count < (size_t)sessions->slots) {
+    bool has_room = sessions->by_id.count < (size_t)sessions->slots && make_room(sessions, bytes, now_ms);
+    sessions->refused += !has_room;
+    if (has_room) {
         session = mem_zalloc(sizeof *session);
         session->id = free_id(sessions);
         session->epoch = 1;
@@ -152,25 +184,40 @@ struct fetch_session *fetch_session__add(struct fetch_sessions *sessions, bool u
         hash_init(&session->positions);
         list_init(&session->order);
         hash_insert(&sessions->by_id, &session->in_table, hash_u64((uint32_t)session->id));
+        count(sessions, session, bytes);
     }
     io_lock_release(sessions->lock);
     return session;
 }
 
+bool fetch_session__may_grow(struct fetch_sessions *sessions, struct fetch_session *session, int64_t bytes)
+{
+    assert(session->busy);
+    io_lock_take(sessions->lock);
+    bool may = bytes == 0 || sessions->bytes + bytes <= sessions->bytes_max;
+    if (may)
+        count(sessions, session, session->counted_bytes + bytes);
+    sessions->refused += !may;
+    io_lock_release(sessions->lock);
+    return may;
+}
+
 void fetch_session__done(struct fetch_sessions *sessions, struct fetch_session *session)
 {
     io_lock_take(sessions->lock);
+    count(sessions, session, session->bytes); // what its request named and had already counts once
     session->busy = false;
-    unref(session);
+    unref(sessions, session);
     io_lock_release(sessions->lock);
 }
 
-int32_t fetch_sessions__count(struct fetch_sessions *sessions)
+void fetch_sessions__numbers(struct fetch_sessions *sessions, struct broker_numbers *numbers)
 {
     io_lock_take(sessions->lock);
-    int32_t count = (int32_t)sessions->by_id.count;
+    numbers->fetch_sessions = sessions->by_id.count;
+    numbers->fetch_session_bytes = (uint64_t)sessions->bytes;
+    numbers->fetch_sessions_refused = sessions->refused;
     io_lock_release(sessions->lock);
-    return count;
 }
 
 static uint64_t position_hash(struct uuid topic_id, struct slice name, int32_t index)
@@ -203,6 +250,7 @@ struct fetch_position *fetch_session__position(struct fetch_session *session, st
     position->name = slice_is_null(name) ? NULL : slice_to_str(name);
     position->index = index;
     position->told_high_watermark = position->told_start_offset = -1;
+    session->bytes += position_bytes(position);
     hash_insert(&session->positions, &position->in_session, hash);
     list_push_back(&session->order, &position->in_order);
     return position;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* broker/fetch_test.c - what an answer to a fetch costs while it waits for its client to read it. */
+/* broker/fetch_test.c - what a fetch costs: an answer that waits for its client to read it, old messages that are made of
+ * batches, sessions.
+ */
 #include "broker/broker_test.h"
 
 enum { PARTITIONS = 80, VALUE_BYTES = 20000, MEMORY_MAX = (1 << 20) + (64 << 10) };
@@ -39,10 +41,97 @@ static void an_answer_of_many_small_pieces_holds_little_memory(void **state)
     request_free(request);
 }
 
+/* ---- old formats */
+static void messages_of_old_formats_count_while_they_are_made(void **state)
+{
+    struct story *story = *state;
+    static char value[VALUE_BYTES];
+    memset(value, 'x', sizeof value - 1);
+    story_start(story);
+    assert_int_equal(story_create(story, "t", 1), KAFKA_NONE);
+    assert_int_equal(story_produce(story, "t", 0, value), 0);
+    const struct reactor *reactor = broker_reactor(story->broker, 0);
+    struct fetch_request_fetch_partition part;
+    fetch_request_fetch_partition_init(&part);
+    part.partition_max_bytes = 1 << 20;
+    struct fetch_request_fetch_topic topic;
+    fetch_request_fetch_topic_init(&topic);
+    topic.topic = slice_str("t");
+    topic.partitions = &part;
+    topic.partitions_count = 1;
+    struct fetch_request body;
+    fetch_request_init(&body);
+    body.topics = &topic;
+    body.topics_count = 1;
+    for (int16_t version = 0; version <= 3; version++) {
+        body.max_bytes = version < 3 ? INT32_MAX : 1 << 20;
+        struct request *request = story_ask(story, API_FETCH, version, &body);
+        assert_false(story_is_done(request)); // it is in the pool
+        assert_in_range(atomic_load(&reactor->request_bytes), 2 * VALUE_BYTES, 4 * VALUE_BYTES);
+        struct fetch_response *answer = story_answer(story, request);
+        assert_in_range(answer->responses[0].partitions[0].records.size, VALUE_BYTES, VALUE_BYTES + 100);
+        assert_int_equal(atomic_load(&reactor->request_bytes), 0);
+    }
+}
+
+/* ---- sessions */
+static struct fetch_response *ask_session(struct story *story, int32_t id, int32_t epoch, int32_t first, int32_t count)
+{
+    struct fetch_request_fetch_partition parts[PARTITIONS];
+    for (int32_t i = 0; i < count; i++) {
+        fetch_request_fetch_partition_init(&parts[i]);
+        parts[i].partition = first + i;
+        parts[i].partition_max_bytes = 1 << 20;
+    }
+    struct fetch_request_fetch_topic topic;
+    fetch_request_fetch_topic_init(&topic);
+    topic.topic = slice_str("t");
+    topic.partitions = parts;
+    topic.partitions_count = count;
+    struct fetch_request body;
+    fetch_request_init(&body);
+    body.max_bytes = 1 << 20;
+    body.session_id = id;
+    body.session_epoch = epoch;
+    body.topics = &topic;
+    body.topics_count = 1;
+    return story_call(story, API_FETCH, 11, &body);
+}
+
+static struct broker_numbers numbers(struct story *story)
+{
+    struct broker_numbers numbers;
+    broker_numbers(story->broker, &numbers);
+    return numbers;
+}
+
+static void sessions_end_and_are_not_made_when_all_together_have_no_room(void **state)
+{
+    struct story *story = *state;
+    story->options.fetch_session_bytes_max = (int64_t)(FETCH_POSITION_BYTES + 1) * 5;
+    story_start(story);
+    struct fetch_response *first = ask_session(story, 0, 0, 0, 3);
+    assert_int_not_equal(first->session_id, 0);
+    assert_int_equal(numbers(story).fetch_session_bytes, (FETCH_POSITION_BYTES + 1) * 3);
+    struct fetch_response *second = ask_session(story, 0, 0, 0, 3);
+    assert_int_equal(second->session_id, 0);
+    assert_int_equal(second->responses[0].partitions_count, 3); // answered all the same
+    assert_int_equal(numbers(story).fetch_sessions_refused, 1);
+    assert_int_equal(ask_session(story, first->session_id, 1, 0, 2)->error_code, KAFKA_NONE); // it has these
+    assert_int_equal(numbers(story).fetch_session_bytes, (FETCH_POSITION_BYTES + 1) * 3);
+    assert_int_equal(ask_session(story, first->session_id, 2, 3, 3)->error_code, KAFKA_FETCH_SESSION_ID_NOT_FOUND);
+    assert_int_equal(numbers(story).fetch_sessions_refused, 2);
+    assert_int_equal(numbers(story).fetch_sessions, 0);
+    assert_int_equal(numbers(story).fetch_session_bytes, 0);
+    assert_int_not_equal(ask_session(story, 0, 0, 0, 5)->session_id, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         story_test(an_answer_of_many_small_pieces_holds_little_memory),
+        story_test(messages_of_old_formats_count_while_they_are_made),
+        story_test(sessions_end_and_are_not_made_when_all_together_have_no_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

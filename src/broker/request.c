@@ -22,7 +22,7 @@ const char request__invalid_message[] =
 
 void request__charge(struct request *request)
 {
-    size_t bytes = request->arena.used_bytes + request->reply.out.capacity;
+    size_t bytes = request->arena.used_bytes + request->reply.out.capacity + request->held_bytes;
     reactor_charge(request->home, (int64_t)bytes - (int64_t)request->charged_bytes);
     request->charged_bytes = bytes;
 }
@@ -66,7 +66,7 @@ void request_free(struct request *request)
     struct reactor *reactor = request->home;
     assert(request->timer.index == 0);
     reactor_charge(reactor, -(int64_t)request->charged_bytes);
-    request->charged_bytes = 0;
+    request->charged_bytes = request->held_bytes = 0;
     reply_release(&request->reply);
     arena_reset(&request->arena);
     list_remove(&request->in_connection);

@@ -3,6 +3,7 @@
  * asked for.
  */
 #include "broker/broker_test.h"
+#include "wire/gen/alter_client_quotas.h"
 #include "wire/gen/delete_topics.h"
 #include "wire/gen/metadata.h"
 
@@ -122,6 +123,36 @@ static void a_topic_that_is_asked_for_comes_into_being_when_both_sides_allow_it(
     story->options.auto_create_topics = false;
     story_start(story);
     assert_int_equal(ask_name(story, 9, "other", true)->error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+}
+
+static void topics_that_are_asked_for_count_against_the_quota_of_mutations(void **state)
+{
+    struct story *story = *state;
+    meta_settings_set(story->settings, "num.partitions", "30"); // more than the quota has in its windows
+    story_start(story);
+    struct alter_client_quotas_request body;
+    struct alter_client_quotas_request_entry_data entry;
+    struct alter_client_quotas_request_entity_data entity;
+    struct alter_client_quotas_request_op_data op;
+    alter_client_quotas_request_init(&body);
+    alter_client_quotas_request_entry_data_init(&entry);
+    alter_client_quotas_request_entity_data_init(&entity);
+    alter_client_quotas_request_op_data_init(&op);
+    entity.entity_type = slice_str("client-id");
+    entity.entity_name = slice_str("story");
+    op.key = slice_str("controller_mutation_rate");
+    op.value = 1e-3;
+    entry.entity = &entity;
+    entry.ops = &op;
+    body.entries = &entry;
+    entry.entity_count = entry.ops_count = body.entries_count = 1;
+    struct alter_client_quotas_response *answer = story_call(story, API_ALTER_CLIENT_QUOTAS, 1, &body);
+    assert_int_equal(answer->entries[0].error_code, KAFKA_NONE);
+    assert_int_equal(ask_name(story, 9, "first", true)->error_code, KAFKA_NONE);
+    struct metadata_response *second = ask_names(story, 9, (const char *const[]){"second"}, 1, true);
+    assert_int_equal(second->topics[0].error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    assert_int_equal(second->throttle_time_ms, 0); // as in Kafka, nobody tells the client
+    assert_int_equal(ask_name(story, 9, "second", false)->error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
 }
 
 static void names_that_no_topic_may_have_are_invalid_and_made_by_nobody(void **state)
@@ -368,6 +399,7 @@ int main(void)
         story_test(every_version_names_the_broker_and_all_topics),
         story_test(a_topic_is_found_by_its_id_and_an_unknown_id_is_said_to_be_unknown),
         story_test(a_topic_that_is_asked_for_comes_into_being_when_both_sides_allow_it),
+        story_test(topics_that_are_asked_for_count_against_the_quota_of_mutations),
         story_test(names_that_no_topic_may_have_are_invalid_and_made_by_nobody),
         story_test(a_name_that_is_asked_for_twice_is_answered_once),
         story_test(ids_before_version_12_are_refused_as_in_kafka),

@@ -29,6 +29,7 @@ struct coord_settings {
     int32_t group_max_session_timeout_ms;
     int32_t group_max_size;
     int64_t shard_member_bytes_max; // ottla.group.partition.member.bytes.max
+    int64_t shard_offset_bytes_max; // ottla.group.partition.offset.bytes.max
     int32_t group_initial_rebalance_delay_ms;
     int32_t offset_metadata_max_bytes;
     int64_t offsets_retention_ms;
@@ -121,5 +122,6 @@ void coord_shard_tick(struct coord_shard *shard, struct coord_time time);
 struct coord_shard_counts {
     size_t groups, members, offsets, parked_calls, waiting_calls;
     int64_t member_bytes; // of members, and of ids given out and not joined with
+    int64_t offset_bytes; // of offsets, and of the groups that have them
 };
 struct coord_shard_counts coord_shard_counts(const struct coord_shard *shard);

@@ -22,6 +22,8 @@ enum {
     COORD_NEW_MEMBER_JOIN_TIMEOUT_MS = 300000,
     COORD_MEMBER_BYTES = 1024, // of a member beside its protocols: about what docs/memory.md measures
     COORD_PENDING_BYTES = 256, // of an id given out
+    COORD_GROUP_BYTES = 512,   // of a group that has offsets, beside its id
+    COORD_OFFSET_BYTES = 224,  // of an offset, beside its texts
 };
 
 enum timer_kind { TIMER_SESSION, TIMER_PENDING, TIMER_JOIN, TIMER_SYNC, TIMER_EXPIRY };

@@ -31,11 +31,24 @@ struct offset *coord__offset_find(const struct group *group, struct slice topic,
     return NULL;
 }
 
+/* Of an offset without metadata. */
+static int64_t place_bytes(struct slice topic)
+{
+    return COORD_OFFSET_BYTES + (int64_t)topic.size;
+}
+
+/* What a group's first offset brings, and the last one takes along. */
+static int64_t group_bytes(const struct group *group)
+{
+    return group->offsets.count == 0 ? COORD_GROUP_BYTES + (int64_t)group->id.size : 0;
+}
+
 static struct offset *offset_get(struct group *group, struct slice topic, int32_t partition)
 {
     struct offset *offset = coord__offset_find(group, topic, partition);
     if (offset)
         return offset;
+    group->shard->counts.offset_bytes += place_bytes(topic) + group_bytes(group);
     offset = mem_zalloc(sizeof *offset);
     offset->topic = coord__own(topic);
     offset->partition = partition;
@@ -48,6 +61,8 @@ static void offset_free(struct group *group, struct offset *offset)
     if (offset->has_value)
         group->shard->counts.offsets--;
     hash_remove(&group->offsets, &offset->node);
+    group->shard->counts.offset_bytes -=
+        place_bytes(offset->topic) + group_bytes(group) + (int64_t)offset->metadata.size;
     coord__disown(&offset->topic);
     coord__disown(&offset->metadata);
     mem_free(offset);
@@ -71,6 +86,7 @@ static void set_value(struct group *group, struct offset *offset, const struct o
     offset->commit_timestamp_ms = value->commit_timestamp;
     offset->expire_timestamp_ms = value->expire_timestamp;
     offset->topic_id = value->topic_id;
+    group->shard->counts.offset_bytes += (int64_t)value->metadata.size - (int64_t)offset->metadata.size;
     coord__replace(&offset->metadata, value->metadata);
 }
 
@@ -245,7 +261,29 @@ static size_t partition_count(const struct offset_commit_request *request)
     return count;
 }
 
-/* The accepted ones of the request, in one batch; 0: none, or too large together (then *ret_too_large). */
+/* Whether the accepted ones want more memory than the shard's offsets may have. What takes no more than before always may:
+ * those that are there go on, whatever others do. */
+static bool is_full(const struct group *group, const struct coord_call *call)
+{
+    const struct offset_commit_request *request = call->request;
+    const struct offset_commit_response *response = call->response;
+    int64_t more = 0, of_group = group_bytes(group);
+    for (int32_t i = 0; i < response->topics_count; i++) {
+        for (int32_t j = 0; j < response->topics[i].partitions_count; j++) {
+            const commit_partition *partition = &request->topics[i].partitions[j];
+            if (response->topics[i].partitions[j].error_code != KAFKA_NONE)
+                continue;
+            const struct offset *known = coord__offset_find(group, request->topics[i].name, partition->partition_index);
+            int64_t metadata = (int64_t)partition->committed_metadata.size;
+            more += known ? max_i64(0, metadata - (int64_t)known->metadata.size)
+                          : metadata + place_bytes(request->topics[i].name);
+        }
+    }
+    return more > 0 &&
+           group->shard->counts.offset_bytes + more + of_group > group->shard->settings.shard_offset_bytes_max;
+}
+
+/* The accepted ones of the request, in one batch; 0: none, or too large together, or for the shard (then *ret_too_large). */
 static uint64_t write_commits(struct group *group, const struct coord_call *call, bool *ret_too_large)
 {
     struct coord_shard *shard = group->shard;
@@ -266,7 +304,7 @@ static uint64_t write_commits(struct group *group, const struct coord_call *call
             count++;
         }
     }
-    *ret_too_large = !coord__reserve(shard, size_bytes);
+    *ret_too_large = is_full(group, call) || !coord__reserve(shard, size_bytes);
     if (*ret_too_large)
         return 0;
     for (size_t i = 0; i < count; i++)

@@ -110,6 +110,54 @@ static int16_t delete_group(struct story *s, struct coord_call **ret_call)
     return ((const struct delete_groups_response *)(*ret_call)->response)->results->error_code;
 }
 
+static int64_t offset_bytes(const struct story *s)
+{
+    return coord_shard_counts(s->shard).offset_bytes;
+}
+
+/* Of the topic and partition of the other stories, by a group of that name. */
+static int16_t commit_of_group(struct story *s, const char *group)
+{
+    struct offset_commit_request *r = arena_zalloc(&s->arena, sizeof *r);
+    offset_commit_request_init(r);
+    r->group_id = slice_str(group);
+    r->topics = arena_array(&s->arena, 1, sizeof *r->topics);
+    r->topics_count = 1;
+    offset_commit_request_offset_commit_request_topic_init(&r->topics[0]);
+    r->topics[0].name = slice_str("t");
+    r->topics[0].partitions = arena_array(&s->arena, 1, sizeof *r->topics[0].partitions);
+    r->topics[0].partitions_count = 1;
+    offset_commit_request_offset_commit_request_partition_init(&r->topics[0].partitions[0]);
+    return story_commit_error(story_call(s, COORD_OFFSET_COMMIT, 8, r));
+}
+
+static void a_shard_full_of_offsets_refuses_more_and_lets_those_that_are_there_go_on(void **state)
+{
+    enum { ROOM = 1600 }; // of two groups with one offset each
+    struct story s;
+    story_begin(&s);
+    coord_shard_fail(s.shard, KAFKA_NOT_COORDINATOR);
+    coord_shard_free(s.shard);
+    s.settings.shard_offset_bytes_max = ROOM;
+    s.shard = coord_shard_create(&s.settings);
+    coord_shard_loaded(s.shard, s.time);
+    assert_int_equal(commit_of_group(&s, "g"), KAFKA_NONE);
+    assert_int_equal(commit_of_group(&s, "h"), KAFKA_NONE);
+    int64_t full = offset_bytes(&s);
+    assert_in_range(full, 1, ROOM);
+    assert_int_equal(commit_of_group(&s, "i"), KAFKA_INVALID_COMMIT_OFFSET_SIZE);
+    assert_int_equal(coord_shard_counts(s.shard).groups, 2); // nothing is left of the attempt
+    assert_int_equal(commit_of_group(&s, "g"), KAFKA_NONE);
+    assert_int_equal(offset_bytes(&s), full);
+    story_restart(&s);
+    assert_int_equal(offset_bytes(&s), full); // replay counts the same
+    struct coord_call *call;
+    assert_int_equal(delete_group(&s, &call), KAFKA_NONE);
+    assert_int_equal(offset_bytes(&s), full / 2);
+    assert_int_equal(commit_of_group(&s, "i"), KAFKA_NONE);
+    story_end(&s);
+}
+
 static void deleting_takes_what_is_on_its_way(void **state)
 {
     struct story s;
@@ -243,6 +291,7 @@ int main(void)
         cmocka_unit_test(only_members_commit_to_a_group_with_members),
         cmocka_unit_test(commit_is_a_sign_of_life),
         cmocka_unit_test(long_metadata_is_refused),
+        cmocka_unit_test(a_shard_full_of_offsets_refuses_more_and_lets_those_that_are_there_go_on),
         cmocka_unit_test(deleting_takes_what_is_on_its_way),
         cmocka_unit_test(group_with_members_is_not_deleted),
         cmocka_unit_test(old_offsets_of_nobody_expire),

@@ -16,6 +16,7 @@ struct coord_settings coord_settings_default(void)
         .group_max_session_timeout_ms = 1800000,
         .group_max_size = INT32_MAX,
         .shard_member_bytes_max = INT64_MAX,
+        .shard_offset_bytes_max = INT64_MAX,
         .group_initial_rebalance_delay_ms = 3000,
         .offset_metadata_max_bytes = 4096,
         .offsets_retention_ms = 7LL * 24 * 60 * 60 * 1000,

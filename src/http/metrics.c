@@ -73,6 +73,14 @@ static uint64_t number_of(enum metric metric, const struct numbers *numbers)
         return numbers->broker.producers_crowded_out;
     case METRIC_MEMBERS_REFUSED_TOTAL:
         return numbers->broker.members_refused;
+    case METRIC_COMMITS_REFUSED_TOTAL:
+        return numbers->broker.commits_refused;
+    case METRIC_FETCH_SESSIONS:
+        return numbers->broker.fetch_sessions;
+    case METRIC_FETCH_SESSION_BYTES:
+        return numbers->broker.fetch_session_bytes;
+    case METRIC_FETCH_SESSIONS_REFUSED_TOTAL:
+        return numbers->broker.fetch_sessions_refused;
     case METRIC_REQUEST_BYTES:
         return (uint64_t)numbers->broker.request_bytes;
     case METRIC_FLUSH_ROUNDS_TOTAL:

@@ -232,6 +232,7 @@ static void make_numbers(const struct settings *settings, struct serve_options *
         broker->reactor_count = io_cpu_count();
     broker->request_size_max = (int32_t)settings_get_i64(settings, "socket.request.max.bytes");
     broker->fetch_size_max = (int32_t)settings_get_i64(settings, "fetch.max.bytes");
+    broker->fetch_session_bytes_max = settings_get_i64(settings, "ottla.fetch.session.bytes.max");
     broker->fetch_sessions_max = (int32_t)settings_get_i64(settings, "max.incremental.fetch.session.cache.slots");
     broker->num_partitions = (int32_t)settings_get_i64(settings, "num.partitions");
     broker->default_replication_factor = (int32_t)settings_get_i64(settings, "default.replication.factor");
