@@ -368,7 +368,7 @@ struct broker_numbers {
     uint64_t throttled[BROKER_QUOTA_KINDS];
     uint64_t net_limits[NET_LIMIT_COUNT];
     int64_t request_bytes; // see struct reactor
-    uint64_t producers_crowded_out, members_refused, commits_refused;
+    uint64_t producers_crowded_out, members_refused, commits_refused, growth_refused;
     uint64_t fetch_sessions, fetch_session_bytes, fetch_sessions_refused;
 };
 void broker_numbers(struct broker *broker, struct broker_numbers *ret_numbers);

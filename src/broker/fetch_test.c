@@ -126,11 +126,25 @@ static void sessions_end_and_are_not_made_when_all_together_have_no_room(void **
     assert_int_not_equal(ask_session(story, 0, 0, 0, 5)->session_id, 0);
 }
 
+static void sessions_are_as_many_as_there_are_slots(void **state)
+{
+    struct story *story = *state;
+    story->options.fetch_sessions_max = 1;
+    story_start(story);
+    assert_int_not_equal(ask_session(story, 0, 0, 0, 1)->session_id, 0);
+    struct fetch_response *second = ask_session(story, 0, 0, 0, 1);
+    assert_int_equal(second->session_id, 0); // the first is in recent use
+    assert_int_equal(second->error_code, KAFKA_NONE);
+    assert_int_equal(numbers(story).fetch_sessions, 1);
+    assert_int_equal(numbers(story).fetch_sessions_refused, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         story_test(an_answer_of_many_small_pieces_holds_little_memory),
         story_test(messages_of_old_formats_count_while_they_are_made),
+        story_test(sessions_are_as_many_as_there_are_slots),
         story_test(sessions_end_and_are_not_made_when_all_together_have_no_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

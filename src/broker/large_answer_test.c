@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* broker/large_answer_test.c - answers that grow with the data: written piece by piece they are what the codec writes in one
+/* broker/large_answer_test.c - requests that want much, and answers that grow with the data: written piece by piece they are what the codec writes in one
  * go, hold little memory however many clients leave them unread, and tell one image though another one comes meanwhile.
  *
  * The image of 100,000 partitions stands beside the broker's: no partition of it is opened.
@@ -220,11 +220,37 @@ static void an_answer_tells_the_image_that_was_when_it_began(void **state)
     assert_int_equal(answer->topics_count, TOPICS / 2);
 }
 
+static void a_request_that_needs_more_memory_than_it_may_have_closes_its_connection(void **state)
+{
+    enum { NAMES = 5000 };
+    static struct metadata_request_metadata_request_topic topics[NAMES];
+    struct story *story = *state;
+    story->options.request_arena_max = 64 << 10;
+    story_start(story);
+    struct metadata_request body;
+    metadata_request_init(&body);
+    body.topics = topics;
+    body.topics_count = NAMES;
+    for (int i = 0; i < NAMES; i++) {
+        metadata_request_metadata_request_topic_init(&topics[i]);
+        topics[i].name = slice_str("t");
+    }
+    struct request *request = story_ask(story, API_METADATA, 9, &body);
+    assert_int_equal(request->state, REQUEST_DONE);
+    assert_true(request->reply.close);
+    request_free(request);
+    struct broker_numbers numbers;
+    broker_numbers(story->broker, &numbers);
+    assert_int_equal(numbers.request_errors, 1);
+    assert_int_equal(held_bytes(story), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         story_test(metadata_of_all_partitions_in_pieces_is_whole_at_every_version),
         story_test(topic_partitions_in_pieces_are_whole_up_to_the_cursor),
+        story_test(a_request_that_needs_more_memory_than_it_may_have_closes_its_connection),
         story_test(answers_that_nobody_reads_hold_little),
         story_test(an_answer_tells_the_image_that_was_when_it_began),
     };

@@ -135,6 +135,7 @@ struct ctrl {
     struct log_config log_config;
     struct log *log;
     struct meta_builder *builder;
+    _Atomic uint64_t growth_refused; // read by other threads too
     struct ctrl__quorum quorum;
     int32_t epoch;
     struct ctrl__snapshot_id snapshot; // the newest; end offset -1: none
@@ -221,5 +222,7 @@ int32_t ctrl__name_count(const struct hash *names, struct slice text);
 
 /* ---- results, partition.c */
 void ctrl__refuse(struct ctrl_result *result, int16_t error, struct slice message);
-/* Of what is fine so far; NULL allows it. */
-void ctrl__allowance_take(const struct ctrl_allowance *allowance, int32_t partitions, struct ctrl_result *result);
+/* Of what is fine so far: may so many partitions come, beside those of this request that are `coming`? NULL allows what
+ * ottla.partitions.max does. */
+void ctrl__allowance_take(struct ctrl *ctrl, const struct ctrl_allowance *allowance, int32_t partitions,
+                          int64_t *coming, struct ctrl_result *result);

@@ -17,10 +17,26 @@ void ctrl__refuse(struct ctrl_result *result, int16_t error, struct slice messag
 
 const char ctrl_quota_exceeded[] = "The throttling quota has been exceeded.";
 
-void ctrl__allowance_take(const struct ctrl_allowance *allowance, int32_t partitions, struct ctrl_result *result)
+void ctrl__allowance_take(struct ctrl *ctrl, const struct ctrl_allowance *allowance, int32_t partitions,
+                          int64_t *coming, struct ctrl_result *result)
 {
-    if (result->error == KAFKA_NONE && allowance && !allowance->take(allowance->context, partitions))
+    int64_t there = meta_builder_view(ctrl->builder)->partition_count + *coming;
+    if (result->error != KAFKA_NONE)
+        return;
+    if (there + partitions > meta_settings_i64(ctrl->settings, "ottla.partitions.max")) {
+        ctrl__refuse(result, KAFKA_POLICY_VIOLATION,
+                     slice_str("The cluster would have more partitions than ottla.partitions.max."));
+        atomic_fetch_add(&ctrl->growth_refused, 1);
+    } else if (allowance && !allowance->take(allowance->context, partitions)) {
         ctrl__refuse(result, KAFKA_THROTTLING_QUOTA_EXCEEDED, slice_str(ctrl_quota_exceeded));
+    } else {
+        *coming += partitions;
+    }
+}
+
+uint64_t ctrl_growth_refused(const struct ctrl *ctrl)
+{
+    return atomic_load(&ctrl->growth_refused);
 }
 
 int32_t ctrl__active_count(const struct meta_image *image, const int32_t *replicas, int32_t count)

@@ -8,6 +8,7 @@ struct growth { // of one request
     struct ctrl *ctrl;
     const struct meta_image *image;
     const struct ctrl_allowance *allowance;
+    int64_t coming; // partitions of the elements before
     struct arena *arena;
     struct ctrl__records records;
     struct ctrl__directories *directories;
@@ -100,7 +101,8 @@ static void topic_grow(struct growth *growth, const struct ctrl_more_partitions 
         assigned_add(growth, more, topic, first->replica_count, result);
     else
         placed_add(growth, more->count, topic, first->replica_count, result);
-    ctrl__allowance_take(growth->allowance, more->count - topic->partition_count, result);
+    ctrl__allowance_take(growth->ctrl, growth->allowance, more->count - topic->partition_count, &growth->coming,
+                         result);
     if (result->error != KAFKA_NONE)
         ctrl__records_cut(&growth->records, before);
 }

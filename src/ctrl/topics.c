@@ -15,6 +15,7 @@ struct creation { // of one request
     struct ctrl *ctrl;
     const struct meta_image *image;
     const struct ctrl_allowance *allowance;
+    int64_t coming; // partitions of the elements before
     struct arena *arena;
     struct ctrl__records records;
     struct ctrl__directories *directories;
@@ -250,7 +251,7 @@ static void topic_add(struct creation *creation, const struct ctrl_new_topic *to
                 counted_add(creation, topic, result);
         }
     }
-    ctrl__allowance_take(creation->allowance, result->partitions, &result->result);
+    ctrl__allowance_take(creation->ctrl, creation->allowance, result->partitions, &creation->coming, &result->result);
     if (result->result.error != KAFKA_NONE) {
         ctrl__records_cut(&creation->records, before);
         result->id = UUID_ZERO;

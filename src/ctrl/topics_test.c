@@ -316,6 +316,29 @@ static void more_partitions_are_refused_in_kafkas_words(void **state)
     assert_int_equal(meta_topic_by_name(ctrl_view(story->ctrl), slice_str("t"))->partition_count, 2);
 }
 
+static void the_cluster_gets_no_more_partitions_than_it_may_have(void **state)
+{
+    static const char message[] = "The cluster would have more partitions than ottla.partitions.max.";
+    struct story *story = begin(state);
+    int32_t there = ctrl_view(story->ctrl)->partition_count;
+    char limit[16];
+    snprintf(limit, sizeof limit, "%d", (int)there + 5);
+    meta_settings_set(story->settings, "ottla.partitions.max", limit);
+    struct ctrl_new_topic topics[] = {{.name = slice_str("a"), .partitions = 3, .replication_factor = 1},
+                                      {.name = slice_str("b"), .partitions = 3, .replication_factor = 1},
+                                      {.name = slice_str("c"), .partitions = 2, .replication_factor = 1}};
+    struct ctrl_new_topic_result results[3];
+    assert_ok(ctrl_create_topics(story->ctrl, topics, 3, false, NULL, &story->arena, STORY_MS, results));
+    assert_result(&results[0].result, KAFKA_NONE, NULL);
+    assert_result(&results[1].result, KAFKA_POLICY_VIOLATION, message); // beside the first there is no room for it
+    assert_result(&results[2].result, KAFKA_NONE, NULL);
+    struct ctrl_result result = grow(story, "a", 4, NULL, 0);
+    assert_result(&result, KAFKA_POLICY_VIOLATION, message);
+    assert_int_equal(ctrl_growth_refused(story->ctrl), 2);
+    assert_int_equal(ctrl_view(story->ctrl)->partition_count, there + 5);
+    assert_null(meta_topic_by_name(ctrl_view(story->ctrl), slice_str("b")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +353,7 @@ int main(void)
         story_test(a_deleted_topic_takes_its_settings_along),
         story_test(partitions_are_added),
         story_test(more_partitions_are_refused_in_kafkas_words),
+        story_test(the_cluster_gets_no_more_partitions_than_it_may_have),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,10 +7,12 @@ import re
 import struct
 import subprocess
 import sys
+import urllib.request
 
 import pytest
 
 from harness import raw
+from harness.broker import free_port
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(p for p in ROOT.rglob("*.md") if not any(part.startswith((".", "build", "node_modules")) for part in
@@ -39,6 +41,43 @@ def test_every_topic_setting_is_told_with_tests_that_exist():
         for file, functions in re.findall(r"`([\w/.]+)` ([\w, ]+)", tests):
             for function in functions.split(", "):
                 assert re.search(rf"^(static void|def) {function}\(", (ROOT / file).read_text(), re.MULTILINE), f"{name}: {file} {function}"
+
+
+def rows_of_limits():
+    for line in (ROOT / "docs/limits.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+        if line.startswith("| ") and cells[0] != "of what":
+            assert len(cells) == 5, line
+            yield cells
+
+
+@pytest.mark.ottla
+def test_every_limit_has_a_setting_a_number_and_a_test_that_exist(make_broker):
+    rows = list(rows_of_limits())
+    assert len(rows) >= 20
+    served = {line.split("\t")[1] for line in (ROOT / "schema/configs/served.txt").read_text().splitlines()
+              if line.startswith("broker\t") and line.split("\t")[2] == "served"} | {"controller_mutation_rate"}
+    port = free_port()
+    make_broker({"ottla.http.listener": f"127.0.0.1:{port}"}).start()
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        metrics = {line.rsplit(" ", 1)[0] for line in answer.read().decode().splitlines() if not line.startswith("#")}
+    plain = {name.split("{")[0] for name in metrics}
+    for what, settings, reason, numbers, tests in rows:
+        assert reason, what
+        assert set(re.findall(r"`([^`]+)`", settings)) <= served, what
+        named = re.findall(r"`([^`]+)`", numbers)
+        assert named and all(name in (metrics if "{" in name else plain) for name in named), what
+        found = re.findall(r"`([\w/.]+)` (\w+(?:, \w+)*)", tests)
+        assert found, what
+        for file, functions in found:
+            for function in functions.split(", "):
+                assert re.search(rf"^(static void|def) {function}\(", (ROOT / file).read_text(), re.MULTILINE), f"{what}: {function}"
+
+
+def test_every_limit_of_connections_is_told():
+    limits = set(re.findall(r'\{limit="([^"]+)"\}', (ROOT / "docs/limits.md").read_text()))
+    named = re.search(r"enum net_limit \{(.*?)\};", (ROOT / "src/broker/broker.h").read_text(), re.DOTALL).group(1)
+    assert limits == set(re.findall(r"// ([a-z.]+\.[a-z.]+)", named))
 
 
 def test_every_file_that_the_architecture_names_exists():

@@ -504,6 +504,8 @@ static const struct meta_config_def BROKER_DEFS[] = {
      .documentation = "Least important log lines that are written: debug, info, warn or error; read again on SIGHUP."},
     {.name = "ottla.partition.producers.max", .type = META_TYPE_LONG, .default_value = "100000", .allowed = "[1,...]", .rule = META_RULE_RANGE, .min = 1, .importance = META_IMPORTANCE_LOW, .update = META_UPDATE_READ_ONLY, .serving = META_SERVED,
      .documentation = "Idempotent producers that a partition remembers; of more, the longest unused is forgotten as if it had expired."},
+    {.name = "ottla.partitions.max", .type = META_TYPE_LONG, .default_value = "200000", .allowed = "[1,...]", .rule = META_RULE_RANGE, .min = 1, .importance = META_IMPORTANCE_LOW, .update = META_UPDATE_READ_ONLY, .serving = META_SERVED,
+     .documentation = "Partitions in the cluster; a topic that would bring more is not made, and none grows beyond it: POLICY_VIOLATION."},
     {.name = "ottla.reactors", .type = META_TYPE_INT, .default_value = "0", .allowed = "[0,...,256]", .rule = META_RULE_RANGE, .min = 0, .has_max = true, .max = 256, .importance = META_IMPORTANCE_MEDIUM, .update = META_UPDATE_READ_ONLY, .serving = META_SERVED,
      .documentation = "Threads that serve connections; 0 takes one for each core this process may use."},
     {.name = "ottla.request.memory.max.bytes", .type = META_TYPE_LONG, .default_value = "67108864", .allowed = "[1048576,...,4294967296]", .rule = META_RULE_RANGE, .min = 1048576, .has_max = true, .max = 4294967296, .importance = META_IMPORTANCE_LOW, .update = META_UPDATE_READ_ONLY, .serving = META_SERVED,
