@@ -3,15 +3,19 @@
 """Compares two Kafka-compatible brokers on this machine, run by run, with the floor beside them.
 
   compare.py [--a SPEC] [--b SPEC]
-             [--mode produce,fetch,tiny,latency,fsync,more,curves,beside,startup,partitions,connections]
+             [--mode produce,fetch,tiny,latency,fsync,default,more,curves,beside,others,connections,
+                     startup,partitions,recovery,catchup,soak]
              [--only REGEX] [--pairs 5] [--seconds 4] [--warm-up 50] [--patience 15] [--no-floor] [--unpinned]
-             [--work DIR] [--out FILE]
+             [--gib 10] [--hours 1] [--resume] [--work DIR] [--out FILE]
 
 SPEC is a profile, or a command that stays in the foreground, with {port} and {data} in it:
   kafka        Apache Kafka 4.3.1, production JVM flags       kafka-fsync  the same, topics with flush.messages=1
   ottla        write, no flush (Kafka's own promise)          ottla-fsync  acknowledged = on the disk (the default)
   floor        floor.c: what the kernel makes unavoidable     floor-fsync  the same with group commit
 Mode `fsync` turns each profile into its -fsync twin; a command is used as it is.  Default: --a kafka --b ottla.
+Mode `default` lays ottla-fsync beside kafka: both as they come.  In mode `others` only B has the company that the case names.
+--gib is what `catchup` reads, --hours how long `soak` (of B alone) lasts.  --resume goes on in --out: what stands there for a
+pair of a case is not run again.
 
 How it measures.  Both brokers (and the floor) are alive at once, and each case is run A B floor / floor B A / A B floor ...
 so that a machine that gets slower hits all alike.  A result is the median over pairs of B divided by A, with its range;
@@ -27,10 +31,8 @@ those lines beside the bars. Environment: OTTLA (default build/ottla), KAFKA_REF
 BENCH_BUILD (where kload, floor and limits are built; default .cache/bench), CC."""
 
 import argparse
-import contextlib
 import json
 import os
-import platform
 import re
 import resource
 import shutil
@@ -41,12 +43,16 @@ import sys
 import tempfile
 import time
 
+import alone
+import beside
+from machine import cpu_of, cpu_of_others, growth, machine, wait_for_quiet
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 KAFKA_DIR = os.path.join(ROOT, "test", "kafka")
 BUILD = os.environ.get("BENCH_BUILD") or os.path.join(ROOT, ".cache", "bench")
-TICK = os.sysconf("SC_CLK_TCK")
 LOADS = ("produce", "fetch", "tiny", "latency", "more", "curves", "beside", "connections")  # over brokers that stay
+APART = ("fsync", "default", "others")  # so too, with settings of their own
 
 JVM = (
     "-server -Xms1g -Xmx1g -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:InitiatingHeapOccupancyPercent=35 "
@@ -78,6 +84,10 @@ FLOOR = os.path.join(BUILD, "floor") + " --port {port} --data {data}"
 PROFILES = {
     "ottla": OTTLA + " --set ottla.durability=page-cache",
     "ottla-fsync": OTTLA + " --set ottla.durability=fsync",
+    "ottla-others": OTTLA.replace("--http off", "--http 127.0.0.1:{http}")
+    + " --set ottla.durability=page-cache --set log.cleaner.backoff.ms=50",
+    "ottla-soak": OTTLA + " --set ottla.durability=page-cache --set log.retention.check.interval.ms=1000"
+    + " --set log.initial.task.delay.ms=1000",
     "floor": FLOOR,
     "floor-fsync": FLOOR + " --fsync --sync-threads 8",
 }
@@ -97,7 +107,7 @@ def cases(mode, seconds):
     def rate(per_second, partitions=8):
         return partitions, ["produce", "--record-bytes", "100", "--connections", "8", "--rate", str(per_second)] + run
 
-    def beside(what, other):  # measured while the other load goes on at the same broker
+    def with_company(what, other):  # measured while the other load goes on at the same broker
         return (*what, other)
 
     def reader(*more):
@@ -139,6 +149,8 @@ def cases(mode, seconds):
             **{f"{codec} 1KiBx16 P32 C8": produce(1024, 16, 32, 8, "--codec", codec)
                for codec in ("gzip", "snappy", "lz4", "zstd")},
             "zstd 1KiBx512 P32 C8": produce(1024, 512, 32, 8, "--codec", "zstd"),
+            "idempotent 1KiBx16 P32 C8": produce(1024, 16, 32, 8, "--idempotent"),
+            "idempotent 100Bx1 P32 C8": produce(100, 1, 32, 8, "--idempotent"),
             "50 producers 100Bx1 P32 C50": produce(100, 1, 32, 50),
             "1000 partitions 100Bx1 C8": produce(100, 1, 1000, 8),
             "10000 partitions 1k/s 100B": rate(1000, 10000),
@@ -148,78 +160,30 @@ def cases(mode, seconds):
             **{f"100Bx1 P32 C{n}": produce(100, 1, 32, n) for n in (1, 2, 4, 8, 16, 32, 64)},
         },
         "beside": {
-            "1k/s 100B, a cold reader": beside(rate(1000), ("cold", reader())),
-            "1k/s 100B, producers": beside(rate(1000), ("hot", writer())),
-            "fetch hot C1, producers": beside(fetch(1), ("hot", writer())),
-            "1k/s 100B, zstd batches of 2 MB": beside(
+            "1k/s 100B, a cold reader": with_company(rate(1000), ("cold", reader())),
+            "1k/s 100B, producers": with_company(rate(1000), ("hot", writer())),
+            "fetch hot C1, producers": with_company(fetch(1), ("hot", writer())),
+            "1k/s 100B, zstd batches of 2 MB": with_company(
                 rate(1000),
                 ("hot", ["produce", "--topic", "loaded", "--partitions", "8", "--connections", "1", "--record-bytes", "1024",
                          "--records-per-batch", "2000", "--codec", "zstd", "--rate", "40000", "--seconds", str(seconds + 3),
                          "--no-check"])),
         },
+        "others": {
+            "1k/s 100B, a cold reader": with_company(rate(1000), ("cold", reader())),
+            "1k/s 100B, a console search": with_company(rate(1000), ("search", [])),
+            "1k/s 100B, a compaction": with_company(
+                rate(1000),
+                ("compaction", ["produce", "--connections", "1", "--record-bytes", "1000", "--records-per-batch", "500", "--keys",
+                                "500", "--rate", "40000", "--seconds", str(seconds + 30), "--no-check"])),
+        },
+        "default": {"1KiBx16 P32 C8": produce(1024, 16, 32, 8)},
         "fsync": {
             "1KiBx16 P1 C8": produce(1024, 16, 1, 8),
             "1KiBx16 P32 C8": produce(1024, 16, 32, 8),
             "1k/s 100B": rate(1000),
         },
     }[mode]
-
-
-# ---- what the machine and its processes are doing
-
-
-def cpu_of(pid):
-    with open(f"/proc/{pid}/stat") as f:
-        fields = f.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
-
-
-def switches_of(pid):
-    """How often threads of a process went to sleep of themselves, so far."""
-    total = 0
-    for task in os.listdir(f"/proc/{pid}/task"):
-        with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{task}/status") as f:
-            total += sum(int(line.split()[1]) for line in f if line.startswith("voluntary_ctxt_switches"))
-    return total
-
-
-def cpu_of_others(skip):
-    used = {}
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        if int(pid) not in skip:
-            try:
-                used[pid] = cpu_of(pid)
-            except (OSError, IndexError):
-                pass
-    return used
-
-
-def growth(before, after):
-    return sum(max(0.0, after[p] - before.get(p, after[p])) for p in after)
-
-
-def wait_for_quiet(skip, at_most):
-    start = time.monotonic()
-    while True:
-        before = cpu_of_others(skip)
-        time.sleep(0.4)
-        if growth(before, cpu_of_others(skip)) / 0.4 < 0.1 or time.monotonic() - start > at_most:
-            return round(time.monotonic() - start, 1)
-
-
-def memory_mib(pid):
-    with open(f"/proc/{pid}/smaps_rollup") as f:
-        lines = [l.split() for l in f]
-    return {l[0][:-1].lower() + "_mib": int(l[1]) / 1024 for l in lines if l[0] in ("Rss:", "Pss:", "Anonymous:")}
-
-
-def machine():
-    """What the figures were taken on; they mean nothing without it."""
-    with open("/proc/cpuinfo") as f:
-        model = next((line.split(":")[1].strip() for line in f if line.startswith("model name")), platform.machine())
-    with open("/proc/meminfo") as f:
-        memory_gib = int(f.readline().split()[1]) / (1 << 20)
-    return {"cpu": model, "cores": os.cpu_count(), "memory_gib": round(memory_gib), "kernel": platform.release()}
 
 
 def json_of(command, **more):
@@ -294,6 +258,7 @@ class Broker:
 
     def start(self, topic=None, partitions=0):
         command = self.command.replace("{port}", str(self.port)).replace("{data}", self.data)
+        command = command.replace("{http}", str(self.port + 5))
         with open(self.data + ".log", "ab") as log:
             began = time.monotonic_ns()
             self.process = subprocess.Popen(
@@ -306,7 +271,7 @@ class Broker:
             ["wait", "--t0", str(began), "--timeout", "180"]
             + (["--topic", topic, "--partitions", str(partitions)] if topic else [])
         )
-        if "metadata_ms" not in result:
+        if "metadata_ms" not in result or self.process.poll() is not None:  # or another one has the port
             raise SystemExit(f"{self.spec} does not start: see {self.data}.log")
         result["start_cpu_s"] = cpu_of(self.process.pid)
         return result
@@ -322,19 +287,16 @@ class Broker:
                 self.process.wait()
         return (time.monotonic() - began) * 1e3
 
-    def kload(self, arguments):
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def kload_command(self, arguments):
         pin = ["taskset", "-c", "1"] if self.pinned else []
-        return json_of(
-            pin
-            + [
-                os.path.join(BUILD, "kload"),
-                *arguments,
-                "--port",
-                str(self.port),
-                "--broker-pid",
-                str(self.process.pid),
-            ]
-        )
+        return [*pin, os.path.join(BUILD, "kload"), *arguments, "--port", str(self.port)]
+
+    def kload(self, arguments):
+        return json_of(self.kload_command([*arguments, "--broker-pid", str(self.process.pid)]))
 
     def create(self, topic, partitions):
         return self.kload(
@@ -361,31 +323,13 @@ class Broker:
             time.sleep(0.05)
         return result
 
-    def forget_pages(self):
-        os.sync()
-        for folder, _, names in os.walk(self.data):
-            for name in names:
-                with contextlib.suppress(OSError), open(os.path.join(folder, name), "rb") as f:
-                    os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-    @contextlib.contextmanager
-    def beside(self, kind, arguments):
-        """That load goes on meanwhile; what is `cold` finds no pages of the broker's files in memory."""
-        if kind == "cold":
-            self.forget_pages()
-        pin = ["taskset", "-c", "1"] if self.pinned else []
-        command = [*pin, os.path.join(BUILD, "kload"), *arguments, "--port", str(self.port)]
-        with open(self.data + ".beside", "wb") as out, subprocess.Popen(command, stdout=out, stderr=out) as other:
-            try:
-                yield
-            finally:
-                other.terminate()
-
     def run_case(self, case):
         where, arguments, *other = case
         if other:
-            with self.beside(*other[0]):
-                return self.run_case((where, arguments))
+            (kind, of_other), company = other[0], {}
+            with beside.KINDS[kind](self, of_other, company):
+                result = self.run_case((where, arguments))
+            return {**result, **company}
         if where == "fetch":
             return self.kload(arguments + ["--topic", "loaded", "--partitions", "8"])
         return self.on_fresh_topic(where, arguments)
@@ -463,6 +407,18 @@ class Broker:
 class Bench:
     def __init__(self, opts):
         self.opts, self.rows, self.failed = opts, [], False
+        self.done = set()
+        if opts.resume and os.path.exists(opts.out):
+            with open(opts.out) as f:
+                rows = [row for row in map(json.loads, f) if row["mode"] != "machine"]
+            self.rows = [row for row in rows if row["result"].get("valid") is not False]
+            self.done = {(row["mode"], row["case"], row["pair"], row["who"]) for row in self.rows}
+
+    def wants(self, mode, case):
+        return not self.opts.only or re.search(self.opts.only, f"{mode} {case}")
+
+    def has(self, mode, case, pair, brokers):
+        return all((mode, case, pair, b.letter) in self.done for b in brokers)
 
     def note(self, who, mode, case, pair, result):
         row = {
@@ -500,6 +456,10 @@ class Bench:
     def participants(self, mode):
         twin = lambda s: s + "-fsync" if mode == "fsync" and s in ("kafka", "ottla", "floor") else s
         specs = [("a", twin(self.opts.a)), ("b", twin(self.opts.b))]
+        if self.opts.b == "ottla" and mode in ("default", "others", "soak"):
+            specs[1] = ("b", "ottla-fsync" if mode == "default" else f"ottla-{mode}")
+        if mode == "soak":
+            specs = specs[1:]
         if not self.opts.no_floor and mode in ("produce", "fetch", "tiny", "latency", "fsync", "curves", "connections"):
             specs.append(("floor", twin("floor")))
         return [Broker(s, letter, self.opts.port + 10 * i, self.opts) for i, (letter, s) in enumerate(specs)]
@@ -508,33 +468,39 @@ class Bench:
         return brokers if pair % 2 == 0 else brokers[::-1]
 
     def load_modes(self, modes):
-        """LOADS and fsync: brokers started once, runs interleaved."""
+        """LOADS and APART: brokers started once, runs interleaved."""
+        if not modes:
+            return
+        brokers = self.participants(modes[0])
         wanted = [
             (m, n, c)
             for m in modes
             for n, c in self.cases(m).items()
-            if not self.opts.only or re.search(self.opts.only, f"{m} {n}")
+            if self.wants(m, n) and not all(self.has(m, n, pair, brokers) for pair in range(self.opts.pairs))
         ]
         if not wanted:
             return
-        brokers = self.participants(modes[0])
         try:
             for b in brokers:
                 b.prepare()
                 b.start()
             for b in brokers:
                 b.warm_up()
-            if any(m in ("fetch", "beside") for m, _, _ in wanted):
+            if any(m in ("fetch", "beside", "others") for m, _, _ in wanted):
                 for b in brokers:
                     self.note(b, "fetch", "load and verify", 0, b.load_topic())
             skip = {os.getpid()} | {b.process.pid for b in brokers}
             for mode, name, case in wanted:
+                alone = case[:2]
                 for b in brokers:
                     if b.kafka:
-                        b.run_case(case)
+                        b.run_case(alone if mode == "others" else case)
                 for pair in range(self.opts.pairs):
+                    if self.has(mode, name, pair, brokers):
+                        continue
                     for b in self.order(brokers, pair):
-                        self.note(b, mode, name, pair, self.measured(b, lambda: b.run_case(case), skip))
+                        its = alone if mode == "others" and b.letter == "a" else case
+                        self.note(b, mode, name, pair, self.measured(b, lambda: b.run_case(its), skip))
         finally:
             for b in brokers:
                 b.stop()
@@ -548,74 +514,19 @@ class Bench:
             for n in (0, 1000, 5000, 15000)
         }
 
-    def each_alone(self, mode, measure):
-        """startup, partitions: fresh processes in each pair, one at a time."""
-        for pair in range(self.opts.pairs):
+    def each_alone(self, mode):
+        """alone.MODES: fresh processes in each pair, one at a time."""
+        last_case, measure = alone.MODES[mode]
+        for pair in range(1 if mode == "soak" else self.opts.pairs):
             for b in self.order(self.participants(mode), pair):
+                if (mode, last_case, pair, b.letter) in self.done:
+                    continue
                 b.prepare()
                 try:
-                    measure(b, pair)
+                    measure(self, b, pair)
                 finally:
                     b.stop()
                     shutil.rmtree(b.data, ignore_errors=True)
-
-    def startup(self, b, pair):
-        wait_for_quiet({os.getpid()}, self.opts.patience)
-        result = b.start()
-        time.sleep(3)
-        result.update(memory_mib(b.process.pid))
-        before, switched = cpu_of(b.process.pid), switches_of(b.process.pid)
-        time.sleep(3)
-        result["wake_ups_s"] = (switches_of(b.process.pid) - switched) / 3
-        result["idle_cpu_pct"] = (cpu_of(b.process.pid) - before) / 3 * 100
-        result["stop_ms"] = b.stop()
-        self.note(b, "startup", "fresh directory", pair, result)
-
-    def partitions(self, b, pair):
-        b.start()
-        time.sleep(2)
-        rss = memory_mib(b.process.pid)["rss_mib"]
-        result = b.create("many", 1000)
-        result["rss_growth_mib"] = memory_mib(b.process.pid)["rss_mib"] - rss
-        self.note(b, "partitions", "create 1000", pair, result)
-        self.note(
-            b,
-            "partitions",
-            "metadata of 1000",
-            pair,
-            b.kload(["pingpong", "--api", "metadata", "--topic", "many", "--seconds", "2"]),
-        )
-        self.note(
-            b,
-            "partitions",
-            "produce 100Bx1 over 1000 C8",
-            pair,
-            b.kload(
-                [
-                    "produce",
-                    "--topic",
-                    "many",
-                    "--partitions",
-                    "1000",
-                    "--connections",
-                    "8",
-                    "--inflight",
-                    "5",
-                    "--record-bytes",
-                    "100",
-                    "--records-per-batch",
-                    "1",
-                    "--seconds",
-                    str(self.opts.seconds),
-                ]
-            ),
-        )
-        stop_ms = b.stop()
-        result = b.start("many", 1000)
-        result["stop_ms"] = stop_ms
-        time.sleep(2)
-        result["rss_mib"] = memory_mib(b.process.pid)["rss_mib"]
-        self.note(b, "partitions", "start with 1000", pair, result)
 
 
 # ---- the tables
@@ -731,11 +642,14 @@ def main():
     p.add_argument("--port", type=int, default=29192)
     p.add_argument("--no-floor", action="store_true")
     p.add_argument("--unpinned", action="store_true")
+    p.add_argument("--gib", type=float, default=10)
+    p.add_argument("--hours", type=float, default=1)
+    p.add_argument("--resume", action="store_true")
     p.add_argument("--work")
     p.add_argument("--out")
     opts = p.parse_args()
     modes = opts.mode.split(",")
-    known = (*LOADS, "fsync", "startup", "partitions")
+    known = (*LOADS, *APART, *alone.MODES)
     if not set(modes) <= set(known):
         p.error("modes: " + " ".join(known))
     opts.no_floor = opts.no_floor or "floor" in (opts.a, opts.b)
@@ -752,10 +666,11 @@ def main():
         f.write(json.dumps({"mode": "machine", "result": machine()}) + "\n")
     try:
         bench.load_modes([m for m in modes if m in LOADS])
-        bench.load_modes([m for m in modes if m == "fsync"])
-        for m in ("startup", "partitions"):
-            if m in modes:
-                bench.each_alone(m, getattr(bench, m))
+        for mode in APART:
+            bench.load_modes([m for m in modes if m == mode])
+        for mode in alone.MODES:
+            if mode in modes:
+                bench.each_alone(mode)
     finally:
         print(report(bench.rows, opts))
         if own_work:

@@ -24,6 +24,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "test" / "console"), str(ROOT / "test")]
 
+import compare  # noqa: E402
 from harness.broker import Broker, free_port  # noqa: E402
 from test_console import Web  # noqa: E402
 
@@ -99,20 +100,14 @@ class Searching:
         self.connection.close()
 
 
-def build_load():
-    tool = ROOT / ".cache" / "bench" / "kload"
-    tool.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run([os.environ.get("CC", "cc"), "-O2", "-std=gnu17", "-msse4.2", str(ROOT / "bench" / "kload.c"), "-o", str(tool)], check=True)
-    return tool
-
-
 def beside_a_search(web, broker):
     """For each load: MiB/s alone, MiB/s beside a search, the share that is lost (of pairs one after the other), the search's share of a core."""
-    tool, port = build_load(), broker.address.split(":")[1]
+    compare.build()
+    tool, port = os.path.join(compare.BUILD, "kload"), broker.address.split(":")[1]
     web.post("/api/v1/topics", {"name": "load", "partitions": 4, "configs": {"retention.bytes": str(64 << 20), "segment.bytes": str(16 << 20)}})
 
     def load(words):
-        text = subprocess.run([str(tool), *words.split(), "--port", port, "--seconds", str(SECONDS)], capture_output=True, text=True, check=True).stdout
+        text = subprocess.run([tool, *words.split(), "--port", port, "--seconds", str(SECONDS)], capture_output=True, text=True, check=True).stdout
         return json.loads(text)["mib_s"]
     for name, words in LOADS.items():
         load(words)

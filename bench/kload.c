@@ -5,9 +5,9 @@
  *   kload wait     [--t0 MONOTONIC_NS] [--topic T --partitions P] [--timeout S]
  *   kload produce  --topic T --partitions P --connections C --inflight K --record-bytes N --records-per-batch B
  *                  --acks 0|1|-1 --seconds S [--warmup W] [--rate MESSAGES/S] [--batches-per-request M] [--max-mib X]
- *                  [--no-check] [--pretouch MIB] [--codec none|gzip|snappy|lz4|zstd]
+ *                  [--no-check] [--pretouch MIB] [--codec none|gzip|snappy|lz4|zstd] [--idempotent] [--keys N]
  *   kload fetch    --topic T --partitions P --connections C [--max-bytes PARTITION_MAX] [--seconds S]
- *                  [--discard] [--verify]
+ *                  [--discard] [--verify] [--from-end] [--no-check]
  *   kload e2e      --topic T --rate R --seconds S --record-bytes N          one partition, a consumer that waits
  *   kload pingpong --api apiversions|metadata --connections C [--idle N] --seconds S [--inflight K] [--rate R]
  *
@@ -17,12 +17,16 @@
  * --codec compresses the one batch that is sent again and again, of records that are made of a few hundred words; without
  * it they are random.
  *
+ * --idempotent makes each connection a producer with an id and sequences of its own, so that every batch gets another head
+ * and another CRC. --keys gives records one of so many keys. --from-end reads only what comes. A fetch that is one pass
+ * while others produce needs --no-check, and ends when it has caught up.
+ *
  * --pretouch holds that much touched memory and gives it back in step with what is produced, so that the broker's page
  * cache grows into memory that the hypervisor has backed already. --discard receives with MSG_TRUNC: nothing is copied
  * out of the kernel. --verify walks every batch and checks its CRC. Without --seconds a fetch is one pass.
  *
  * It writes one line of JSON, and ends with status 1 and "valid":false when an answer carried an error, was missing, or
- * did not add up. Versions: ApiVersions 0, Metadata 4, CreateTopics 4, DeleteTopics 3, ListOffsets 1, Produce 7,
+ * did not add up. Versions: ApiVersions 0, InitProducerId 0, Metadata 4, CreateTopics 4, DeleteTopics 3, ListOffsets 1, Produce 7,
  * Fetch 11.
  */
 #define _GNU_SOURCE
@@ -127,11 +131,11 @@ static const char *field(const char *line, int index)
 // ---------- options
 static struct {
     const char *mode, *host, *topic, *api, *tag, *codec;
-    int port, parts, conns, inflight, rec_bytes, rpb, acks, bpr, idle, pid;
+    int port, parts, conns, inflight, rec_bytes, rpb, acks, bpr, idle, pid, keys;
     double seconds, warmup, rate, timeout;
     i64 max_bytes, max_mib, pretouch;
     u64 t0;
-    bool discard, verify, spin, nocheck;
+    bool discard, verify, spin, nocheck, idempotent, from_end;
     const char *cfg[32];
     int ncfg;
 } O = {.host = "127.0.0.1",
@@ -279,9 +283,9 @@ static int g16(const u8 *p)
 {
     return (int16_t)(p[0] << 8 | p[1]);
 }
-static u32 crc32c(const u8 *p, size_t n)
+static u32 crc32c_on(u32 crc, const u8 *p, size_t n)
 {
-    u64 c = ~0u;
+    u64 c = ~crc;
     while (n >= 8) {
         u64 v;
         memcpy(&v, p, 8);
@@ -293,6 +297,10 @@ static u32 crc32c(const u8 *p, size_t n)
     while (n--)
         d = _mm_crc32_u8(d, *p++);
     return ~d;
+}
+static u32 crc32c(const u8 *p, size_t n)
+{
+    return crc32c_on(0, p, n);
 }
 typedef struct {
     const u8 *p, *e;
@@ -510,6 +518,33 @@ static i64 end_offsets(int fd, i64 *per)
     return sum;
 }
 
+/* The id of a new idempotent producer; its epoch is 0. */
+static u64 init_producer_id(int fd)
+{
+    u64 start = ns();
+    for (;; nap_us(20000)) {
+        wb w = {0};
+        req_head(&w, 22, 0, 80);
+        wstr(&w, NULL);
+        w32(&w, 60000);
+        size_t n;
+        u8 *b = call(fd, &w, &n);
+        free(w.p);
+        if (!b)
+            die("InitProducerId: no answer");
+        rb r = {b, b + n, false};
+        r32(&r);
+        int e = r16(&r);
+        i64 id = r64(&r);
+        bool ok = !e && id >= 0 && r16(&r) == 0 && !r.bad;
+        free(b);
+        if (ok)
+            return (u64)id;
+        if ((double)(ns() - start) / 1e9 > O.timeout)
+            die("InitProducerId: error %d", e);
+    }
+}
+
 // ---------- snapshots
 typedef struct {
     u64 t;
@@ -642,6 +677,8 @@ typedef struct {
     u32 ack, snd, bld;
     size_t soff;
     u64 next_n;
+    u64 producer_id;
+    u32 *sequence; // of each partition
     u8 *rbuf;
     size_t rlen, rcap;
     u32 pnext;
@@ -690,7 +727,7 @@ static void err(const char *what, long code)
         fprintf(stderr, "kload: error: %s %ld\n", what, code);
 }
 
-enum { BATCH_HEAD = 61, ATTRIBUTES_LOW = 22 };
+enum { BATCH_HEAD = 61, ATTRIBUTES_LOW = 22, CRC_AT = 17, CRC_FROM = 21, PRODUCER_ID_AT = 43, SEQUENCE_AT = 53 };
 static int codec_number(void)
 {
     static const char *const NAMES[] = {"none", "gzip", "snappy", "lz4", "zstd"};
@@ -771,7 +808,13 @@ static void build_batch(void)
         w8(&r, 0);
         wvar(&r, 0);
         wvar(&r, i);
-        wvar(&r, -1);
+        if (O.keys > 0) {
+            u8 key[4];
+            p32(key, (u32)(i % O.keys));
+            wvar(&r, sizeof key);
+            w_(&r, key, sizeof key);
+        } else
+            wvar(&r, -1);
         wvar(&r, O.rec_bytes);
         w_(&r, val, (size_t)O.rec_bytes);
         wvar(&r, 0);
@@ -787,6 +830,25 @@ static void build_batch(void)
         batch[batch_len - 2] ^= 1; /* self-test: must be refused with error 2 */
     free(val);
     free(r.p);
+}
+/* How much of a batch is in the slot's head, and not the same for all. */
+static u32 head_len(void)
+{
+    return O.idempotent ? BATCH_HEAD : 0;
+}
+/* The head of the next batch of this producer for a partition. */
+static void add_head(conn *c, wb *w, u32 p)
+{
+    u8 head[BATCH_HEAD];
+    memcpy(head, batch, sizeof head);
+    p32(head + PRODUCER_ID_AT, (u32)(c->producer_id >> 32));
+    p32(head + PRODUCER_ID_AT + 4, (u32)c->producer_id);
+    head[PRODUCER_ID_AT + 8] = head[PRODUCER_ID_AT + 9] = 0;
+    p32(head + SEQUENCE_AT, c->sequence[p]);
+    c->sequence[p] = (c->sequence[p] + (u32)O.rpb) & INT32_MAX;
+    u32 crc = crc32c(head + CRC_FROM, BATCH_HEAD - CRC_FROM);
+    p32(head + CRC_AT, crc32c_on(crc, batch + BATCH_HEAD, batch_len - BATCH_HEAD));
+    w_(w, head, sizeof head);
 }
 static u32 corr_next = 1;
 static void build_slot(conn *c, u64 t)
@@ -815,6 +877,8 @@ static void build_slot(conn *c, u64 t)
                 p32(s->ph + 8 * m + 4, batch_len);
             }
         }
+        if (O.idempotent)
+            add_head(c, &w, c->pnext);
         c->pnext = (c->pnext + (u32)O.bpr) % (u32)O.parts;
         s->hlen = (int)w.n;
         s->total = total;
@@ -877,7 +941,7 @@ static void flush_conn(conn *c)
             slot *q = &c->sl[s % K];
             ADD(q->hdr, (size_t)q->hlen);
             if (c->kind == K_PRODUCE) {
-                ADD(batch, batch_len);
+                ADD(batch + head_len(), batch_len - head_len());
                 for (int m = 1; m < O.bpr; m++) {
                     ADD(q->ph + 8 * m, 8);
                     ADD(batch, batch_len);
@@ -1191,7 +1255,7 @@ static void part_done(conn *c)
     for (int i = 0; i < c->np; i++)
         if (c->plist[i] == c->cur_p)
             s = &c->ps[i];
-    if (s && s->off >= s->hw && O.mode[0] == 'f')
+    if (s && s->off >= s->hw && O.mode[0] == 'f' && !O.from_end)
         s->done = true;
     c->rp_i++;
 }
@@ -1460,6 +1524,10 @@ static void add_conn(conn *c, int kind, int id)
         if (O.bpr > 1)
             for (u32 i = 0; i < K; i++)
                 c->sl[i].ph = malloc((size_t)O.bpr * 8);
+        if (O.idempotent) {
+            c->producer_id = init_producer_id(c->fd);
+            c->sequence = calloc((size_t)O.parts, sizeof *c->sequence);
+        }
     }
 }
 static void reg(conn *c)
@@ -1507,6 +1575,9 @@ static const struct option_row {
     {"--verify", FLAG, &O.verify},
     {"--spin", FLAG, &O.spin},
     {"--no-check", FLAG, &O.nocheck},
+    {"--idempotent", FLAG, &O.idempotent},
+    {"--from-end", FLAG, &O.from_end},
+    {"--keys", SMALL, &O.keys},
 };
 
 static void take_option(const struct option_row *row, const char *text)
@@ -1554,6 +1625,8 @@ static void parse_options(int argc, char **argv)
     }
     if (O.bpr > O.parts)
         die("--batches-per-request > --partitions");
+    if (O.idempotent && (O.bpr != 1 || O.acks != -1 || strcmp(O.mode, "produce")))
+        die("--idempotent is for produce with acks=-1 and one batch a request");
     if (strlen(O.topic) > 100)
         die("topic name too long");
 }
@@ -1705,7 +1778,7 @@ static int run_load(void)
         die("ListOffsets failed (topic missing?)");
     if (m == 'e' && end_offsets(ctl, NULL) != 0)
         die("e2e needs a fresh topic");
-    if (m == 'f' && end_offsets(ctl, per) <= 0)
+    if (m == 'f' && end_offsets(ctl, per) <= 0 && !O.from_end)
         die("fetch: empty or missing topic");
     // idle connections: each one has been used once
     conn *idle = calloc((size_t)O.idle + 1, sizeof(conn));
@@ -1748,7 +1821,7 @@ static int run_load(void)
                 for (int p = i; p < O.parts; p += NC)
                     c->plist[c->np++] = p;
             for (int p = 0; p < c->np; p++)
-                c->ps[p].hw = per[c->plist[p]];
+                c->ps[p] = (pstate){.off = O.from_end ? per[c->plist[p]] : 0, .hw = per[c->plist[p]]};
         }
         reg(c);
     }
@@ -1901,7 +1974,7 @@ static int run_load(void)
         i64 want = 0;
         for (int i = 0; i < O.parts; i++)
             want += per[i];
-        if (once && NC <= O.parts && (i64)tot_rec != want)
+        if (once && !O.nocheck && NC <= O.parts && (i64)tot_rec != want)
             err("records read differ from the log end by", (long)((i64)tot_rec - want));
         xl += snprintf(extra + xl, sizeof extra - (size_t)xl, "\"passes\":%lu,\"verify\":%s,\"discard\":%s,", passes,
                        O.verify ? "true" : "false", O.discard ? "true" : "false");

@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lays the runs that compare.py wrote beside the bars of bars.txt: a table and plots.
 
-    report.py RUNS.jsonl [--readme FILE] [--plots DIR]
+    report.py RUNS.jsonl [--readme FILE [--unpinned]] [--plots DIR]
 
-Prints the table. --readme puts it between the two marker lines of a file, --plots writes an SVG for each measure, and lines:
+Prints the table. --readme puts it between the two marker lines of a file, with --unpinned between two others, --plots writes an SVG for each measure, and lines:
 latency by percentile, processor time a GiB against the size of a batch, throughput against connections.
-`pass` and `short` compare the median over the pairs with the bar; `-` where a side was not measured. `floor too` means
+`pass` and `short` compare the median over the pairs with the bar, of a 99th percentile the worst pair; `-` where a side was not measured. `floor too` means
 that the floor misses the bar beside Kafka as well, so that the bar beside the floor decides.
 """
 import argparse
@@ -19,7 +19,7 @@ import statistics
 import xml.sax.saxutils
 
 HERE = pathlib.Path(__file__).resolve().parent
-BEGIN, END = "<!-- report.py writes from here -->", "<!-- to here -->"
+BEGIN, BEGIN_UNPINNED, END = "<!-- report.py writes from here -->", "<!-- report.py --unpinned writes from here -->", "<!-- to here -->"
 NAMES = {"kafka": "Kafka", "ottla": "Ottla", "floor": "floor"}
 COLOURS = {"a": "#8a8f98", "b": "#2f7d5b", "floor": "#d8b25c"}
 PLOTS = ("req/s", "CPU us/req", "p99 us")
@@ -29,6 +29,7 @@ MEASURES = {
     "CPU us/req": lambda r: r.get("cpu_s_per_mreq"),
     "p50 us": lambda r: r["lat_us"]["p50"] if "lat_us" in r else None,
     "p99 us": lambda r: r["lat_us"]["p99"] if "lat_us" in r else None,
+    "bytes a connection": lambda r: (r["idle_rss1_mib"] - r["idle_rss0_mib"]) * (1 << 20) / r["idle"] if r.get("idle") else None,
 }
 
 
@@ -95,6 +96,13 @@ def verdict(value, relation, bar, of_floor=None):
     return "short" if of_floor is None or meets(of_floor, relation, bar) else "floor too"
 
 
+def judged(found, measure, relation):
+    """What is compared with the bar: the median; of a tail the worst pair, since it counts only when it holds in every one."""
+    if measure == "p99 us" and found:
+        return max(found) if relation == "<=" else min(found)
+    return median(found)
+
+
 def judged_values(by_who, measure, kind):
     if kind == "value":
         return values(by_who, "b", measure)
@@ -120,12 +128,12 @@ def table(runs, names, bars):
         has_floor_bar = any(kind == "floor" for _, kind in fitting)
         for (measure, kind), (relation, bar) in fitting.items():
             found = judged_values(by_who, measure, kind)
-            of_floor = median(ratios(by_who, measure, "floor", "a")) if kind == "kafka" and has_floor_bar else None
+            of_floor = judged(list(ratios(by_who, measure, "floor", "a")), measure, relation) if kind == "kafka" and has_floor_bar else None
             sides = " | ".join(number(median(values(by_who, who, measure))) for who in ("a", "b", "floor"))
             beside = {"kafka": names["a"], "floor": names["floor"], "value": "-"}[kind]
             sign = "at least" if relation == ">=" else "at most"
             lines.append(f"| {mode} {case} | {measure} | {sides} | {beside} | {with_range(found)} | {sign} {bar:g} | "
-                         f"{verdict(median(found), relation, bar, of_floor)} |")
+                         f"{verdict(judged(found, measure, relation), relation, bar, of_floor)} |")
     return lines
 
 
@@ -245,14 +253,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=pathlib.Path)
     parser.add_argument("--readme", type=pathlib.Path)
+    parser.add_argument("--unpinned", action="store_true")
     parser.add_argument("--plots", type=pathlib.Path)
     options = parser.parse_args()
     runs, machine, names, failed = read_runs(options.runs)
     text = report(runs, machine, names, failed, list(read_bars(HERE / "bars.txt")))
     print(text)
     if options.readme:
-        before, _, rest = options.readme.read_text().partition(BEGIN)
-        options.readme.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}")
+        begin = BEGIN_UNPINNED if options.unpinned else BEGIN
+        before, _, rest = options.readme.read_text().partition(begin)
+        options.readme.write_text(f"{before}{begin}\n\n{text}\n\n{END}{rest.partition(END)[2]}")
     if options.plots:
         write_plots(options.plots, runs, names)
 
