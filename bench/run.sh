@@ -53,7 +53,7 @@ full)
 errors)
     exec bench/compare.py --a ottla --b floor --pairs 1 --seconds 0.3 --warm-up 0 --patience 0 --out "$(mktemp)" \
         --mode "produce,tiny,fetch,latency,fsync,more" \
-        --only '(produce|tiny|fsync).*P32 C8|P1 C1$|apiversions C8|metadata|fetch hot C8$|latency.*1k/s|fsync 1k/s' >/dev/null
+        --only '(produce|tiny|fsync).*P32 C8|P1 C1$|apiversions C8|metadata|fetch hot C8$|latency.*1k/s|fsync 1k/s|more idempotent 100B' >/dev/null
     ;;
 *)
     sed -n '3,9s/^# \{0,1\}//p' "$0" >&2
