@@ -76,10 +76,13 @@ static void reactor_destroy(struct reactor *reactor)
     heap_free(&reactor->timers);
 }
 
-/* Threads of the broker's own; in the order in which they need each other. */
+/* Threads of the broker's own; in the order in which they need each other. What waited for the pool has its answer before
+ * the job is over: the job still tells the flusher and the reactors, and gives the turn back. */
 static void threads_stop(struct broker *broker)
 {
     control__stop(broker->control);
+    if (broker->pool)
+        io_pool_finish(broker->pool);
     flusher__stop(broker->flusher);
     broker->flusher = NULL;
 }

@@ -144,6 +144,8 @@ struct io_job {
 struct io_pool;
 struct io_pool *io_pool_create(const int thread_counts[IO_LANE_COUNT]);
 void io_pool_submit(struct io_pool *pool, enum io_lane lane, struct io_job *job);
+/* Until nothing is left of what was submitted, and of what that submitted in turn; nobody else may go on submitting. */
+void io_pool_finish(struct io_pool *pool);
 void io_pool_destroy(struct io_pool *pool); // finishes what was submitted, then joins
 
 /* ---- signals: a loop that gets a readable event per signal asked for (kernel only; the simulator never signals). */

@@ -189,6 +189,39 @@ static void a_deadline_that_has_passed_does_not_wait(void **state)
 }
 
 /* ---- pool and locks */
+struct relay_job {
+    struct io_job job;
+    struct io_pool *pool;
+    _Atomic int left;
+    _Atomic bool *is_over;
+};
+
+/* Goes round the lanes; the last runner's end is what counts. */
+static void relay(struct io_job *job)
+{
+    struct relay_job *own = CONTAINER_OF(job, struct relay_job, job);
+    int left = atomic_fetch_sub(&own->left, 1) - 1;
+    if (left > 0)
+        io_pool_submit(own->pool, (enum io_lane)(left % IO_LANE_COUNT), job);
+    else
+        atomic_store(own->is_over, true);
+}
+
+static void a_pool_is_finished_when_what_its_jobs_submitted_is(void **state)
+{
+    enum { ROUNDS = 200, LAPS = 9 };
+    struct io_pool *pool = io_pool_create((int[IO_LANE_COUNT]){2, 1, 1, 2});
+    io_pool_finish(pool); // at once: it has nothing to do
+    for (int i = 0; i < ROUNDS; i++) {
+        _Atomic bool is_over = false;
+        struct relay_job job = {.job = {.run = relay}, .pool = pool, .left = LAPS, .is_over = &is_over};
+        io_pool_submit(pool, (enum io_lane)(i % IO_LANE_COUNT), &job.job);
+        io_pool_finish(pool);
+        assert_true(is_over);
+    }
+    io_pool_destroy(pool);
+}
+
 struct counted_job {
     struct io_job job;
     struct io_lock *lock;
@@ -392,6 +425,7 @@ int main(void)
         cmocka_unit_test(nobody_listens),
         cmocka_unit_test(a_deadline_that_has_passed_does_not_wait),
         cmocka_unit_test(a_pool_runs_all_that_was_submitted_before_it_goes),
+        cmocka_unit_test(a_pool_is_finished_when_what_its_jobs_submitted_is),
         IN_DIRECTORY(files_hold_what_was_written),
         IN_DIRECTORY(only_what_can_be_read_at_once_is_called_cached),
         IN_DIRECTORY(names_move_and_go),

@@ -135,6 +135,7 @@ void io_lock_release(struct io_lock *lock)
 
 /* ---- pool: a queue and its own threads for each lane */
 struct lane {
+    struct io_pool *pool;
     pthread_mutex_t mutex;
     pthread_cond_t ready;
     struct io_job *first, **tail;
@@ -145,6 +146,9 @@ struct lane {
 
 struct io_pool {
     struct lane lanes[IO_LANE_COUNT];
+    _Atomic int unfinished_count; // queued or running
+    pthread_mutex_t mutex;        // for those who wait until there are none
+    pthread_cond_t finished;
 };
 
 static struct io_job *lane_take(struct lane *lane)
@@ -162,19 +166,34 @@ static struct io_job *lane_take(struct lane *lane)
     return job;
 }
 
+static void finished_one(struct io_pool *pool)
+{
+    if (atomic_fetch_sub(&pool->unfinished_count, 1) > 1)
+        return;
+    pthread_mutex_lock(&pool->mutex);
+    pthread_cond_broadcast(&pool->finished);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
 static void lane_run(void *context)
 {
-    for (struct io_job *job; (job = lane_take(context));)
+    struct lane *lane = context;
+    for (struct io_job *job; (job = lane_take(lane));) {
         job->run(job);
+        finished_one(lane->pool);
+    }
 }
 
 struct io_pool *io_pool_create(const int thread_counts[IO_LANE_COUNT])
 {
     struct io_pool *pool = mem_zalloc(sizeof *pool);
+    pthread_mutex_init(&pool->mutex, NULL);
+    pthread_cond_init(&pool->finished, NULL);
     for (int i = 0; i < IO_LANE_COUNT; i++) {
         struct lane *lane = &pool->lanes[i];
         pthread_mutex_init(&lane->mutex, NULL);
         pthread_cond_init(&lane->ready, NULL);
+        lane->pool = pool;
         lane->tail = &lane->first;
         lane->thread_count = thread_counts[i];
         lane->threads = mem_zalloc((size_t)lane->thread_count * sizeof *lane->threads);
@@ -189,11 +208,20 @@ void io_pool_submit(struct io_pool *pool, enum io_lane which, struct io_job *job
     struct lane *lane = &pool->lanes[which];
     assert(lane->thread_count > 0);
     job->next = NULL;
+    atomic_fetch_add(&pool->unfinished_count, 1);
     pthread_mutex_lock(&lane->mutex);
     *lane->tail = job;
     lane->tail = &job->next;
     pthread_cond_signal(&lane->ready);
     pthread_mutex_unlock(&lane->mutex);
+}
+
+void io_pool_finish(struct io_pool *pool)
+{
+    pthread_mutex_lock(&pool->mutex);
+    while (atomic_load(&pool->unfinished_count) > 0)
+        pthread_cond_wait(&pool->finished, &pool->mutex);
+    pthread_mutex_unlock(&pool->mutex);
 }
 
 void io_pool_destroy(struct io_pool *pool)
@@ -212,5 +240,7 @@ void io_pool_destroy(struct io_pool *pool)
         pthread_mutex_destroy(&lane->mutex);
         pthread_cond_destroy(&lane->ready);
     }
+    pthread_mutex_destroy(&pool->mutex);
+    pthread_cond_destroy(&pool->finished);
     mem_free(pool);
 }

@@ -141,6 +141,7 @@ void io_lock_release(struct io_lock *lock)
 
 /* ---- pool */
 struct lane {
+    struct io_pool *pool;
     struct io_job *first, **tail;
     bool is_stopping;
     int thread_count;
@@ -149,6 +150,7 @@ struct lane {
 
 struct io_pool {
     struct lane lanes[IO_LANE_COUNT];
+    int unfinished_count; // queued or running
 };
 
 static bool has_news(void *argument)
@@ -173,8 +175,11 @@ static struct io_job *lane_take(struct lane *lane)
 
 static void lane_run(void *context)
 {
-    for (struct io_job *job; (job = lane_take(context));)
+    struct lane *lane = context;
+    for (struct io_job *job; (job = lane_take(lane));) {
         job->run(job);
+        lane->pool->unfinished_count--;
+    }
 }
 
 struct io_pool *io_pool_create(const int thread_counts[IO_LANE_COUNT])
@@ -182,6 +187,7 @@ struct io_pool *io_pool_create(const int thread_counts[IO_LANE_COUNT])
     struct io_pool *pool = mem_zalloc(sizeof *pool);
     for (int i = 0; i < IO_LANE_COUNT; i++) {
         struct lane *lane = &pool->lanes[i];
+        lane->pool = pool;
         lane->tail = &lane->first;
         lane->thread_count = thread_counts[i];
         lane->threads = mem_zalloc((size_t)lane->thread_count * sizeof *lane->threads);
@@ -198,7 +204,21 @@ void io_pool_submit(struct io_pool *pool, enum io_lane which, struct io_job *job
     job->next = NULL;
     *lane->tail = job;
     lane->tail = &job->next;
+    pool->unfinished_count++;
     sim__step("pool submit");
+}
+
+static bool is_finished(void *argument)
+{
+    const struct io_pool *pool = argument;
+    return pool->unfinished_count == 0;
+}
+
+void io_pool_finish(struct io_pool *pool)
+{
+    sim__step("pool finish");
+    while (!is_finished(pool))
+        sim__wait("pool finish", is_finished, pool, INT64_MAX);
 }
 
 void io_pool_destroy(struct io_pool *pool)
