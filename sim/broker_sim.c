@@ -94,6 +94,7 @@ static void draw_faults(struct sim_faults *faults, const char *mutant)
         return;
     faults->short_io = draw(3) ? 0 : 5;
     faults->stall = draw(4) ? 0 : 100;
+    faults->sync_ns_max = draw(3) ? 0 : 60000000;
     faults->net_reset = draw(3) ? 0 : 500;
     faults->net_partial = draw(2) ? 0 : 4;
     faults->net_delay_ns_max = draw(2) ? 0 : 5000000;
@@ -109,6 +110,15 @@ static void draw_faults(struct sim_faults *faults, const char *mutant)
     faults->sync_fails_forever = draw(2);
 }
 
+/* Between any two calls; often a power cut right after a client was promised something, where a promise that was made too
+ * early shows. */
+static void crash_some_time(enum sim_crash_kind kind)
+{
+    sim_crash_after(life.world, 1 + draw(draw(3) ? 60000 : 5000), kind);
+    if (draw(4))
+        workload_crash_after((enum promise)draw(PROMISE_KINDS), 1 + draw(draw(2) ? 100 : 10));
+}
+
 static void live_once(enum ending ending, const char *mutant)
 {
     struct sim_faults faults;
@@ -118,7 +128,10 @@ static void live_once(enum ending ending, const char *mutant)
     workload_errors_may_come(life.faults_on || life.is_full);
     life.stops_at_ns = io_now_ns() + (int64_t)draw(4000000000);
     enum sim_crash_kind kind = draw(3) ? SIM_POWER_CUT : SIM_KILL;
-    sim_crash_after(life.world, ending == CRASHES ? 1 + draw(draw(3) ? 60000 : 5000) : 0, kind);
+    sim_crash_after(life.world, 0, kind);
+    workload_crash_after(PROMISE_BATCH, 0);
+    if (ending == CRASHES)
+        crash_some_time(kind);
     if (ending == FINISHES)
         workload_finish();
     if (ending == SHOWS)

@@ -39,6 +39,19 @@ void workload__pause(int64_t ms_max)
     sim_sleep_ns(1 + (int64_t)workload_draw((uint64_t)ms_max * 1000000));
 }
 
+void workload_crash_after(enum promise promise, uint64_t count)
+{
+    workload.crash_promise = promise;
+    workload.crash_count = count;
+}
+
+void workload__promised(enum promise promise)
+{
+    enum { CALLS_MAX = 10 };
+    if (promise == workload.crash_promise && workload.crash_count > 0 && --workload.crash_count == 0)
+        sim_crash_after(workload.world, 1 + workload_draw(CALLS_MAX), SIM_POWER_CUT);
+}
+
 bool workload__open(struct link *link)
 {
     if (link_is_open(link))

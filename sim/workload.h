@@ -23,3 +23,8 @@ void workload_finish(void);
 /* One more client: reads everything from the start, and compares. */
 void workload_check(struct sim_world *world);
 uint64_t workload_acknowledged(void);
+
+/* What a client may rely on from now on: an acknowledged batch, a record that was shown first, a committed offset. */
+enum promise { PROMISE_BATCH, PROMISE_SIGHT, PROMISE_COMMIT, PROMISE_KINDS };
+/* The power is cut a few calls of io.h after a client has heard the `count`-th such promise; 0 calls it off. */
+void workload_crash_after(enum promise promise, uint64_t count);

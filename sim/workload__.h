@@ -15,6 +15,8 @@ struct workload {
     bool finishing, errors_may_come, topic_is_there;
     uint64_t acknowledged;
     int64_t commit_sent[MEMBERS], commit_acked[MEMBERS]; // by partition of the main topic
+    enum promise crash_promise;                          // see workload_crash_after
+    uint64_t crash_count;
 };
 extern struct workload workload;
 
@@ -28,6 +30,8 @@ static inline uint64_t workload_draw(uint64_t bound)
 /* Opens when it is closed; false, after a pause, when nobody answers. */
 bool workload__open(struct link *link);
 void workload__pause(int64_t ms_max);
+/* A client has heard it just now. */
+void workload__promised(enum promise promise);
 /* Answers that say "later": a broker starts, a coordinator loads, a disk failed. Others are blamed. */
 bool workload__is_later(const struct link *link, const char *who, int16_t error);
 /* One fetch: walks the records into `each`, moves *offset. Returns the high watermark; -1 when there was no answer. */

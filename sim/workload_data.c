@@ -76,6 +76,7 @@ static void acknowledged(struct producer *p, const struct outgoing *batch, int64
     for (uint32_t i = 0; i < batch->count; i++)
         witness_acked(p->partition, base_offset + i, witness_number(p->number, batch->first + i), p->acks == -1);
     workload.acknowledged += batch->count;
+    workload__promised(PROMISE_BATCH);
 }
 
 static void take_reply(struct producer *p)
@@ -181,7 +182,10 @@ struct consumer {
 static void see(void *context, int64_t offset, uint32_t number)
 {
     const struct consumer *c = context;
+    bool is_first = offset >= witness_visible_end(c->partition);
     witness_seen(c->partition, offset, number);
+    if (is_first)
+        workload__promised(PROMISE_SIGHT);
 }
 
 void workload__consume(void *context)

@@ -142,10 +142,12 @@ static void commit(struct member *m)
         return;
     const struct offset_commit_response *response = reply;
     int16_t error = response->topics[0].partitions[0].error_code;
-    if (error == 0)
-        workload.commit_acked[m->partition] = max_i64(workload.commit_acked[m->partition], value);
-    else
+    if (error != 0) {
         refused(m, "a commit is refused", error);
+        return;
+    }
+    workload.commit_acked[m->partition] = max_i64(workload.commit_acked[m->partition], value);
+    workload__promised(PROMISE_COMMIT);
 }
 
 /* False when there was no answer. */

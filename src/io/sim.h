@@ -40,6 +40,7 @@ struct sim_faults {
     uint32_t sync_error;
     bool sync_fails_forever;
     bool all_in_memory;     // io_pread_nowait never says EAGAIN
+    int64_t sync_ns_max;    // how long a sync takes; 0: an ordinary disk
     int64_t disk_bytes_max; // for the broker's files, other programs have the rest of a large disk; 0: no limit
     uint32_t net_reset, net_partial;
     int64_t net_delay_ns_max;

@@ -272,7 +272,7 @@ int io_fdatasync(int file)
     if (early && !fails)
         save_all(inode);
     inode->open_count++; // another thread may close it meanwhile
-    sim__sleep("fdatasync", (int64_t)sim__below(SYNC_NS_MAX));
+    sim__sleep("fdatasync", (int64_t)sim__below((uint64_t)(faults->sync_ns_max ? faults->sync_ns_max : SYNC_NS_MAX)));
     stall();
     inode->open_count--;
     if (fails)
