@@ -74,6 +74,7 @@ static struct status options_make(const char *mutant)
                           draw(2) ? "offsets.topic.num.partitions=1" : "offsets.topic.num.partitions=5",
                           draw(2) ? "ottla.flush.max.delay.ms=1" : "ottla.flush.max.delay.ms=50",
                           draw(3) ? "ottla.unflushed.max.bytes=0" : "ottla.unflushed.max.bytes=500",
+                          draw(2) ? "ottla.open.files.max=3" : "ottla.open.files.max=1000",
                           "offsets.topic.replication.factor=1",
                           kept,
                           "auto.create.topics.enable=false",

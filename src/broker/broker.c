@@ -47,6 +47,7 @@ struct broker *broker_create(const struct broker_options *options)
     broker->image_lock = io_lock_create();
     broker__partitions_init(broker);
     broker->sessions = fetch_sessions__create(options->fetch_sessions_max, options->fetch_session_bytes_max);
+    broker->files = log_files_create(options->open_files_max);
     broker->quotas = quotas__create(options->settings);
     broker->clients = clients__create();
     broker->checkpoints = checkpoints__create(broker);
@@ -116,6 +117,7 @@ void broker_free(struct broker *broker)
     fetch_sessions__free(broker->sessions);
     quotas__free(broker->quotas);
     broker__settings_free(broker);
+    log_files_free(broker->files);
     clients__free(broker->clients);
     meta_image_unref(broker->image);
     io_lock_destroy(broker->image_lock);
@@ -401,6 +403,7 @@ void broker_numbers(struct broker *broker, struct broker_numbers *ret_numbers)
         add_budget(ret_numbers, &broker->dirs.dirs[i].budget);
     for (int kind = 0; kind < QUOTA_KINDS; kind++)
         ret_numbers->throttled[kind] = quotas__throttled_count(broker->quotas, (enum quota_kind)kind);
+    ret_numbers->segment_files_open = (uint64_t)log_files_count(broker->files);
     if (broker->flusher)
         flusher__numbers(broker->flusher, ret_numbers);
     if (broker->control)

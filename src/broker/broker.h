@@ -43,6 +43,7 @@ struct broker_options {
     int32_t flush_max_delay_ms;
     int64_t unflushed_max_bytes; // of each log directory; 0: no limit
     int64_t disk_reserve_bytes;  // of each log directory's file system, kept back from producers; 0: nothing
+    int open_files_max;          // segments and indexes
     int reactor_count;
     const struct meta_settings *settings; // values of the static settings, by Kafka's names
     /* resolved from `settings` for the hot path */
@@ -359,6 +360,7 @@ enum { BROKER_QUOTA_KINDS = 5 };
 struct broker_numbers {
     uint64_t requests, request_errors, bytes_in, bytes_out, connections;
     uint64_t flush_rounds, flush_failures, flush_p50_us, flush_p99_us;
+    uint64_t segment_files_open;
     uint64_t unflushed_bytes, unflushed_bytes_most; // of the log directory that has, or had, the most
     uint64_t muted_writes;                          // groups of batches that the pool wrote, since reactors might not
     uint64_t refused_full;                          // batches, since their disk had nothing left but what is kept back

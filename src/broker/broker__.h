@@ -35,6 +35,7 @@ struct broker {
     struct reactor *reactors; // options.reactor_count of them
     struct io_pool *pool;
     struct scratches *scratches; // of the pool's threads that compute
+    struct log_files *files;
     struct replica_options replica;
     struct meta_image *image; // counted; newest published
     struct io_lock *image_lock, *partitions_lock;

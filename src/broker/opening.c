@@ -63,6 +63,7 @@ static struct opening *partition_make(struct openings *openings, const struct me
     partition_budget_set(opening->partition, &dir->budget);
     opening->options.now_ms = io_wall_ms();
     opening->options.cancel = &broker->stopping;
+    opening->options.files = broker->files;
     struct partition_config config = broker__partition_config(broker, image, topic->name);
     partition_config_set(opening->partition, &config);
     struct partition_duty duty = {

@@ -97,6 +97,8 @@ static uint64_t number_of(enum metric metric, const struct numbers *numbers)
         return numbers->broker.refused_full;
     case METRIC_GROWTH_REFUSED_TOTAL:
         return numbers->broker.growth_refused;
+    case METRIC_SEGMENT_FILES_OPEN:
+        return numbers->broker.segment_files_open;
     case METRIC_TOPICS:
         return numbers->broker.topics;
     case METRIC_PARTITIONS:

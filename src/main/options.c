@@ -227,6 +227,9 @@ static void make_numbers(const struct settings *settings, struct serve_options *
     broker->disk_reserve_bytes = settings_get_i64(settings, "ottla.disk.reserve.bytes");
     if (broker->unflushed_max_bytes == 0)
         broker->unflushed_max_bytes = default_unflushed_max(broker->fsync);
+    broker->open_files_max = (int)settings_get_i64(settings, "ottla.open.files.max");
+    if (broker->open_files_max == 0)
+        broker->open_files_max = INT32_MAX; // the program knows how many it may have
     broker->reactor_count = (int)settings_get_i64(settings, "ottla.reactors");
     if (broker->reactor_count == 0)
         broker->reactor_count = io_cpu_count();

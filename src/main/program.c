@@ -134,12 +134,14 @@ static void set_log_level(const struct settings *settings)
             log_level_set((enum log_level)i);
 }
 
-/* Files need descriptors too: a fifth of them is never a connection's. */
-static void limit_connections(struct net_options *net, uint64_t descriptors)
+/* Files need descriptors too: a fifth of them is never a connection's, and half of that is for segments at rest. */
+static void share_descriptors(struct serve_options *options, uint64_t descriptors)
 {
     uint64_t most = descriptors - descriptors / 5;
-    if ((uint64_t)net->connections_max > most)
-        net->connections_max = (int)most;
+    if ((uint64_t)options->net.connections_max > most)
+        options->net.connections_max = (int)most;
+    if (options->broker.open_files_max == INT32_MAX)
+        options->broker.open_files_max = (int)min_i64(INT32_MAX, (int64_t)descriptors / 10);
 }
 
 static uint64_t prepare_process(void)
@@ -295,7 +297,7 @@ static int serve(const struct cli_arguments *arguments)
         return EXIT_WRONG;
     set_log_level(program.options.settings);
     log_json_set(strcmp(settings_get(program.options.settings, "ottla.log.format"), "json") == 0);
-    limit_connections(&program.options.net, descriptors);
+    share_descriptors(&program.options, descriptors);
     bool started = start(&program);
     if (started) {
         run(&program);

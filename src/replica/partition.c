@@ -74,6 +74,7 @@ struct status partition__open_now(struct partition *p)
     struct partition_config config = partition_config_get(p);
     options.directory = p->directory;
     options.config = &config.log;
+    options.is_lazy = true;
     options.unflushed = p->budget ? &p->budget->unflushed : NULL;
     struct log *log = NULL;
     TRY(log_open(&options, &log));

@@ -62,6 +62,13 @@ static struct log_open_options at_start(void)
     return (struct log_open_options){.flushed_offset = -1, .now_ms = NOW_MS};
 }
 
+/* With all that the first append needs. */
+static void open_now(struct world *w, const struct log_open_options *options)
+{
+    assert_ok(partition_open(w->partition, options, false));
+    assert_ok(log_prepare(partition_log(w->partition)));
+}
+
 static int setup(void **state)
 {
     struct world *w = mem_zalloc(sizeof *w);
@@ -205,7 +212,7 @@ static void the_high_watermark_follows_the_flush(void **state)
     struct world *w = *state;
     struct log_open_options options = at_start();
     struct log_slice slice;
-    assert_ok(partition_open(w->partition, &options, false));
+    open_now(w, &options);
     lead(w, 0);
     assert_int_equal(send_one(w, -1), 0);
     assert_int_equal(partition_end_offset(w->partition), 1);
@@ -229,7 +236,7 @@ static void in_page_cache_mode_what_is_written_is_seen(void **state)
     struct world *w = *state;
     struct log_open_options options = at_start();
     w->options.flush_before_visible = false;
-    assert_ok(partition_open(w->partition, &options, false));
+    open_now(w, &options);
     lead(w, 0);
     assert_int_equal(send_one(w, -1), 0);
     assert_int_equal(partition_high_watermark(w->partition), 1);
@@ -245,7 +252,7 @@ static void open_in_page_cache_mode(struct world *w, int64_t flush_messages, int
     config.flush_ms = flush_ms;
     w->options.flush_before_visible = false;
     partition_config_set(w->partition, &config);
-    assert_ok(partition_open(w->partition, &options, false));
+    open_now(w, &options);
     lead(w, 0);
 }
 
@@ -306,7 +313,7 @@ static void only_the_leader_of_the_epoch_appends(void **state)
 {
     struct world *w = *state;
     struct log_open_options options = at_start();
-    assert_ok(partition_open(w->partition, &options, false));
+    open_now(w, &options);
     assert_int_equal(send_one(w, -1), KAFKA_NOT_LEADER_OR_FOLLOWER);
     lead(w, 3);
     assert_int_equal(send_one(w, 3), 0);
@@ -324,7 +331,7 @@ static void a_restored_high_watermark_is_bounded_by_what_is_flushed(void **state
 {
     struct world *w = *state;
     struct log_open_options options = at_start();
-    assert_ok(partition_open(w->partition, &options, false));
+    open_now(w, &options);
     lead(w, 0);
     assert_int_equal(send_one(w, -1), 0);
     partition_high_watermark_restore(w->partition, 100);
@@ -343,7 +350,7 @@ static struct write_budget *under_a_budget(struct world *w, int64_t drain_bytes,
                                       .drain = {.kind = MAIL_OF_END}};
     struct log_open_options options = at_start();
     partition_budget_set(w->partition, &w->budget);
-    assert_ok(partition_open(w->partition, &options, false));
+    open_now(w, &options);
     lead(w, 0);
     return &w->budget;
 }
@@ -439,7 +446,7 @@ static void a_watch_is_told_once_and_only_while_armed(void **state)
 {
     struct world *w = *state;
     struct log_open_options options = at_start();
-    assert_ok(partition_open(w->partition, &options, false));
+    open_now(w, &options);
     lead(w, 0);
     struct partition_watch *watch = partition_watch_get(w->partition, 2);
     assert_ptr_equal(partition_watch_get(w->partition, 2), watch);
@@ -482,7 +489,7 @@ static void chores_run_one_at_a_time_with_the_turn(void **state)
     struct log_open_options options = at_start();
     _Atomic bool inside = false;
     struct test_chore chores[8] = {0};
-    assert_ok(partition_open(w->partition, &options, false));
+    open_now(w, &options);
     lead(w, 0);
     for (size_t i = 0; i < COUNT_OF(chores); i++) {
         chores[i] = (struct test_chore){.chore = {.run = chore_run},
@@ -519,6 +526,30 @@ static void the_first_append_opens_the_log(void **state)
     record_builder_free(&letter.builder);
 }
 
+/* What a start has left out is read by the pool, so the reactor that appends goes on meanwhile. */
+static void the_pool_prepares_the_first_append(void **state)
+{
+    struct world *w = *state;
+    struct log_open_options options = at_start();
+    struct letter letter = {0};
+    flusher_start(w);
+    assert_ok(partition_open(w->partition, &options, false));
+    lead(w, 2);
+    assert_false(log_is_prepared(partition_log(w->partition)));
+    struct partition_watch *watch = partition_watch_get(w->partition, 1);
+    partition_watch_arm(watch);
+    struct append *append = letter_write(&letter, 1, 1);
+    partition_enqueue(w->partition, append);
+    partition_drain(w->partition, 1);
+    while (!atomic_load(&append->done) || partition_high_watermark(w->partition) < 1)
+        wait_for_mail(w->options.loops[1], 1);
+    assert_int_equal(append->error, 0);
+    assert_true(log_is_prepared(partition_log(w->partition)));
+    partition_watch_disarm(watch);
+    flusher_end(w);
+    record_builder_free(&letter.builder);
+}
+
 static void segment_measure(void *context, const char *name)
 {
     const struct world *w = context;
@@ -542,7 +573,7 @@ static void what_was_queued_together_still_fills_segments_one_by_one(void **stat
     char path[128];
     config.log.segment_bytes = CROWDED_SEGMENT_BYTES;
     partition_config_set(w->partition, &config);
-    assert_ok(partition_open(w->partition, &options, false));
+    open_now(w, &options);
     lead(w, 0);
     partition_watch_arm(partition_watch_get(w->partition, 1));
     for (uint32_t i = 0; i < CROWD; i++)
@@ -563,7 +594,7 @@ static void settings_that_change_reach_the_log_before_the_next_append(void **sta
     struct world *w = *state;
     struct partition_config config = CONFIG;
     struct log_open_options options = at_start();
-    assert_ok(partition_open(w->partition, &options, false));
+    open_now(w, &options);
     lead(w, 0);
     assert_int_equal(send_one(w, -1), 0);
     int64_t one = log_size_bytes(partition_log(w->partition));
@@ -643,7 +674,7 @@ static void many_threads_append_and_each_keeps_its_order(void **state)
     struct log_open_options options = at_start();
     config.log.segment_bytes = 4000;
     partition_config_set(w->partition, &config);
-    assert_ok(partition_open(w->partition, &options, false));
+    open_now(w, &options);
     lead(w, 0);
     flusher_start(w);
     struct writer writers[LOOPS];
@@ -682,6 +713,7 @@ int main(void)
         IN_WORLD(a_watch_is_told_once_and_only_while_armed),
         IN_WORLD(chores_run_one_at_a_time_with_the_turn),
         IN_WORLD(the_first_append_opens_the_log),
+        IN_WORLD(the_pool_prepares_the_first_append),
         IN_WORLD(what_is_flushed_leaves_the_budget),
         IN_WORLD(beyond_the_budget_the_pool_writes_and_syncs_first),
         IN_WORLD(in_page_cache_mode_the_flusher_hears_when_much_is_unflushed),

@@ -18,7 +18,7 @@ struct partition {
     _Atomic(struct chore *) chores;         // newest first
     struct append *pending, **pending_tail; // taken from the queue, in order; the turn's
     struct chore *chores_taken;             // in order; the turn's
-    struct chore own_chore;                 // roll, first opening, or a group beyond the budget
+    struct chore own_chore;                 // opening, preparation, roll, or a group beyond the budget
     bool own_chore_busy, own_chore_drains;
     struct write_budget *budget; // of its directory; NULL: none
 

@@ -191,7 +191,8 @@ static void group_write(struct partition *p, struct log *log, struct group *grou
         partition__wake(p, own_loop);
 }
 
-/* ---- the partition's own chores: the first opening, a roll, and writing while the directory is over its budget */
+/* ---- the partition's own chores: the first opening, what comes before the first append, a roll, and writing while the
+ * directory is over its budget */
 /* This thread may wait for the disk: it syncs what the partition has, then writes one group more. So the bytes that are
  * not flushed pass the limit by no more than a group for each thread. */
 static struct status drain_one_group(struct partition *p, struct log *log)
@@ -214,6 +215,8 @@ static struct status own_chore_work(struct partition *p, struct log *log)
 {
     if (!log)
         return partition__open_now(p);
+    if (!log_is_prepared(log))
+        return log_prepare(log);
     return p->own_chore_drains ? drain_one_group(p, log) : log_roll(log);
 }
 
@@ -271,6 +274,10 @@ static bool work(struct partition *p, uint32_t own_loop)
             break;
         }
         config_refresh(p, log);
+        if (!log_is_prepared(log) && !partition_is_offline(p) && !partition_is_retired(p)) {
+            own_chore_submit(p, false);
+            return true;
+        }
         if (partition_is_over_budget(p) && !partition_is_offline(p) && !partition_is_retired(p)) {
             take_chores(p);
             if (p->chores_taken)

@@ -53,7 +53,7 @@ static struct status oldest_dirty_ms(const struct log *log, int from, int64_t *r
         uint8_t head[RECORD_BATCH_HEAD_BYTES];
         if (segment__size(log->segments[i]) < (int64_t)sizeof head)
             continue;
-        TRY(file__read_exactly(log->segments[i]->file, head, sizeof head, 0));
+        TRY(segment_file__read(log->segments[i], SEGMENT_LOG, head, sizeof head, 0));
         if (record_batch_max_timestamp(head) > 0)
             *ret_ms = min_i64(*ret_ms, record_batch_max_timestamp(head));
     }
@@ -147,7 +147,7 @@ static void enter(struct log_compaction *compaction, int at)
     compaction->at = at;
     compaction->is_inside = at < compaction->segment_count;
     if (compaction->is_inside)
-        window__begin(&compaction->window, compaction->segments[at]->file, 0, segment__size(compaction->segments[at]));
+        window__begin(&compaction->window, compaction->segments[at], 0, segment__size(compaction->segments[at]));
 }
 
 static struct status next_batch(struct log_compaction *compaction, struct slice *ret_batch)
@@ -274,7 +274,7 @@ static struct status output_flush(struct log_compaction *compaction, struct comp
 {
     struct buffer *bytes = &compaction->unwritten;
     int64_t at = segment__size(output->segment) - (int64_t)bytes->size;
-    TRY(file__write_all(output->segment->file, bytes->data, bytes->size, at));
+    TRY(segment_file__write(output->segment, SEGMENT_LOG, bytes->data, bytes->size, at));
     bytes->size = 0;
     return STATUS_OK;
 }
@@ -314,9 +314,7 @@ static struct status output_end(struct log_compaction *compaction)
     TRY(index__sync(segment));
     TRY(transactions__index_write(segment, &compaction->kept));
     compaction->kept.count = 0;
-    int error = io_fdatasync(segment->file);
-    if (error < 0)
-        return STATUS(-error, "sync a compacted segment");
+    TRY(segment_file__sync(segment, SEGMENT_LOG));
     atomic_store(&segment->synced, true);
     return file__sync_dir_of(segment->stem);
 }
@@ -346,8 +344,7 @@ static struct status copy_piece(struct log_compaction *compaction)
     return slice_is_null(kept) ? STATUS_OK : output_add(compaction, kept);
 }
 
-struct status log_compaction_step(struct log_compaction *compaction, int64_t bytes_max, int64_t *ret_bytes,
-                                  bool *ret_done)
+static struct status step(struct log_compaction *compaction, int64_t bytes_max, int64_t *ret_bytes, bool *ret_done)
 {
     int64_t done_bytes = 0;
     if (!compaction->is_prepared) { // reads files: not in begin, which holds the turn
@@ -363,6 +360,28 @@ struct status log_compaction_step(struct log_compaction *compaction, int64_t byt
     }
     *ret_bytes = done_bytes;
     *ret_done = compaction->is_copying && !compaction->is_inside;
+    return STATUS_OK;
+}
+
+/* Retention may have taken segments away meanwhile, and their files: the end will find so. */
+static bool is_stale(const struct log_compaction *compaction)
+{
+    for (int i = 0; i < compaction->segment_count; i++)
+        if (atomic_load(&compaction->segments[i]->is_gone))
+            return true;
+    return false;
+}
+
+struct status log_compaction_step(struct log_compaction *compaction, int64_t bytes_max, int64_t *ret_bytes,
+                                  bool *ret_done)
+{
+    struct status s = step(compaction, bytes_max, ret_bytes, ret_done);
+    if (status_is_ok(s) || !is_stale(compaction))
+        return s;
+    compaction->is_copying = true;
+    compaction->is_inside = false;
+    *ret_bytes = 1;
+    *ret_done = true;
     return STATUS_OK;
 }
 

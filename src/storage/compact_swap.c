@@ -79,7 +79,7 @@ static struct status drop_empty_index(const struct log_segment *segment)
     return error < 0 ? STATUS(-error, "drop an empty transaction index") : STATUS_OK;
 }
 
-static struct status place(struct log_compaction *compaction, struct compaction_output *output, int64_t now_ms)
+static struct status place_open(struct log_compaction *compaction, struct compaction_output *output, int64_t now_ms)
 {
     struct log *log = compaction->log;
     int at = find(compaction, output);
@@ -92,6 +92,22 @@ static struct status place(struct log_compaction *compaction, struct compaction_
     TRY(sync_directory(log));
     TRY(segment__restage(output->segment, ""));
     return drop_empty_index(output->segment);
+}
+
+/* Readers come upon it while its names still change, so all its files are open meanwhile. */
+static struct status place(struct log_compaction *compaction, struct compaction_output *output, int64_t now_ms)
+{
+    struct status s = STATUS_OK;
+    int held = 0, handle;
+    while (held < SEGMENT_FILES && status_is_ok(s)) {
+        s = segment_file__get(output->segment, held, 0, &handle);
+        held += status_is_ok(s);
+    }
+    if (status_is_ok(s))
+        s = place_open(compaction, output, now_ms);
+    while (held > 0)
+        segment_file__put(output->segment, --held);
+    return s;
 }
 
 struct status log_compaction_end(struct log_compaction *compaction, int64_t now_ms)

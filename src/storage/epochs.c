@@ -123,7 +123,8 @@ struct status log_epoch_begin(struct log *log, int32_t leader_epoch)
     bool before_is_empty = log_epoch_at(log, end) == before && log_epoch_at(log, end - 1) != before;
     if (!epochs__note(log, leader_epoch, end))
         return STATUS_OK;
-    struct status s = epochs__save(log);
+    log->epochs_are_unsaved = !log->is_prepared;
+    struct status s = log->is_prepared ? epochs__save(log) : STATUS_OK;
     if (status_is_ok(s))
         return s;
     epochs__truncate_end(log, end); // it has not begun: the next append tries again

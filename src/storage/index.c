@@ -13,20 +13,11 @@
 enum { TAIL_ENTRIES = 32, ENTRY_MAX_BYTES = 12, SEARCH_BYTES = 4096 };
 static const int KEY_BYTES[INDEX_KINDS] = {4, 8};
 static const int ENTRY_BYTES[INDEX_KINDS] = {8, 12};
-static const char *const SUFFIX[INDEX_KINDS] = {".index", ".timeindex"};
-
-void index__init(struct log_segment *segment)
-{
-    for (int kind = 0; kind < INDEX_KINDS; kind++)
-        segment->indexes[kind] = (struct index){.file = -1};
-}
 
 void index__free(struct log_segment *segment)
 {
-    for (int kind = 0; kind < INDEX_KINDS; kind++) {
-        io_close(segment->indexes[kind].file);
+    for (int kind = 0; kind < INDEX_KINDS; kind++)
         mem_free(segment->indexes[kind].tail);
-    }
 }
 
 static struct index_entry entry_at(enum index_kind kind, const uint8_t *bytes, uint32_t at)
@@ -64,33 +55,33 @@ static struct status count_entries(enum index_kind kind, int file, uint32_t *ret
 }
 
 /* Opens and counts on first use, by whichever thread comes first. Only the writer makes a file that is not there. */
-static struct status prepare(struct log_segment *segment, enum index_kind kind, bool make)
+static struct status count_now(struct log_segment *segment, enum index_kind kind, bool make)
 {
     struct index *index = &segment->indexes[kind];
-    io_lock_take(segment->lock);
-    bool ready = index->counted;
-    io_lock_release(segment->lock);
-    if (ready)
-        return STATUS_OK;
-    char path[SEGMENT_PATH_BYTES];
-    segment__path(segment, SUFFIX[kind], path);
-    int file = io_open(path, IO_WRITE | (make ? IO_CREATE : 0));
-    if (file == -ENOENT)
-        return STATUS_OK;
-    if (file < 0)
-        return STATUS(-file, "open an index");
+    int handle;
     uint32_t count = 0;
-    struct status s = count_entries(kind, file, &count);
+    struct status s = segment_file__get(segment, kind, make ? IO_CREATE : 0, &handle);
+    if (s.error == ENOENT)
+        return STATUS_OK;
+    TRY(s);
+    s = count_entries(kind, handle, &count);
     io_lock_take(segment->lock);
     if (status_is_ok(s) && !index->counted) {
-        index->file = file;
         index->file_count = count;
         index->counted = true;
-        file = -1;
     }
     io_lock_release(segment->lock);
-    io_close(file);
+    segment_file__put(segment, kind);
     return s;
+}
+
+/* Counts on first use, by whichever thread comes first. Only the writer makes a file that is not there. */
+static struct status prepare(struct log_segment *segment, enum index_kind kind, bool make)
+{
+    io_lock_take(segment->lock);
+    bool ready = segment->indexes[kind].counted;
+    io_lock_release(segment->lock);
+    return ready ? STATUS_OK : count_now(segment, kind, make);
 }
 
 static struct status spill(struct log_segment *segment, enum index_kind kind)
@@ -100,7 +91,7 @@ static struct status spill(struct log_segment *segment, enum index_kind kind)
     if (index->tail_count == 0)
         return STATUS_OK;
     size_t size = (size_t)index->tail_count * (size_t)ENTRY_BYTES[kind];
-    TRY(file__write_all(index->file, index->tail, size, (int64_t)index->file_count * ENTRY_BYTES[kind]));
+    TRY(segment_file__write(segment, kind, index->tail, size, (int64_t)index->file_count * ENTRY_BYTES[kind]));
     io_lock_take(segment->lock);
     index->file_count += index->tail_count;
     index->tail_count = 0;
@@ -123,11 +114,8 @@ struct status index__sync(struct log_segment *segment)
     if (segment->indexes_synced)
         return STATUS_OK;
     for (int kind = 0; kind < INDEX_KINDS; kind++) {
-        struct index *index = &segment->indexes[kind];
-        int error = io_truncate(index->file, (int64_t)index->file_count * ENTRY_BYTES[kind]);
-        error = error < 0 ? error : io_fdatasync(index->file);
-        if (error < 0)
-            return STATUS(-error, "sync an index");
+        TRY(segment_file__truncate(segment, kind, (int64_t)segment->indexes[kind].file_count * ENTRY_BYTES[kind]));
+        TRY(segment_file__sync(segment, kind));
     }
     segment->indexes_synced = true;
     return STATUS_OK;
@@ -142,6 +130,16 @@ struct status index__entries(struct log_segment *segment, enum index_kind kind, 
     return STATUS_OK;
 }
 
+static struct status entry_in_file(struct log_segment *segment, enum index_kind kind, uint32_t at,
+                                   struct index_entry *ret_entry)
+{
+    int handle;
+    TRY(segment_file__get(segment, kind, 0, &handle));
+    struct status s = read_entry(kind, handle, at, ret_entry);
+    segment_file__put(segment, kind);
+    return s;
+}
+
 struct status index__last(struct log_segment *segment, enum index_kind kind, struct index_entry *ret_entry,
                           bool *ret_found)
 {
@@ -153,9 +151,7 @@ struct status index__last(struct log_segment *segment, enum index_kind kind, str
         *ret_entry = entry_at(kind, index->tail, tail_count - 1);
     io_lock_release(segment->lock);
     *ret_found = tail_count + file_count > 0;
-    if (tail_count == 0 && file_count > 0)
-        return read_entry(kind, index->file, file_count - 1, ret_entry);
-    return STATUS_OK;
+    return tail_count == 0 && file_count > 0 ? entry_in_file(segment, kind, file_count - 1, ret_entry) : STATUS_OK;
 }
 
 static struct status add(struct log_segment *segment, enum index_kind kind, struct index_entry entry)
@@ -250,8 +246,8 @@ static uint32_t search_memory(enum index_kind kind, const uint8_t *bytes, uint32
 }
 
 /* By halves until the rest fits into one read. */
-static struct status search_file(enum index_kind kind, int file, uint32_t count, above_fn *above, uint64_t wanted,
-                                 uint32_t *ret_count)
+static struct status search_handle(enum index_kind kind, int file, uint32_t count, above_fn *above, uint64_t wanted,
+                                   uint32_t *ret_count)
 {
     uint32_t low = 0, high = count, fits = (uint32_t)(SEARCH_BYTES / ENTRY_BYTES[kind]);
     while (high - low > fits) {
@@ -270,6 +266,19 @@ static struct status search_file(enum index_kind kind, int file, uint32_t count,
     return STATUS_OK;
 }
 
+/* How many of the first `count` entries of the file are not above `wanted`, and the last of them. */
+static struct status search_file(struct log_segment *segment, enum index_kind kind, uint32_t count, above_fn *above,
+                                 uint64_t wanted, uint32_t *ret_count, struct index_entry *ret_last)
+{
+    int handle;
+    TRY(segment_file__get(segment, kind, 0, &handle));
+    struct status s = search_handle(kind, handle, count, above, wanted, ret_count);
+    if (status_is_ok(s) && *ret_count > 0 && ret_last)
+        s = read_entry(kind, handle, *ret_count - 1, ret_last);
+    segment_file__put(segment, kind);
+    return s;
+}
+
 /* The last entry not above `wanted`. */
 static struct status find_last(struct log_segment *segment, enum index_kind kind, above_fn *above, uint64_t wanted,
                                struct index_entry *ret_entry, bool *ret_found)
@@ -286,9 +295,9 @@ static struct status find_last(struct log_segment *segment, enum index_kind kind
     if (in_tail > 0 || file_count == 0)
         return STATUS_OK;
     uint32_t in_file = 0;
-    TRY(search_file(kind, index->file, file_count, above, wanted, &in_file));
+    TRY(search_file(segment, kind, file_count, above, wanted, &in_file, ret_entry));
     *ret_found = in_file > 0;
-    return in_file > 0 ? read_entry(kind, index->file, in_file - 1, ret_entry) : STATUS_OK;
+    return STATUS_OK;
 }
 
 struct status index__position(struct log_segment *segment, int64_t offset, int64_t *ret_position)
@@ -331,18 +340,18 @@ static void keep(struct log_segment *segment, enum index_kind kind, uint32_t cou
 }
 
 /* Entries in the file, or beyond it in memory, that are not above `wanted`. */
-static struct status count_kept(const struct log_segment *segment, enum index_kind kind, above_fn *above,
-                                uint64_t wanted, uint32_t *ret_count)
+static struct status count_kept(struct log_segment *segment, enum index_kind kind, above_fn *above, uint64_t wanted,
+                                uint32_t *ret_count)
 {
     const struct index *index = &segment->indexes[kind];
     uint32_t in_tail = search_memory(kind, index->tail, index->tail_count, above, wanted);
     *ret_count = index->file_count + in_tail;
     if (in_tail > 0 || index->file_count == 0)
         return STATUS_OK;
-    return search_file(kind, index->file, index->file_count, above, wanted, ret_count);
+    return search_file(segment, kind, index->file_count, above, wanted, ret_count, NULL);
 }
 
-/* Writes nothing: it must work on a full disk too. */
+/* Drops entries from which on one of the halves is not below the given. Writes nothing: it must work on a full disk too. */
 struct status index__truncate(struct log_segment *segment, int64_t offset, int64_t position)
 {
     for (int kind = 0; kind < INDEX_KINDS; kind++)
@@ -358,8 +367,8 @@ struct status index__truncate(struct log_segment *segment, int64_t offset, int64
     keep(segment, INDEX_TIME, times);
     for (int kind = 0; kind < INDEX_KINDS; kind++) {
         const struct index *index = &segment->indexes[kind];
-        if (index->file >= 0 && io_truncate(index->file, (int64_t)index->file_count * ENTRY_BYTES[kind]) < 0)
-            return STATUS(EIO, "trim an index");
+        if (index->counted)
+            TRY(segment_file__truncate(segment, kind, (int64_t)index->file_count * ENTRY_BYTES[kind]));
     }
     io_lock_take(segment->lock);
     segment->max_timestamp_known = false;

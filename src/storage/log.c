@@ -175,6 +175,7 @@ static struct log *make(const struct log_open_options *options)
     log->flush_lock = io_lock_create();
     log->snapshot_offset = -1;
     log->unflushed = options->unflushed;
+    log->files = options->files;
     atomic_store(&log->first_dirty_offset, max_i64(options->first_dirty_offset, 0));
     atomic_store(&log->unstable_offset, -1);
     for (int i = 0; i < LOG_MARKS; i++)
@@ -182,6 +183,47 @@ static struct log *make(const struct log_open_options *options)
     hash_init(&log->producers);
     list_init(&log->producers_in_use);
     return log;
+}
+
+bool log_is_prepared(const struct log *log)
+{
+    return log->is_prepared;
+}
+
+static struct status first_timestamp(struct log_segment *segment)
+{
+    uint8_t head[RECORD_BATCH_HEAD_BYTES];
+    if (segment__size(segment) < (int64_t)sizeof head)
+        return STATUS_OK;
+    TRY(segment_file__read(segment, SEGMENT_LOG, head, sizeof head, 0));
+    segment->first_timestamp_ms = record_batch_max_timestamp(head);
+    return STATUS_OK;
+}
+
+static struct status prepare(struct log *log)
+{
+    struct log_segment *active = log__active(log);
+    int64_t timestamp_ms, offset;
+    TRY(segment__max_timestamp(active, &timestamp_ms, &offset));
+    if (active->first_timestamp_ms < 0)
+        TRY(first_timestamp(active));
+    if (log->epochs_are_unsaved)
+        TRY(epochs__save(log));
+    log->epochs_are_unsaved = false;
+    log->is_prepared = true;
+    return STATUS_OK;
+}
+
+struct status log_prepare(struct log *log)
+{
+    if (log->is_prepared)
+        return STATUS_OK;
+    if (log_is_offline(log))
+        return STATUS(EIO, "prepare a log that is offline");
+    struct status s = prepare(log);
+    if (!status_is_ok(s))
+        log__fault(log, s);
+    return s;
 }
 
 /* Without a clean stop the directory may be there by name only: a kill between making it and syncing its name. */
@@ -202,6 +244,8 @@ struct status log_open(const struct log_open_options *options, struct log **ret_
     struct status s = epochs__load(log);
     if (status_is_ok(s))
         s = recovery__run(log, options);
+    if (status_is_ok(s) && !options->is_lazy)
+        s = prepare(log);
     if (!status_is_ok(s)) {
         log_free(log);
         return s;
@@ -211,12 +255,15 @@ struct status log_open(const struct log_open_options *options, struct log **ret_
     return STATUS_OK;
 }
 
+/* Without an append since a lazy opening there is nothing that the opening has not left on the disk. */
 static struct status close_write(struct log *log)
 {
+    if (!log->is_prepared && log_recovery_point(log) == log_end_offset(log))
+        return STATUS_OK;
+    TRY(log_prepare(log));
     struct log_segment *active = log__active(log);
     TRY(index__last_time(active));
-    if (io_truncate(active->file, segment__size(active)) < 0) // what was preallocated
-        return STATUS(EIO, "trim a segment");
+    TRY(segment_file__truncate(active, SEGMENT_LOG, segment__size(active))); // what was preallocated
     return log_checkpoint(log);
 }
 

@@ -45,9 +45,7 @@ static struct status seal(struct log *log, struct log_segment *active)
 {
     TRY(index__last_time(active));
     TRY(index__sync(active));
-    if (io_truncate(active->file, segment__size(active)) < 0) // what was preallocated, whatever preallocate says by now
-        return STATUS(EIO, "trim a segment");
-    return STATUS_OK;
+    return segment_file__truncate(active, SEGMENT_LOG, segment__size(active)); // what was preallocated, if it ever was
 }
 
 static struct status roll(struct log *log)
@@ -68,6 +66,7 @@ struct status log_roll(struct log *log)
 {
     if (log_is_offline(log))
         return STATUS(EIO, "roll a log that is offline");
+    TRY(log_prepare(log));
     if (log__active(log)->base_offset == log_end_offset(log))
         return STATUS_OK; // it is empty
     struct status s = roll(log);
@@ -107,7 +106,12 @@ struct tail {
 
 static struct status tail_write(struct tail *tail)
 {
-    TRY(write_pieces(tail->segment->file, tail->pieces, tail->count, tail->written_to));
+    int handle;
+    TRY(segment_file__get(tail->segment, SEGMENT_LOG, 0, &handle));
+    segment_file__written(tail->segment, SEGMENT_LOG);
+    struct status s = write_pieces(handle, tail->pieces, tail->count, tail->written_to);
+    segment_file__put(tail->segment, SEGMENT_LOG);
+    TRY(s);
     tail->written_to = tail->position;
     tail->count = 0;
     return STATUS_OK;
@@ -153,7 +157,7 @@ static void tail_publish(struct log *log, const struct tail *tail)
 
 static struct status tail_fail(struct log *log, const struct tail *tail, struct status why)
 {
-    bool is_cut = io_truncate(tail->segment->file, segment__size(tail->segment)) == 0;
+    bool is_cut = status_is_ok(segment_file__truncate(tail->segment, SEGMENT_LOG, segment__size(tail->segment)));
     if (!is_cut)
         LOG(LOG_ERROR, "storage", "an unpublished tail stays in %s", log->directory);
     if (!is_cut || why.error != ENOSPC || !status_is_ok(log__restore(log, io_wall_ms())))
@@ -178,6 +182,7 @@ struct status log_append(struct log *log, struct log_batch *batches[], int count
     (void)now_ms;
     if (log_is_offline(log))
         return STATUS(EIO, "append to a log that is offline");
+    TRY(log_prepare(log));
     if (leader_epoch > log_epoch_latest(log))
         TRY(log_epoch_begin(log, leader_epoch));
     struct tail tail;
@@ -221,6 +226,7 @@ struct status log_append_as_is(struct log *log, struct slice batches, int64_t no
     if (log_is_offline(log))
         return STATUS(EIO, "append to a log that is offline");
     TRY(as_is_check(log, batches));
+    TRY(log_prepare(log));
     struct tail tail;
     tail_begin(log, &tail);
     struct status s = STATUS_OK;

@@ -78,17 +78,11 @@ static void round_end(struct round *round)
         segment__unref(round->segments[i]);
 }
 
-static struct status segment_sync(struct log_segment *segment)
-{
-    int error = io_fdatasync(segment->file);
-    return error < 0 ? STATUS(-error, "sync a segment") : STATUS_OK;
-}
-
 static struct status round_sync(struct log *log, const struct round *round)
 {
     int sealed = round->is_partial ? round->count : round->count - 1;
     for (int i = 0; i < sealed; i++) {
-        TRY(segment_sync(round->segments[i]));
+        TRY(segment_file__sync(round->segments[i], SEGMENT_LOG));
         atomic_store(&round->segments[i]->synced, true);
     }
     if (round->directory_dirty) {
@@ -96,7 +90,7 @@ static struct status round_sync(struct log *log, const struct round *round)
         if (error < 0)
             return STATUS(-error, "sync a partition's directory");
     }
-    return sealed < round->count ? segment_sync(round->segments[sealed]) : STATUS_OK;
+    return sealed < round->count ? segment_file__sync(round->segments[sealed], SEGMENT_LOG) : STATUS_OK;
 }
 
 static void round_publish(struct log *log, const struct round *round)
@@ -148,6 +142,16 @@ struct status log_flush(struct log *log, int64_t *ret_flushed_offset)
     return STATUS_OK;
 }
 
+/* Advice: the sync tells of failures. */
+static void write_back(struct log_segment *segment, int64_t position, int64_t size)
+{
+    int handle;
+    if (!status_is_ok(segment_file__get(segment, SEGMENT_LOG, 0, &handle)))
+        return;
+    io_write_back(handle, position, size);
+    segment_file__put(segment, SEGMENT_LOG);
+}
+
 int64_t log_write_back(struct log *log, int64_t threshold_bytes)
 {
     int64_t written = atomic_load_explicit(&log->written_bytes, memory_order_acquire);
@@ -156,7 +160,7 @@ int64_t log_write_back(struct log *log, int64_t threshold_bytes)
         log__view(log, INT64_MAX, INT64_MAX, &view);
         int64_t size = min_i64(written - log->written_back_bytes, view.size_bytes);
         if (size > 0)
-            io_write_back(view.segment->file, view.size_bytes - size, size); // advice: the sync tells of failures
+            write_back(view.segment, view.size_bytes - size, size);
         segment__unref(view.segment);
         log->written_back_bytes = written;
     }

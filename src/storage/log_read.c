@@ -17,7 +17,7 @@ static struct status find_start(const struct log_view *view, int64_t offset, str
         mark->position >= view->size_bytes)
         return segment__find(view->segment, offset, view->size_bytes, ret_place);
     uint8_t head[RECORD_BATCH_HEAD_BYTES];
-    TRY(file__read_exactly(view->segment->file, head, sizeof head, mark->position));
+    TRY(segment_file__read(view->segment, SEGMENT_LOG, head, sizeof head, mark->position));
     if (record_batch_base_offset(head) != offset)
         return segment__find(view->segment, offset, view->size_bytes, ret_place);
     *ret_place =
@@ -99,11 +99,13 @@ static struct status read_segment(const struct log_view *view, int64_t offset, i
     if (first.size_bytes > (int64_t)size_max && !at_least_one)
         return STATUS_OK;
     struct cut cut;
+    int handle;
     TRY(fit(view, &first, limit, size_max, &cut));
     TRY(check_order(&first, &cut, limit_offset));
+    TRY(segment_file__get(view->segment, SEGMENT_LOG, 0, &handle));
     *ret_slice = (struct log_slice){
         .segment = view->segment,
-        .file = view->segment->file,
+        .file = handle,
         .position = first.position,
         .size_bytes = (uint32_t)(cut.position - first.position),
         .base_offset = first.base_offset,
@@ -144,6 +146,8 @@ enum log_read_result log_read(struct log *log, int64_t offset, int64_t limit_off
     struct status s = read_from(log, offset, limit_offset, size_max, at_least_one, ret_slice);
     if (status_is_ok(s))
         return LOG_READ_OK;
+    if (log_is_offline(log)) // that was told when it came about; the files may be gone
+        return LOG_READ_FAILED;
     LOG(LOG_ERROR, "storage", "reading %s at %lld failed: %s: %s", log->directory, (long long)offset, s.what,
         strerror(s.error));
     return LOG_READ_FAILED;
@@ -151,6 +155,8 @@ enum log_read_result log_read(struct log *log, int64_t offset, int64_t limit_off
 
 void log_slice_release(struct log_slice *slice)
 {
+    if (slice->segment)
+        segment_file__put(slice->segment, SEGMENT_LOG);
     segment__unref(slice->segment);
     *slice = (struct log_slice){0};
 }

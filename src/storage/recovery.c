@@ -159,7 +159,7 @@ static struct status scan_segments(struct log *log, const struct log_open_option
         tell_left(options, log->segment_count - i);
         if (i > first)
             note_hole(log, scan, i, &hole);
-        scan__enter(scan, log->segments[i]);
+        TRY(scan__enter(scan, log->segments[i]));
         TRY(scan__start(scan, i == first ? options->recovery_point : 0));
         if (i == first) {
             int64_t from, snapshot;
@@ -212,27 +212,55 @@ static bool last_head(void *context, const uint8_t *head, int64_t position)
     return true;
 }
 
-/* EBADMSG: the mark lied, so the last segment is scanned. */
-static struct status believe(struct log *log, const struct log_open_options *options)
+/* Where a clean stop has left the end, without a look into the segment: the recovery point, when the newest producer
+ * snapshot was written there too. -1: they do not agree. */
+static int64_t told_end(const struct log *log, const struct log_open_options *options)
 {
-    struct log_segment *active = log__active(log);
-    int64_t end = active->base_offset, size = segment__size(active);
-    struct index_entry place;
-    bool placed;
-    TRY(index__last(active, INDEX_OFFSET, &place, &placed));
-    if (placed && place.value >= size)
-        return STATUS(EBADMSG, "read an index: it points past its segment");
-    TRY(segment__heads(active, placed ? place.value : 0, size, last_head, &end, NULL));
-    if (options->flushed_offset > end)
-        return STATUS(EIO, "open a log: it ends below the flushed mark");
-    for (int i = 0; i + 1 < log->segment_count; i++) {
-        atomic_store(&log->segments[i]->synced, true);
+    const struct log_segment *active = log__active(log);
+    if (segment__size(active) == 0)
+        return active->base_offset;
+    bool agree = options->recovery_point > active->base_offset && log->snapshot_offset == options->recovery_point;
+    return agree ? options->recovery_point : -1;
+}
+
+static struct status read_end(struct log_segment *active, const struct index_entry *place, bool placed,
+                              int64_t *ret_end)
+{
+    *ret_end = active->base_offset;
+    return segment__heads(active, placed ? place->value : 0, segment__size(active), last_head, ret_end, NULL);
+}
+
+static void all_is_synced(struct log *log, int64_t end)
+{
+    for (int i = 0; i < log->segment_count; i++) {
+        atomic_store(&log->segments[i]->synced, i + 1 < log->segment_count);
         log->segments[i]->indexes_synced = true;
     }
     atomic_store(&log->end_offset, end);
     atomic_store(&log->flushed_offset, end);
     atomic_store(&log->recovery_point, end);
-    return recovery__producers(log, end, options->now_ms);
+}
+
+/* EBADMSG: the mark lied, so the last segment is scanned. */
+static struct status believe(struct log *log, const struct log_open_options *options)
+{
+    struct log_segment *active = log__active(log);
+    struct index_entry place;
+    bool placed;
+    int64_t snapshot;
+    TRY(index__last(active, INDEX_OFFSET, &place, &placed));
+    if (placed && place.value >= segment__size(active))
+        return STATUS(EBADMSG, "read an index: it points past its segment");
+    producers__clear(log);
+    TRY(producers__snapshot_load(log, INT64_MAX, options->now_ms, &snapshot));
+    int64_t end = told_end(log, options);
+    bool is_told = end >= 0;
+    if (!is_told)
+        TRY(read_end(active, &place, placed, &end));
+    if (options->flushed_offset > end)
+        return STATUS(EIO, "open a log: it ends below the flushed mark");
+    all_is_synced(log, end);
+    return snapshot == end ? STATUS_OK : recovery__producers(log, end, options->now_ms);
 }
 
 /* ---- what lies in the directory */
@@ -363,29 +391,15 @@ static struct status begin_new(struct log *log, const struct log_open_options *o
     return begin_at(log, start, options->now_ms);
 }
 
-static struct status first_timestamp(struct log_segment *segment)
-{
-    uint8_t head[RECORD_BATCH_HEAD_BYTES];
-    if (segment__size(segment) < (int64_t)sizeof head)
-        return STATUS_OK;
-    TRY(file__read_exactly(segment->file, head, sizeof head, 0));
-    segment->first_timestamp_ms = record_batch_max_timestamp(head);
-    return STATUS_OK;
-}
-
 static struct status settle(struct log *log, const struct log_open_options *options)
 {
-    int64_t timestamp_ms, offset, end = log_end_offset(log), size = 0;
+    int64_t end = log_end_offset(log), size = 0;
     int64_t start = max_i64(options->start_offset, log->segments[0]->base_offset);
     for (int i = 0; i < log->segment_count; i++)
         size += segment__size(log->segments[i]);
     atomic_store(&log->size_bytes, size);
-    TRY(segment__max_timestamp(log__active(log), &timestamp_ms, &offset));
-    TRY(first_timestamp(log__active(log)));
-    if (start > end) { // DeleteRecords had moved past what was kept
-        TRY(segment__max_timestamp(log__active(log), &timestamp_ms, &offset));
+    if (start > end) // DeleteRecords had moved past what was kept
         TRY(begin_at(log, start, options->now_ms));
-    }
     atomic_store(&log->start_offset, start);
     bool epochs_changed =
         epochs__truncate_end(log, max_i64(end, start) + (options->clean_stop ? 1 : 0)); // begun, not written

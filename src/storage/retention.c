@@ -179,9 +179,7 @@ static struct status cut_active(struct log *log, int64_t offset)
     int64_t size = segment__size(active);
     TRY(segment__find(active, offset, size, &place));
     if (place.position < size) {
-        int error = io_truncate(active->file, place.position);
-        if (error < 0)
-            return STATUS(-error, "truncate a segment");
+        TRY(segment_file__truncate(active, SEGMENT_LOG, place.position));
         atomic_store_explicit(&active->size_bytes, place.position, memory_order_release);
         atomic_fetch_sub(&log->size_bytes, size - place.position);
     }

@@ -45,7 +45,7 @@ static struct status rewrite(struct scan *scan, struct slice batch, int64_t base
 {
     if (base_offset + record_batch_last_delta(batch.data) < scan->rewrite_from)
         return STATUS_OK;
-    return file__write_all(scan->segment->file, batch.data, batch.size, scan->window.position);
+    return segment_file__write(scan->segment, SEGMENT_LOG, batch.data, batch.size, scan->window.position);
 }
 
 static struct status take(struct scan *scan, struct slice batch)
@@ -122,8 +122,7 @@ static struct status cut_tail(struct scan *scan)
     TRY(only_zeros(scan, &is_preallocated));
     if (!is_preallocated)
         TRY(keep_aside(scan));
-    int error = io_truncate(scan->segment->file, scan->window.position);
-    return error < 0 ? STATUS(-error, "cut a segment") : STATUS_OK;
+    return segment_file__truncate(scan->segment, SEGMENT_LOG, scan->window.position);
 }
 
 /* ---- scanning */
@@ -200,10 +199,20 @@ struct status scan__to_end(struct scan *scan, const struct log_open_options *opt
     return index__last_time(scan->segment);
 }
 
-void scan__enter(struct scan *scan, struct log_segment *segment)
+/* After a failed sync the page cache may hold what the disk does not. */
+static struct status forget_cached(struct log_segment *segment)
+{
+    int handle;
+    TRY(segment_file__get(segment, SEGMENT_LOG, 0, &handle));
+    io_fadvise_cold(handle, 0, 0);
+    segment_file__put(segment, SEGMENT_LOG);
+    return STATUS_OK;
+}
+
+struct status scan__enter(struct scan *scan, struct log_segment *segment)
 {
     scan->segment = segment;
-    window__begin(&scan->window, segment->file, 0, segment__size(segment));
+    window__begin(&scan->window, segment, 0, segment__size(segment));
     scan->next_offset = max_i64(scan->next_offset, segment->base_offset);
-    io_fadvise_cold(segment->file, 0, 0); // after a failed sync the page cache may hold what the disk does not
+    return forget_cached(segment);
 }

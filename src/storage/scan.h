@@ -7,14 +7,14 @@
 struct scan {
     struct log *log;
     struct log_segment *segment;
-    struct window window;                       // over the segment's file
+    struct window window;                       // over the segment
     int64_t next_offset, replay_from, promised; // replay_from: producers know what is below
     int64_t rewrite_from;                       // what is above is written again
     bool new_epoch;
 };
 
 void scan__free(struct scan *scan);
-void scan__enter(struct scan *scan, struct log_segment *segment);
+MUST_USE struct status scan__enter(struct scan *scan, struct log_segment *segment);
 /* Positions at the last indexed batch below the recovery point; drops what the indexes have behind it. */
 MUST_USE struct status scan__start(struct scan *scan, int64_t recovery_point);
 /* Base offset of the batch there. */

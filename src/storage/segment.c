@@ -14,8 +14,7 @@ void segment__path(const struct log_segment *segment, const char *suffix, char r
     snprintf(ret_path, SEGMENT_PATH_BYTES, "%s%s%s", segment->stem, suffix, segment->stage);
 }
 
-static struct status open_log(const struct log *log, int64_t base_offset, int64_t now_ms, int flags, const char *stage,
-                              struct log_segment **ret_segment)
+static struct log_segment *make(const struct log *log, int64_t base_offset, int64_t now_ms, const char *stage)
 {
     struct log_segment *segment = mem_alloc(sizeof *segment);
     struct buffer stem = {0};
@@ -25,34 +24,34 @@ static struct status open_log(const struct log *log, int64_t base_offset, int64_
                                     .base_offset = base_offset,
                                     .stem = (char *)stem.data,
                                     .stage = stage,
+                                    .cache = log->files,
                                     .made_ms = now_ms,
                                     .max_timestamp_ms = -1,
                                     .max_timestamp_offset = -1,
                                     .first_timestamp_ms = -1};
     segment->lock = io_lock_create();
-    index__init(segment);
-    char path[SEGMENT_PATH_BYTES];
-    segment__path(segment, ".log", path);
-    segment->file = io_open(path, IO_WRITE | flags);
-    if (segment->file < 0) {
-        struct status s = STATUS(-segment->file, "open a segment");
-        segment__unref(segment);
-        return s;
-    }
-    *ret_segment = segment;
-    return STATUS_OK;
+    segment_file__init(segment);
+    return segment;
+}
+
+static struct status create_files(const struct log *log, struct log_segment *segment)
+{
+    int handle;
+    TRY(segment_file__get(segment, SEGMENT_LOG, IO_CREATE | IO_TRUNCATE, &handle));
+    struct status s = index__make(segment);
+    if (status_is_ok(s) && *segment->stage == 0 && log->config.preallocate &&
+        io_allocate(handle, log->config.segment_bytes) < 0)
+        s = STATUS(ENOSPC, "preallocate a segment");
+    segment_file__put(segment, SEGMENT_LOG);
+    return s;
 }
 
 static struct status create(const struct log *log, int64_t base_offset, int64_t now_ms, const char *stage,
                             struct log_segment **ret_segment)
 {
-    struct log_segment *segment;
-    TRY(open_log(log, base_offset, now_ms, IO_CREATE | IO_TRUNCATE, stage, &segment));
-    struct status s = index__make(segment);
+    struct log_segment *segment = make(log, base_offset, now_ms, stage);
+    struct status s = create_files(log, segment);
     segment->max_timestamp_known = true;
-    if (status_is_ok(s) && *stage == 0 && log->config.preallocate &&
-        io_allocate(segment->file, log->config.segment_bytes) < 0)
-        s = STATUS(ENOSPC, "preallocate a segment");
     if (!status_is_ok(s)) {
         segment__unref(segment);
         return s;
@@ -73,17 +72,20 @@ struct status segment__create_cleaned(const struct log *log, int64_t base_offset
     return create(log, base_offset, now_ms, ".cleaned", ret_segment);
 }
 
+/* Its size is asked for; it is opened when somebody reads or writes. */
 struct status segment__open(const struct log *log, int64_t base_offset, int64_t now_ms,
                             struct log_segment **ret_segment)
 {
-    struct log_segment *segment;
-    TRY(open_log(log, base_offset, now_ms, 0, "", &segment));
-    int64_t size = io_file_size(segment->file);
-    if (size < 0) {
+    struct log_segment *segment = make(log, base_offset, now_ms, "");
+    char path[SEGMENT_PATH_BYTES];
+    struct io_stat stat;
+    segment__path(segment, ".log", path);
+    int error = io_stat(path, &stat);
+    if (error < 0 || !stat.exists) {
         segment__unref(segment);
-        return STATUS((int)-size, "look at a segment's size");
+        return STATUS(error < 0 ? -error : ENOENT, "look at a segment's size");
     }
-    atomic_store(&segment->size_bytes, size);
+    atomic_store(&segment->size_bytes, stat.size_bytes);
     *ret_segment = segment;
     return STATUS_OK;
 }
@@ -98,7 +100,7 @@ void segment__unref(struct log_segment *segment)
 {
     if (!segment || atomic_fetch_sub(&segment->references, 1) > 1)
         return;
-    io_close(segment->file);
+    segment_file__close_all(segment);
     index__free(segment);
     io_lock_destroy(segment->lock);
     mem_free(segment->stem);
@@ -117,8 +119,8 @@ static bool head_is_sane(const uint8_t *head, int64_t left)
            record_batch_base_offset(head) >= 0 && record_batch_last_delta(head) >= 0;
 }
 
-struct status segment__heads(struct log_segment *segment, int64_t position, int64_t limit, segment__each_fn *each,
-                             void *context, int64_t *ret_position)
+static struct status heads(int handle, int64_t position, int64_t limit, segment__each_fn *each, void *context,
+                           int64_t *ret_position)
 {
     uint8_t buffer[HEADS_BUFFER_BYTES];
     int64_t buffered_at = 0, buffered_end = 0, unused;
@@ -128,7 +130,7 @@ struct status segment__heads(struct log_segment *segment, int64_t position, int6
             return STATUS(EBADMSG, "read a batch's head: the segment ends inside");
         if (*at < buffered_at || *at + RECORD_BATCH_HEAD_BYTES > buffered_end) {
             size_t size = (size_t)min_i64((int64_t)sizeof buffer, limit - *at);
-            TRY(file__read_exactly(segment->file, buffer, size, *at));
+            TRY(file__read_exactly(handle, buffer, size, *at));
             buffered_at = *at;
             buffered_end = *at + (int64_t)size;
         }
@@ -141,6 +143,20 @@ struct status segment__heads(struct log_segment *segment, int64_t position, int6
         *at += size;
     }
     return STATUS_OK;
+}
+
+struct status segment__heads(struct log_segment *segment, int64_t position, int64_t limit, segment__each_fn *each,
+                             void *context, int64_t *ret_position)
+{
+    int handle;
+    if (ret_position)
+        *ret_position = position;
+    if (position >= limit)
+        return STATUS_OK;
+    TRY(segment_file__get(segment, SEGMENT_LOG, 0, &handle));
+    struct status s = heads(handle, position, limit, each, context, ret_position);
+    segment_file__put(segment, SEGMENT_LOG);
+    return s;
 }
 
 struct search {
@@ -174,7 +190,7 @@ struct status segment__read_batch(struct log_segment *segment, int64_t position,
 {
     ret_batch->size = 0;
     buffer_reserve(ret_batch, (size_t)size_bytes);
-    TRY(file__read_exactly(segment->file, ret_batch->data, (size_t)size_bytes, position));
+    TRY(segment_file__read(segment, SEGMENT_LOG, ret_batch->data, (size_t)size_bytes, position));
     ret_batch->size = (size_t)size_bytes;
     return STATUS_OK;
 }
@@ -258,6 +274,7 @@ void segment__unlink(struct log_segment *segment)
 
 struct status segment__rename_deleted(struct log_segment *segment, bool with_snapshot)
 {
+    atomic_store(&segment->is_gone, true);
     for (size_t i = 0; i < COUNT_OF(SUFFIXES) - !with_snapshot; i++) {
         char from[SEGMENT_PATH_BYTES], to[SEGMENT_PATH_BYTES + 16];
         segment__path(segment, SUFFIXES[i], from);

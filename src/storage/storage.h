@@ -49,10 +49,18 @@ struct log_unflushed {
     _Atomic int64_t bytes, bytes_most; // now, and the most there ever were
 };
 
+/* The descriptors that segments and indexes keep open: `count_max` and no more, but for files with bytes that are not
+ * synced. The logs of a broker share it; it outlives them and their slices. */
+struct log_files;
+struct log_files *log_files_create(int count_max);
+void log_files_free(struct log_files *files); // NULL is fine
+int log_files_count(struct log_files *files); // open now; any thread
+
 struct log_open_options {
     const char *directory; // of the partition, exists or is made
     const struct log_config *config;
     bool clean_stop;            // the log directory had the clean-stop mark: no scan
+    bool is_lazy;               // what only writers need is left to log_prepare
     bool is_made;               // dir_partition_create has just made the directory, or synced its name again
     int64_t recovery_point;     // from recovery-point-offset-checkpoint; 0 when absent
     int64_t start_offset;       // from log-start-offset-checkpoint; 0 when absent
@@ -62,6 +70,7 @@ struct log_open_options {
     const _Atomic bool *cancel; // recovery looks at it between pieces; may be NULL
     _Atomic int32_t *segments_left;  // recovery's: how many it has yet to check; may be NULL
     struct log_unflushed *unflushed; // counts this log's bytes; may be NULL
+    struct log_files *files;         // NULL: what was opened stays open
 };
 
 /* Opens or creates, recovering as the options say: CRC of every batch from the recovery point, a bad tail cut and kept
@@ -70,6 +79,11 @@ MUST_USE struct status log_open(const struct log_open_options *options, struct l
 /* Writes indexes' last entries, the producer snapshot; syncs everything; recovery point = end. */
 MUST_USE struct status log_close_clean(struct log *log);
 void log_free(struct log *log); // frees memory and handles without writing; after log_close_clean or a fault
+
+/* Writer. Reads what the first append needs and a lazy opening left out: times of the active segment, the latest epoch's line
+ * on the disk. Appends and rolls do it themselves when it was not done; then they may wait for the disk. */
+MUST_USE struct status log_prepare(struct log *log);
+bool log_is_prepared(const struct log *log); // writer
 
 void log_config_set(struct log *log, const struct log_config *config);
 
@@ -183,9 +197,9 @@ MUST_USE struct status log_find_max_timestamp(struct log *log, int64_t limit_off
                                               int64_t *ret_timestamp_ms, int32_t *ret_leader_epoch);
 
 /* ---- leader epochs (leader-epoch-checkpoint), KIP-101/279 */
-MUST_USE struct status
-log_epoch_begin(struct log *log, int32_t leader_epoch); // writer; at the end offset, synced before the first append
-int32_t log_epoch_latest(const struct log *log);        // -1 when none
+/* Writer; at the end offset, synced before the first append: now, or by log_prepare. */
+MUST_USE struct status log_epoch_begin(struct log *log, int32_t leader_epoch);
+int32_t log_epoch_latest(const struct log *log);             // -1 when none
 int32_t log_epoch_at(const struct log *log, int64_t offset); // -1 when unknown
 /* End offset of the largest epoch <= `leader_epoch`; -1/-1 when unknown. */
 void log_epoch_end(const struct log *log, int32_t leader_epoch, int32_t *ret_epoch, int64_t *ret_end_offset);

@@ -29,7 +29,6 @@ static inline void storage__put_be(uint8_t *p, uint64_t value, int size)
 /* ---- index.c: one of the two sparse indexes of a segment */
 enum index_kind { INDEX_OFFSET, INDEX_TIME, INDEX_KINDS };
 struct index {
-    int file;            // -1: not opened yet
     uint32_t file_count; // entries in the file
     uint32_t tail_count; // entries behind them, in memory
     uint8_t *tail;
@@ -40,13 +39,26 @@ struct index_entry {
     uint32_t value; // position, or relative offset
 };
 
+/* ---- files.c: one file of a segment. The indexes have the numbers of enum index_kind. */
+enum { SEGMENT_LOG = INDEX_KINDS, SEGMENT_FILES };
+struct segment_file {
+    struct list in_open; // under the cache's lock
+    struct log_segment *segment;
+    _Atomic int32_t pins; // how many use the handle now; -1: closed
+    int handle;
+    _Atomic bool is_used;                   // since the cache looked last
+    _Atomic uint32_t writes, synced_writes; // differ: not all is synced
+};
+
 /* ---- segment.c: <base>.log with its indexes. Counted: the log and each slice hold it. */
 struct log_segment {
     _Atomic int64_t references;
     int64_t base_offset, made_ms;
-    char *stem;        // path without suffix
-    const char *stage; // behind the suffixes: "", or ".cleaned", ".swap" until compaction has put it in place
-    int file;
+    char *stem;              // path without suffix
+    const char *stage;       // behind the suffixes: "", or ".cleaned", ".swap" until compaction has put it in place
+    struct log_files *cache; // NULL: files stay open
+    struct segment_file files[SEGMENT_FILES];
+    _Atomic bool is_gone;       // its files have, or get, names that end with .deleted
     _Atomic int64_t size_bytes; // published
     struct io_lock *lock;       // indexes, and the largest timestamp
     struct index indexes[INDEX_KINDS];
@@ -107,11 +119,14 @@ struct log {
     char *directory;
     struct log_config config; // the writer's
     int64_t jitter_ms;        // of the active segment
+    bool is_prepared;         // the writer's: see log_prepare
+    bool epochs_are_unsaved;  // the writer's, until it is prepared
     struct io_lock *lock;     // segments, epochs, marks, decided; held for a few instructions
     struct log_segment **segments;
     int segment_count, segment_capacity;
     _Atomic int64_t start_offset, end_offset, flushed_offset, recovery_point, size_bytes, first_dirty_offset;
     _Atomic int64_t written_bytes, flushed_bytes; // ever, of this process
+    struct log_files *files;                      // descriptors, with the other logs; or NULL
     struct log_unflushed *unflushed;              // the difference, with that of the directory's other logs; or NULL
     _Atomic bool offline;
     struct log_mark marks[LOG_MARKS]; // ends of recent flushes and appends, where readers come next
@@ -139,6 +154,19 @@ struct log {
 void log__written_add(struct log *log, int64_t bytes);
 void log__flushed_move(struct log *log,
                        int64_t written_bytes); // flushed, or given up, up to that of log->written_bytes
+
+/* files.c: a handle stays open between get and put, which nest. `flags`: IO_CREATE and IO_TRUNCATE, where it is not open */
+void segment_file__init(struct log_segment *segment);
+void segment_file__close_all(struct log_segment *segment);
+MUST_USE struct status segment_file__get(struct log_segment *segment, int kind, int flags, int *ret_handle);
+void segment_file__put(struct log_segment *segment, int kind);
+void segment_file__written(struct log_segment *segment, int kind); // before something is, by way of the handle
+MUST_USE struct status segment_file__read(struct log_segment *segment, int kind, void *ret_data, size_t size,
+                                          int64_t position);
+MUST_USE struct status segment_file__write(struct log_segment *segment, int kind, const void *data, size_t size,
+                                           int64_t position);
+MUST_USE struct status segment_file__truncate(struct log_segment *segment, int kind, int64_t size);
+MUST_USE struct status segment_file__sync(struct log_segment *segment, int kind);
 
 /* segment.c */
 MUST_USE struct status segment__create(const struct log *log, int64_t base_offset, int64_t now_ms,
@@ -176,7 +204,6 @@ MUST_USE struct status segment__rename_deleted(struct log_segment *segment, bool
 void segment__delete_renamed(struct log_segment *segment);
 
 /* index.c */
-void index__init(struct log_segment *segment);
 void index__free(struct log_segment *segment);
 /* Notes an appended batch: largest timestamp, and an entry in both indexes for each index.interval.bytes. */
 MUST_USE struct status index__note(struct log_segment *segment, const struct log_config *config, int64_t last_offset,
@@ -215,15 +242,15 @@ void log__take_offline(struct log *log, struct status why);
 void log__fault(struct log *log, struct status why);
 int64_t log__jitter(const struct log_config *config, const char *directory, int64_t base_offset);
 
-/* window.c: a file read once from front to back, in chunks. */
+/* window.c: a segment read once from front to back, in chunks. The caller holds it. */
 enum { WINDOW_CHUNK_BYTES = 1 << 20 };
 struct window {
-    int file;
+    struct log_segment *segment;
     int64_t position, limit; // the reader's place; the end
     struct buffer chunk;
     int64_t chunk_at;
 };
-void window__begin(struct window *window, int file, int64_t position,
+void window__begin(struct window *window, struct log_segment *segment, int64_t position,
                    int64_t limit); // keeps the memory of an earlier one
 void window__free(struct window *window);
 /* At least `size` bytes at the position, fewer where the file ends; valid until the next call. */

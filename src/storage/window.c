@@ -5,10 +5,10 @@
  */
 #include "storage/storage__.h"
 
-void window__begin(struct window *window, int file, int64_t position, int64_t limit)
+void window__begin(struct window *window, struct log_segment *segment, int64_t position, int64_t limit)
 {
     assert(position <= limit);
-    window->file = file;
+    window->segment = segment;
     window->position = window->chunk_at = position;
     window->limit = limit;
     window->chunk.size = 0;
@@ -31,7 +31,7 @@ struct status window__peek(struct window *window, int64_t size, struct slice *re
         int64_t read = min_i64(max_i64(wanted, WINDOW_CHUNK_BYTES), left);
         window->chunk.size = 0;
         buffer_reserve(&window->chunk, (size_t)read + 1);
-        TRY(file__read_exactly(window->file, window->chunk.data, (size_t)read, window->position));
+        TRY(segment_file__read(window->segment, SEGMENT_LOG, window->chunk.data, (size_t)read, window->position));
         window->chunk.size = (size_t)read;
         window->chunk_at = window->position;
         have = read;

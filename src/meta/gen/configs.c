@@ -502,6 +502,8 @@ static const struct meta_config_def BROKER_DEFS[] = {
      .documentation = "How log lines are written: logfmt (key=value) or json, an object a line."},
     {.name = "ottla.log.level", .type = META_TYPE_STRING, .default_value = "info", .allowed = "[debug, info, warn, error]", .rule = META_RULE_ONE_OF, .choices = (const char *const[]){"debug", "info", "warn", "error", NULL}, .importance = META_IMPORTANCE_LOW, .update = META_UPDATE_READ_ONLY, .serving = META_SERVED,
      .documentation = "Least important log lines that are written: debug, info, warn or error; read again on SIGHUP."},
+    {.name = "ottla.open.files.max", .type = META_TYPE_INT, .default_value = "0", .allowed = "[0,...]", .rule = META_RULE_RANGE, .min = 0, .importance = META_IMPORTANCE_LOW, .update = META_UPDATE_READ_ONLY, .serving = META_SERVED,
+     .documentation = "Segments and indexes that stay open; beyond it those that nobody used lately are closed, but not while something of them is unsynced. 0 takes a tenth of the descriptors that the process may have."},
     {.name = "ottla.partition.producers.max", .type = META_TYPE_LONG, .default_value = "100000", .allowed = "[1,...]", .rule = META_RULE_RANGE, .min = 1, .importance = META_IMPORTANCE_LOW, .update = META_UPDATE_READ_ONLY, .serving = META_SERVED,
      .documentation = "Idempotent producers that a partition remembers; of more, the longest unused is forgotten as if it had expired."},
     {.name = "ottla.partitions.max", .type = META_TYPE_LONG, .default_value = "200000", .allowed = "[1,...]", .rule = META_RULE_RANGE, .min = 1, .importance = META_IMPORTANCE_LOW, .update = META_UPDATE_READ_ONLY, .serving = META_SERVED,
