@@ -25,8 +25,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "test" / "console"), str(ROOT / "test")]
 
 import compare  # noqa: E402
-from harness.broker import Broker, free_port  # noqa: E402
-from test_console import Web  # noqa: E402
+from harness.broker import Broker  # noqa: E402
+from test_console import OWN_PORT, web_of  # noqa: E402
 
 BATCH, PARTITIONS, PAGES = 6000, 4, 20
 PAIRS, SECONDS, MANY_PARTITIONS = 7, 3, 10_000
@@ -127,12 +127,12 @@ def main():
     parser.add_argument("--messages", type=int, default=10_000_000)
     parser.add_argument("--write", type=pathlib.Path)
     options = parser.parse_args()
-    port, folder = free_port(), tempfile.TemporaryDirectory(prefix="ottla-console-")
-    broker = Broker("ottla", folder.name, {"ottla.http.listener": f"127.0.0.1:{port}"})
+    folder = tempfile.TemporaryDirectory(prefix="ottla-console-")
+    broker = Broker("ottla", folder.name, OWN_PORT)
     lines = ["| what | result |", "|---|---|"]
     try:
         broker.start()
-        web = Web(port)
+        web = web_of(broker)
         fill(web, options.messages)
         size = web.get("/api/v1/topics/many")["sizeBytes"]
         lines.append(f"| topic | {options.messages:,} messages, {size / (1 << 20):,.0f} MiB, {PARTITIONS} partitions |")

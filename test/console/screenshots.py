@@ -10,18 +10,17 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from harness.broker import Broker, free_port  # noqa: E402
-from test_console import Web, fill  # noqa: E402
+from harness.broker import Broker  # noqa: E402
+from test_console import OWN_PORT, fill, web_of  # noqa: E402
 
 
 def main():
     out = ROOT / "docs" / "console"
     out.mkdir(exist_ok=True)
-    port = free_port()
-    broker = Broker("ottla", tempfile.mkdtemp(prefix="ottla-shots-"), {"ottla.http.listener": f"127.0.0.1:{port}"})
+    broker = Broker("ottla", tempfile.mkdtemp(prefix="ottla-shots-"), OWN_PORT)
     try:
         broker.start()
-        web = Web(port)
+        web = web_of(broker)
         fill(web)
         subprocess.run(["node", str(HERE / "scenarios.mjs"), web.base, "shots", str(out)], check=True)
     finally:

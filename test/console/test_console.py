@@ -19,12 +19,13 @@ import urllib.parse
 import confluent_kafka
 import pytest
 
-from harness.broker import Broker, free_port
+from harness.broker import Broker
 
 HERE = pathlib.Path(__file__).parent
 SCENARIOS = re.findall(r"^  async (\w+)\(\) \{$", (HERE / "scenarios.mjs").read_text(), re.MULTILINE)
 TIMEOUT_S = 180
 MANY, MANY_AT_ONCE = (260_000, 40_000), 5000  # more rows than an element can be high
+OWN_PORT = {"ottla.http.listener": "127.0.0.1:0"}  # a free one
 pytestmark = pytest.mark.ottla
 
 
@@ -56,6 +57,14 @@ class Web:
 
     def produce(self, topic, messages, **more):
         return self.post(f"/api/v1/topics/{topic}/messages", {"messages": messages, **more})
+
+
+def web_of(broker):
+    """Of a broker with OWN_PORT, once it has said which port that is."""
+    while not (told := re.search(r"console at http://127\.0\.0\.1:(\d+)/", broker.log())):
+        assert broker.alive(), broker.log()
+        time.sleep(0.02)
+    return Web(int(told.group(1)))
 
 
 def fill(web):
@@ -104,11 +113,10 @@ def introduce(address, name, version):
 
 @pytest.fixture(scope="module")
 def web(tmp_path_factory):
-    port = free_port()
-    broker = Broker("ottla", tmp_path_factory.mktemp("console"), {"ottla.http.listener": f"127.0.0.1:{port}"})
+    broker = Broker("ottla", tmp_path_factory.mktemp("console"), OWN_PORT)
     try:
         broker.start()
-        served = Web(port)
+        served = web_of(broker)
         fill(served)
         produce_idempotently(broker.address)
         introduce(broker.address, "apache-kafka-js-test", "1.2.3")
@@ -150,25 +158,23 @@ def test_a_groups_members_are_seen_with_their_partitions_in_chromium(web, node):
 
 
 def test_a_read_only_console_offers_no_change_in_chromium(node, tmp_path):
-    port = free_port()
-    broker = Broker("ottla", tmp_path, {"ottla.http.listener": f"127.0.0.1:{port}", "ottla.http.read.only": "true"})
+    broker = Broker("ottla", tmp_path, {**OWN_PORT, "ottla.http.read.only": "true"})
     try:
         broker.start()
         producer = confluent_kafka.Producer({"bootstrap.servers": broker.address})
         producer.produce("seen", value="only")
         assert producer.flush(TIMEOUT_S) == 0
-        done = node(Web(port).base, "read_only")
+        done = node(web_of(broker).base, "read_only")
         assert done.returncode == 0, done.stderr
     finally:
         broker.close()
 
 
 def test_an_empty_broker_tells_the_next_step_in_chromium(node, tmp_path):
-    port = free_port()
-    broker = Broker("ottla", tmp_path, {"ottla.http.listener": f"127.0.0.1:{port}"})
+    broker = Broker("ottla", tmp_path, OWN_PORT)
     try:
         broker.start()
-        done = node(Web(port).base, "empty")
+        done = node(web_of(broker).base, "empty")
         assert done.returncode == 0, done.stderr
     finally:
         broker.close()
@@ -205,11 +211,10 @@ def test_a_page_of_another_name_gets_nothing(web):
 
 
 def test_a_read_only_console_changes_nothing(tmp_path):
-    port = free_port()
-    broker = Broker("ottla", tmp_path, {"ottla.http.listener": f"127.0.0.1:{port}", "ottla.http.read.only": "true"})
+    broker = Broker("ottla", tmp_path, {**OWN_PORT, "ottla.http.read.only": "true"})
     try:
         broker.start()
-        web = Web(port)
+        web = web_of(broker)
         assert web.get("/api/v1/session")["readOnly"] is True
         status, text, _headers = web.ask("POST", "/api/v1/topics", {"name": "t"}, {"Content-Type": "application/json", "X-Ottla-Token": web.token})
         assert status == 403 and json.loads(text)["error"] == "READ_ONLY"
