@@ -38,7 +38,7 @@ def source_file(rows):
 
 def page(rows):
     text = ("# Metrics\n\nWritten by `schema/generate.py` from `schema/metrics.txt`. `GET /metrics` answers them in Prometheus' text format; "
-            "durations are\nseconds, sizes bytes. Untyped are gauges of kafka_exporter whose names end as only those of summaries may. Which of "
+            "durations are\nseconds, sizes bytes. Untyped are gauges of kafka_exporter and of Kafka whose names end as only those of summaries may. Which of "
             "Kafka's own numbers are\namong them: [kafka-metrics.md](kafka-metrics.md).\n\n| name | type | labels | what it says |\n|---|---|---|---|\n")
     return text + "".join(f"| `{name}` | {kind} | {'' if labels == '-' else labels} | {said} |\n" for name, kind, labels, said in rows)
 
@@ -52,7 +52,11 @@ def files():
 # What Kafka tells only while it starts; the list of its MBeans is of a broker that runs.
 WHILE_STARTING = ("kafka.log:type=LogManager,name=remainingLogsToRecover,dir=*",
                   "kafka.log:type=LogManager,name=remainingSegmentsToRecover,dir=*,threadNum=*")
-KAFKA_EXPORTER = re.compile(r"kafka_(brokers|topic_|consumergroup_)")  # what JMX does not tell
+KAFKA_EXPORTER = re.compile(r"kafka_(brokers|broker_info|topic_|consumergroup_)")  # what JMX does not tell
+
+
+# One of the attributes of an older kind of MBean, where dashboards ask for it.
+ATTRIBUTES = {"kafka.server:type=socket-server-metrics,listener=*,networkProcessor=*": "kafka_server_socket_server_metrics_connection_count"}
 
 
 def kafka_shapes():
@@ -67,9 +71,9 @@ def scraped_as(bean, kind):
     domain, properties = bean.split(":", 1)
     keys = dict(part.split("=", 1) for part in re.sub(r"\{[^}]*\}", "*", properties).split(",") if "=" in part)
     if "name" not in keys or kind not in ("GAUGE", "METER", "HISTOGRAM", "TIMER"):
-        return None
-    name = keys["name"].removesuffix("PerSec")
-    ending = "_total" if kind == "METER" else ""
+        return ATTRIBUTES.get(bean)
+    name = keys["name"].removesuffix("PerSec").replace("Percent", "_percent")
+    ending = "_total" if kind == "METER" and "_percent" not in name else ""
     return re.sub(r"[^a-z0-9_]", "_", f"{domain}_{keys['type']}_{name}".lower()) + ending
 
 

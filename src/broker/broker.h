@@ -334,6 +334,7 @@ void local_call_free(struct local_call *call);
 struct broker_partition {
     const char *topic; // during the call of `each`
     int32_t index, leader, leader_epoch, isr_count;
+    int32_t isr_min; // min.insync.replicas of its topic
     int64_t start_offset, end_offset, high_watermark, last_stable_offset, size_bytes;
     uint64_t messages_in, bytes_in, bytes_out; // by clients, since the start
     bool is_offline, is_internal;

@@ -233,6 +233,7 @@ static void tell(void *context, struct partition *p)
         .leader = partition_leader(p),
         .leader_epoch = partition_leader_epoch(p),
         .isr_count = partition_isr_count(p),
+        .isr_min = partition_config_get(p).min_insync_replicas,
         .start_offset = partition_start_offset(p),
         .end_offset = partition_end_offset(p),
         .high_watermark = partition_high_watermark(p),

@@ -111,7 +111,7 @@ static void sample_groups(struct history *history, uint32_t at)
     asker__reset(&history->asker);
 }
 
-void history__sample(struct history *history, bool with_groups)
+void history__sample(struct history *history)
 {
     struct broker_numbers numbers;
     struct process_numbers process;
@@ -130,8 +130,7 @@ void history__sample(struct history *history, bool with_groups)
         [SERIES_RESIDENT] = (int64_t)process.resident_bytes,
         [SERIES_FLUSH_P99] = (int64_t)numbers.flush_p99_us,
     };
-    if (with_groups)
-        sample_groups(history, at);
+    sample_groups(history, at);
     io_lock_take(history->lock);
     for (int s = 0; s < SERIES_COUNT; s++)
         history->samples[s][at] = values[s];

@@ -6,8 +6,9 @@
 
 /* What does not come from the broker. */
 struct process_numbers {
-    uint64_t resident_bytes, open_descriptors, max_descriptors;
+    uint64_t resident_bytes, open_descriptors, max_descriptors, disk_read_bytes, disk_written_bytes;
     double start_seconds; // since 1970
+    double reactors_idle; // 0 to 1, since the start
 };
 void process__numbers(struct process_numbers *ret_numbers);
 
@@ -221,8 +222,8 @@ void web__broker(struct exchange *e);
 /* ---- history.c: the last hour, in memory of fixed size */
 struct history *history__create(struct broker *broker);
 void history__free(struct history *history);
-/* Every HISTORY_STEP_MS, by one thread. Groups are asked for their lag when somebody has looked at the console once. */
-void history__sample(struct history *history, bool with_groups);
+/* Every HISTORY_STEP_MS, by one thread. */
+void history__sample(struct history *history);
 enum { HISTORY_STEP_MS = 10000, HISTORY_SAMPLES = 360 };
 void history__write(struct history *history, struct json *j);
 

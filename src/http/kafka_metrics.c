@@ -201,6 +201,12 @@ void kafka_numbers__free(struct kafka_numbers *all)
 }
 
 /* ---- one number of a partition */
+/* As Produce asks it: a topic cannot want more replicas than it has. */
+static int64_t isr_wanted(const struct sample *sample)
+{
+    return min_i64(sample->partition.isr_min, sample->replicas);
+}
+
 static int64_t of_partition(int metric, const struct sample *sample)
 {
     const struct broker_partition *p = &sample->partition;
@@ -220,6 +226,10 @@ static int64_t of_partition(int metric, const struct sample *sample)
         return p->end_offset;
     case METRIC_KAFKA_TOPIC_PARTITION_CURRENT_OFFSET:
         return p->high_watermark;
+    case METRIC_KAFKA_CLUSTER_PARTITION_ATMINISR:
+        return p->isr_count == isr_wanted(sample);
+    case METRIC_KAFKA_CLUSTER_PARTITION_UNDERMINISR:
+        return p->isr_count < isr_wanted(sample);
     case METRIC_KAFKA_TOPIC_PARTITION_LEADER:
         return p->leader;
     case METRIC_KAFKA_TOPIC_PARTITION_LEADER_IS_PREFERRED:
@@ -337,6 +347,15 @@ static void write_requests(struct buffer *out, int metric, const struct kafka_nu
     }
 }
 
+static void write_brokers(struct buffer *out, int metric, const struct kafka_numbers *all)
+{
+    const struct broker_options *options = broker_options(all->broker);
+    if (all->brokers == 0 || options->listener_count == 0)
+        return;
+    buffer_printf(out, "%s{id=\"%d\",address=\"%s:%d\"} 1\n", http_metric_defs[metric].name, (int)options->node_id,
+                  options->listeners[0].host, (int)options->listeners[0].port);
+}
+
 static int64_t count_led(const struct kafka_numbers *all, bool under_replicated_only)
 {
     int64_t count = 0;
@@ -390,6 +409,9 @@ static bool single_number(int metric, const struct kafka_numbers *all, int64_t *
     case METRIC_KAFKA_CONTROLLER_KAFKACONTROLLER_OFFLINEPARTITIONSCOUNT:
         *ret_value = count_leaderless(all);
         return true;
+    case METRIC_KAFKA_SERVER_SOCKET_SERVER_METRICS_CONNECTION_COUNT:
+        *ret_value = (int64_t)all->numbers->connections;
+        return true;
     case METRIC_KAFKA_BROKERS:
         *ret_value = all->brokers;
         return true;
@@ -413,6 +435,9 @@ bool kafka_numbers__write(struct buffer *out, int metric, const struct kafka_num
         return true;
     case METRIC_KAFKA_TOPIC_PARTITIONS:
         write_topics(out, metric, all, false);
+        return true;
+    case METRIC_KAFKA_BROKER_INFO:
+        write_brokers(out, metric, all);
         return true;
     case METRIC_KAFKA_NETWORK_REQUESTMETRICS_REQUESTS_TOTAL:
     case METRIC_KAFKA_NETWORK_REQUESTMETRICS_TOTALTIMEMS:

@@ -121,6 +121,10 @@ static uint64_t number_of(enum metric metric, const struct numbers *numbers)
         return numbers->process.open_descriptors;
     case METRIC_PROCESS_MAX_FDS:
         return numbers->process.max_descriptors;
+    case METRIC_KAFKA_SERVER_KAFKASERVER_LINUX_DISK_READ_BYTES:
+        return numbers->process.disk_read_bytes;
+    case METRIC_KAFKA_SERVER_KAFKASERVER_LINUX_DISK_WRITE_BYTES:
+        return numbers->process.disk_written_bytes;
     default:
         break;
     }
@@ -168,6 +172,9 @@ static void write_samples(struct buffer *out, enum metric metric, const struct n
         write_flushes(out, name, &numbers->broker);
     else if (metric == METRIC_PROCESS_START_TIME_SECONDS)
         buffer_printf(out, "%s %.2f\n", name, numbers->process.start_seconds);
+    else if (metric == METRIC_KAFKA_NETWORK_SOCKETSERVER_NETWORKPROCESSORAVGIDLE_PERCENT ||
+             metric == METRIC_KAFKA_SERVER_KAFKAREQUESTHANDLERPOOL_REQUESTHANDLERAVGIDLE_PERCENT)
+        buffer_printf(out, "%s %.4f\n", name, numbers->process.reactors_idle);
     else
         buffer_printf(out, "%s %llu\n", name, (unsigned long long)number_of(metric, numbers));
 }

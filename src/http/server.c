@@ -331,7 +331,7 @@ static void run(void *context)
         if (io_now_ms() < sample_ms)
             continue;
         if (broker_is_ready(http->site.broker))
-            history__sample(http->site.history, http->state == SERVER_SERVING);
+            history__sample(http->site.history);
         sample_ms = io_now_ms() + HISTORY_STEP_MS;
     }
 }

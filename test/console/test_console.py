@@ -334,6 +334,39 @@ def test_metrics_have_the_names_of_dashboards(web):
     assert after['kafka_topic_partition_leader_is_preferred{topic="events",partition="0"}'] == "1"
 
 
+# What Strimzi's dashboards strimzi-kafka and strimzi-kafka-exporter ask of Kafka and kafka_exporter.
+STRIMZI = """kafka_broker_info kafka_cluster_partition_atminisr kafka_cluster_partition_replicascount kafka_cluster_partition_underminisr
+kafka_consumergroup_current_offset kafka_consumergroup_lag kafka_controller_controllerstats_uncleanleaderelections_total
+kafka_controller_kafkacontroller_activecontrollercount kafka_controller_kafkacontroller_offlinepartitionscount kafka_log_log_size
+kafka_network_socketserver_networkprocessoravgidle_percent kafka_server_brokertopicmetrics_bytesin_total
+kafka_server_brokertopicmetrics_bytesout_total kafka_server_brokertopicmetrics_failedfetchrequests_total
+kafka_server_brokertopicmetrics_failedproducerequests_total kafka_server_brokertopicmetrics_messagesin_total
+kafka_server_brokertopicmetrics_totalfetchrequests_total kafka_server_brokertopicmetrics_totalproducerequests_total
+kafka_server_kafkarequesthandlerpool_requesthandleravgidle_percent kafka_server_kafkaserver_linux_disk_read_bytes
+kafka_server_kafkaserver_linux_disk_write_bytes kafka_server_replicamanager_leadercount kafka_server_replicamanager_partitioncount
+kafka_server_replicamanager_underreplicatedpartitions kafka_server_socket_server_metrics_connection_count
+kafka_topic_partition_current_offset kafka_topic_partition_in_sync_replica kafka_topic_partition_leader_is_preferred
+kafka_topic_partition_oldest_offset kafka_topic_partition_replicas kafka_topic_partition_under_replicated_partition
+kafka_topic_partitions process_open_fds""".split()
+NOT_COUNTED = {"kafka_controller_controllerstats_uncleanleaderelections_total", "kafka_server_brokertopicmetrics_failedfetchrequests_total",
+               "kafka_server_brokertopicmetrics_failedproducerequests_total"}
+
+
+def test_strimzis_dashboards_find_what_they_ask_for(web):
+    now = samples_of(web)
+    names = {sample.partition("{")[0] for sample in now}
+    assert set(STRIMZI) - names == NOT_COUNTED
+    assert now['kafka_cluster_partition_atminisr{topic="events",partition="0"}'] == "1"
+    assert now['kafka_cluster_partition_underminisr{topic="events",partition="0"}'] == "0"
+    assert now[f'kafka_broker_info{{id="1",address="{web.kafka}"}}'] == "1"
+    assert int(now["kafka_server_kafkaserver_linux_disk_write_bytes"]) > 25 << 20
+    assert 0 < float(now["kafka_network_socketserver_networkprocessoravgidle_percent"]) < 1
+    with socket.create_connection(("127.0.0.1", int(web.kafka.split(":")[1])), timeout=TIMEOUT_S):
+        before = int(now["kafka_server_socket_server_metrics_connection_count"])
+        while int(samples_of(web)["kafka_server_socket_server_metrics_connection_count"]) <= before:
+            time.sleep(0.02)
+
+
 def promtool(*words, text=None):
     own = HERE.parents[1] / ".cache" / "promtool"  # test/setup.sh puts it there
     return subprocess.run([str(own) if own.exists() else "promtool", *words], input=text, capture_output=True, timeout=TIMEOUT_S)
