@@ -454,6 +454,7 @@ const scenarios = {
     assert.match(await page.getByRole("row", { name: /^kraft.version/ }).textContent(), /^kraft\.version(none|\d+)0 to 1$/);
     assert.match(await page.getByRole("row", { name: /^metadata.version/ }).textContent(), /^metadata\.version[1-9]\d*\d+ to \d+$/);
     await page.locator(".log", { hasText: "is ready" }).waitFor();
+    assert.ok(await page.locator(".log").evaluate(log => log.clientHeight) > 30, "a line of it can be read");
     await page.getByRole("searchbox", { name: "Filter settings" }).fill("log.dirs");
     await page.getByRole("row", { name: /^log.dirs/ }).waitFor();
     assert.equal(await page.locator(".chart canvas").count(), 5);
@@ -503,8 +504,11 @@ const scenarios = {
     await page.locator("summary", { hasText: "More" }).click();
     await page.getByRole("button", { name: "Save this view…" }).click();
     await page.goto(`${base}/topics`);
+    await page.setViewportSize({ width: 390, height: 844 }); // on a phone they are there too
     await page.getByRole("link", { name: "all refunds" }).click();
     await page.waitForURL(/text=refund/);
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth));
+    await accessible(page);
   },
   async it_fits_a_phone_and_a_wide_screen() {
     for (const [width, height] of [[390, 844], [3440, 1440]]) for (const path of ["/topics", "/topics/events", "/topics/events/partitions", "/topics/events/settings", "/groups/readers", "/broker"]) {
