@@ -52,6 +52,7 @@ class Broker:
         self.process = None
         self.pid = None
         self.environment = {}  # of Ottla, beside the test's own
+        self.descriptors_max = None  # of Ottla; None: as many as this process may have
         self.out = self.folder / ("ottla.out" if kind == "ottla" else "kafka.out")
 
     @property
@@ -96,6 +97,8 @@ class Broker:
     def _start_ottla(self):
         binary = os.environ.get("OTTLA", str(ROOT / "build" / "ottla"))
         command = [binary, "serve"]
+        if self.descriptors_max:
+            command = ["prlimit", f"--nofile={self.descriptors_max}"] + command
         if "log.dirs" not in self.settings:
             command += ["--data", str(self.data)]
         if "listeners" not in self.settings:
