@@ -641,7 +641,7 @@ static void warm_run(struct io_job *job)
 static int16_t messages_add(struct fetch_part *part, int8_t magic, const uint8_t *bytes)
 {
     struct slice rest = slice_of(bytes, part->slice.size_bytes), batch;
-    while (record_batch_next(&rest, &batch)) {
+    while (record_stored_next(&rest, &batch)) {
         struct status s = record_batch_convert_down(batch, magic, part->offset, &part->messages);
         if (s.error == ENOTSUP) // what came before it is given first
             return part->messages.size > 0 ? KAFKA_NONE : KAFKA_UNSUPPORTED_COMPRESSION_TYPE;

@@ -81,12 +81,12 @@ static bool apply_marker(struct load *load, struct slice batch)
     return ok;
 }
 
-static bool apply_any(struct load *load, struct slice batch)
+static bool apply_any(struct load *load, struct slice batch, const uint8_t *head)
 {
     struct record_facts facts;
-    if (!record_batch_is_intact(batch))
+    if (!record_stored_is_intact(batch))
         return false;
-    record_facts_read(batch, &facts);
+    record_facts_read(slice_of(head, RECORD_BATCH_HEAD_BYTES), &facts);
     if (facts.is_control)
         return apply_marker(load, batch);
     if (!facts.is_transactional)
@@ -112,14 +112,16 @@ static bool piece_read(struct load *load, const struct log_slice *slice)
 static bool piece_apply(struct load *load)
 {
     struct slice rest = slice_of(load->piece.data, load->piece.size), batch;
-    while (record_batch_next(&rest, &batch)) {
-        if (!apply_any(load, batch)) {
+    uint8_t room[RECORD_BATCH_HEAD_BYTES];
+    while (record_stored_next(&rest, &batch)) {
+        const uint8_t *head = record_stored_head(batch, room);
+        if (!apply_any(load, batch, head)) {
             LOG(LOG_ERROR, "broker", "%s-%d: the batch at offset %lld cannot be replayed; its groups are not served",
                 partition_topic(load->partition), (int)partition_index(load->partition),
-                (long long)record_batch_base_offset(batch.data));
+                (long long)record_batch_base_offset(head));
             return false;
         }
-        load->offset = record_batch_next_offset(batch.data);
+        load->offset = record_batch_next_offset(head);
     }
     return rest.size == 0;
 }

@@ -62,13 +62,15 @@ static const char *codec_name(int attributes)
     return NAMES[attributes & RECORD_ATTRIBUTE_CODEC];
 }
 
-static void tell_batch(const struct reading *reading, struct slice batch, bool is_intact)
+/* `b`: the head in format 2, `stored`: the same, or that of the message which it was made of. */
+static void tell_batch(const struct reading *reading, const uint8_t *stored, const uint8_t *b, bool is_intact)
 {
-    const uint8_t *b = batch.data;
-    int attributes = record_batch_attributes(b);
+    int attributes = record_batch_attributes(stored);
     json_t *item = inspect__item(reading->inspection, "batch");
     inspect__number(item, "position", reading->at);
-    inspect__number(item, "bytes", (int64_t)batch.size);
+    inspect__number(item, "bytes", record_batch_size(stored));
+    if (stored[RECORD_BATCH_MAGIC_AT] < 2)
+        inspect__number(item, "format", stored[RECORD_BATCH_MAGIC_AT]);
     inspect__number(item, "baseOffset", record_batch_base_offset(b));
     inspect__number(item, "lastOffset", record_batch_next_offset(b) - 1);
     inspect__number(item, "records", record_batch_count(b));
@@ -145,63 +147,62 @@ static void tell_record(const struct reading *reading, const struct record *reco
     inspect__put(reading->inspection, item);
 }
 
-static void look_at_records(struct reading *reading, struct slice batch)
+static void look_at_records(struct reading *reading, struct record_walk *walk)
 {
-    struct record_walk walk;
     struct record record;
     int32_t count = 0;
-    bool is_control = record_batch_attributes(batch.data) & RECORD_ATTRIBUTE_CONTROL;
-    record_walk_begin(&walk, batch);
-    while (record_walk_next(&walk, &record)) {
+    const uint8_t *head = walk->batch.data;
+    bool is_control = record_batch_attributes(head) & RECORD_ATTRIBUTE_CONTROL;
+    while (record_walk_next(walk, &record)) {
         tell_record(reading, &record, is_control);
-        if (record.offset < record_batch_base_offset(batch.data) ||
-            record.offset >= record_batch_next_offset(batch.data))
+        if (record.offset < record_batch_base_offset(head) || record.offset >= record_batch_next_offset(head))
             inspect__finding(reading->inspection, reading->at, "record with offset %lld outside of its batch",
                              (long long)record.offset);
         count++;
     }
-    if (walk.failed || count != record_batch_count(batch.data))
+    if (walk->failed || count != record_batch_count(head))
         inspect__finding(reading->inspection, reading->at, "the batch says %d records, %d can be read",
-                         record_batch_count(batch.data), count);
-    record_walk_end(&walk);
+                         record_batch_count(head), count);
     reading->facts->records += (uint64_t)count;
 }
 
-static void look_at_batch(struct reading *reading, struct slice batch)
+/* What the walk needs is there only if the batch is intact; the head tells enough of one that is not. */
+static void look_at_batch(struct reading *reading, struct slice batch, const uint8_t *stored)
 {
     struct segment_facts *facts = reading->facts;
-    const uint8_t *b = batch.data;
-    bool is_intact = record_batch_is_intact(batch);
-    tell_batch(reading, batch, is_intact);
-    if (!is_intact)
+    uint8_t b[RECORD_BATCH_HEAD_BYTES];
+    memcpy(b, stored, sizeof b);
+    if (record_stored_is_intact(batch)) {
+        struct record_walk walk;
+        record_walk_begin(&walk, batch);
+        memcpy(b, walk.batch.data, sizeof b);
+        tell_batch(reading, stored, b, true);
+        look_at_records(reading, &walk);
+        record_walk_end(&walk);
+    } else {
+        tell_batch(reading, stored, b, false);
         inspect__finding(reading->inspection, reading->at, "CRC of the batch at offset %lld is wrong",
                          (long long)record_batch_base_offset(b));
-    else
-        look_at_records(reading, batch);
+    }
     if (record_batch_base_offset(b) < facts->next_offset)
         inspect__finding(reading->inspection, reading->at, "offset %lld comes after %lld",
                          (long long)record_batch_base_offset(b), (long long)facts->next_offset - 1);
-    if (record_batch_leader_epoch(b) < facts->last_epoch)
-        inspect__finding(reading->inspection, reading->at, "leader epoch %d comes after %d",
-                         record_batch_leader_epoch(b), facts->last_epoch);
+    int32_t epoch = record_batch_leader_epoch(b);
+    if (epoch >= 0 && epoch < facts->last_epoch)
+        inspect__finding(reading->inspection, reading->at, "leader epoch %d comes after %d", epoch, facts->last_epoch);
     facts->batches++;
     facts->next_offset = record_batch_next_offset(b);
-    facts->last_epoch = record_batch_leader_epoch(b);
+    facts->last_epoch = epoch > facts->last_epoch ? epoch : facts->last_epoch;
     facts->max_timestamp_ms = max_i64(facts->max_timestamp_ms, record_batch_max_timestamp(b));
 }
 
 static bool look_at_next(struct reading *reading)
 {
+    uint8_t room[RECORD_BATCH_HEAD_BYTES];
     struct slice bytes = peek(reading, RECORD_BATCH_HEAD_BYTES);
-    int64_t size = bytes.size < RECORD_BATCH_HEAD_BYTES ? -1 : record_batch_size(bytes.data);
-    bool makes_sense =
-        size >= RECORD_BATCH_HEAD_BYTES && size <= min_i64(BATCH_MAX_BYTES, reading->size_bytes - reading->at);
-    if (makes_sense && bytes.data[RECORD_BATCH_MAGIC_AT] != 2) {
-        inspect__finding(reading->inspection, reading->at, "message format %d, which is not read",
-                         bytes.data[RECORD_BATCH_MAGIC_AT]);
-        return false;
-    }
-    if (!makes_sense) {
+    const uint8_t *head = record_stored_head(bytes, room);
+    int64_t size = head ? record_batch_size(head) : -1;
+    if (!head || size > min_i64(BATCH_MAX_BYTES, reading->size_bytes - reading->at)) {
         if (!only_zeros_left(reading))
             inspect__finding(reading->inspection, reading->at, "no whole batch here; %lld bytes are left",
                              (long long)(reading->size_bytes - reading->at));
@@ -212,7 +213,7 @@ static bool look_at_next(struct reading *reading)
         inspect__finding(reading->inspection, reading->at, "the file cannot be read");
         return false;
     }
-    look_at_batch(reading, bytes);
+    look_at_batch(reading, bytes, record_stored_head(bytes, room)); // the bytes may have moved
     reading->at += size;
     inspect__progress(reading->inspection, size);
     return true;

@@ -51,13 +51,19 @@ bool inspect__read_all(struct inspection *inspection, struct buffer *ret_bytes)
     return true;
 }
 
-/* Last offset of the batch at that position; -1: no batch begins there. */
-static int64_t last_offset_at(int log, int64_t position)
+struct place {
+    int64_t last_offset; // of the batch there; -1: none begins there
+    bool is_old;         // a message of format 0 or 1
+};
+
+static struct place place_at(int log, int64_t position)
 {
-    uint8_t head[RECORD_BATCH_HEAD_BYTES];
-    bool is_batch = io_pread(log, head, sizeof head, position) == (int64_t)sizeof head &&
-                    head[RECORD_BATCH_MAGIC_AT] == 2 && record_batch_size(head) >= RECORD_BATCH_HEAD_BYTES;
-    return is_batch ? record_batch_next_offset(head) - 1 : -1;
+    uint8_t bytes[RECORD_BATCH_HEAD_BYTES], room[RECORD_BATCH_HEAD_BYTES];
+    int64_t got = io_pread(log, bytes, sizeof bytes, position);
+    const uint8_t *head = got > 0 ? record_stored_head(slice_of(bytes, (size_t)got), room) : NULL;
+    if (!head)
+        return (struct place){-1, false};
+    return (struct place){record_batch_next_offset(head) - 1, head[RECORD_BATCH_MAGIC_AT] < 2};
 }
 
 struct index_entry {
@@ -75,13 +81,13 @@ static void check_entry(struct inspection *inspection, int log, const struct ind
                          (long long)before->timestamp_ms);
     if (entry->position < 0 || log < 0)
         return;
-    int64_t found = last_offset_at(log, entry->position);
-    if (found < 0)
+    struct place found = place_at(log, entry->position);
+    if (found.last_offset < 0)
         inspect__finding(inspection, entry->at, "no batch begins at position %lld of the segment",
                          (long long)entry->position);
-    else if (found < entry->offset)
+    else if (found.last_offset < entry->offset && !found.is_old) // of old messages several were appended at once
         inspect__finding(inspection, entry->at, "the batch at position %lld ends with offset %lld, not %lld",
-                         (long long)entry->position, (long long)found, (long long)entry->offset);
+                         (long long)entry->position, (long long)found.last_offset, (long long)entry->offset);
 }
 
 static struct index_entry entry_of(const uint8_t *p, enum file_kind kind, int64_t base, int64_t at)

@@ -25,6 +25,30 @@ size_t record__put_varlong(uint8_t *p, int64_t value)
     return size;
 }
 
+static size_t put_size(uint8_t *p, struct slice field)
+{
+    return record__put_varlong(p, slice_is_null(field) ? -1 : (int64_t)field.size);
+}
+
+void record__put_record(struct buffer *out, const struct record *record, int64_t offset_delta,
+                        int64_t timestamp_delta_ms)
+{
+    uint8_t head[40], value_size[10], size_bytes[10];
+    size_t head_size = 0;
+    head[head_size++] = record->attributes;
+    head_size += record__put_varlong(head + head_size, timestamp_delta_ms);
+    head_size += record__put_varlong(head + head_size, offset_delta);
+    head_size += put_size(head + head_size, record->key);
+    size_t value_size_size = put_size(value_size, record->value);
+    size_t body = head_size + record->key.size + value_size_size + record->value.size + record->headers.size;
+    buffer_append(out, size_bytes, record__put_varlong(size_bytes, (int64_t)body));
+    buffer_append(out, head, head_size);
+    buffer_append(out, record->key.data, record->key.size);
+    buffer_append(out, value_size, value_size_size);
+    buffer_append(out, record->value.data, record->value.size);
+    buffer_append(out, record->headers.data, record->headers.size);
+}
+
 void record_builder_begin(struct record_builder *b)
 {
     b->bytes.size = 0;
@@ -46,20 +70,8 @@ void record_builder_add_with(struct record_builder *b, int64_t timestamp_ms, str
     assert(headers.size > 0);
     if (b->count == 0)
         b->base_timestamp_ms = timestamp_ms;
-    uint8_t head[40], value_size[10], size_bytes[10];
-    size_t head_size = 0;
-    head[head_size++] = 0; // attributes
-    head_size += record__put_varlong(head + head_size, timestamp_ms - b->base_timestamp_ms);
-    head_size += record__put_varlong(head + head_size, b->count);
-    head_size += record__put_varlong(head + head_size, slice_is_null(key) ? -1 : (int64_t)key.size);
-    size_t value_size_size = record__put_varlong(value_size, slice_is_null(value) ? -1 : (int64_t)value.size);
-    size_t body = head_size + key.size + value_size_size + value.size + headers.size;
-    buffer_append(&b->bytes, size_bytes, record__put_varlong(size_bytes, (int64_t)body));
-    buffer_append(&b->bytes, head, head_size);
-    buffer_append(&b->bytes, key.data, key.size);
-    buffer_append(&b->bytes, value_size, value_size_size);
-    buffer_append(&b->bytes, value.data, value.size);
-    buffer_append(&b->bytes, headers.data, headers.size);
+    struct record record = {.key = key, .value = value, .headers = headers};
+    record__put_record(&b->bytes, &record, b->count, timestamp_ms - b->base_timestamp_ms);
     b->count++;
     b->max_timestamp_ms = max_i64(b->max_timestamp_ms, timestamp_ms);
 }
@@ -134,7 +146,7 @@ struct status record_batch_recompress(struct slice batch, enum record_codec code
     record_walk_begin(&walk, batch);
     struct status s = STATUS(EIO, "inflate a batch");
     if (!walk.failed)
-        s = pack(batch.data, slice_of(walk.at, (size_t)(walk.end - walk.at)), codec, level, ret_batch);
+        s = pack(walk.batch.data, slice_of(walk.at, (size_t)(walk.end - walk.at)), codec, level, ret_batch);
     record_walk_end(&walk);
     return s;
 }

@@ -36,3 +36,6 @@ MUST_USE struct status record__deflate_all(enum record_codec codec, int level, s
 void record__put_be(uint8_t *p, uint64_t value, int size);
 size_t record__put_varlong(uint8_t *p, int64_t value); // at most 10 bytes
 void record__seal(uint8_t *h, size_t size);            // size and CRC of a batch whose other fields are there
+/* The record as it lies in a batch, behind what `out` holds; its own offset and timestamp are not looked at. */
+void record__put_record(struct buffer *out, const struct record *record, int64_t offset_delta,
+                        int64_t timestamp_delta_ms);

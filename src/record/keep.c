@@ -3,15 +3,17 @@
  *
  * Offsets do not move: base offset and last delta stay, so the batch still covers the offsets it always did, and a
  * producer's last sequence can be read from it even when no record is left. Time deltas count from the new base timestamp.
+ * A message of format 0 or 1 that loses records comes out as a batch of format 2, with its codec.
  */
 #include "record/inflate.h"
 
 #include <errno.h>
 
-enum { NO_TIMESTAMP = -1, FIELDS_BYTES_MAX = 32 };
+enum { NO_TIMESTAMP = -1 };
 
 struct kept {
-    struct buffer records; // uncompressed
+    uint8_t head[RECORD_BATCH_HEAD_BYTES]; // of the whole batch, in format 2
+    struct buffer records;                 // uncompressed
     int32_t count;
     int64_t base_timestamp_ms, max_timestamp_ms;
 };
@@ -28,48 +30,34 @@ static int level_of(enum record_codec codec)
     return codec < (int)COUNT_OF(LEVELS) ? LEVELS[codec] : 0;
 }
 
-static size_t put_sized(uint8_t *p, struct slice bytes)
+static void keep_one(struct kept *kept, const struct record *record)
 {
-    return record__put_varlong(p, slice_is_null(bytes) ? -1 : (int64_t)bytes.size);
-}
-
-static void keep_one(struct kept *kept, const struct record *record, int64_t offset_delta)
-{
-    uint8_t size[10], fields[FIELDS_BYTES_MAX], value_size[10];
-    size_t n = 0;
-    fields[n++] = record->attributes;
-    n += record__put_varlong(fields + n, (int64_t)((uint64_t)record->timestamp_ms - (uint64_t)kept->base_timestamp_ms));
-    n += record__put_varlong(fields + n, offset_delta);
-    n += put_sized(fields + n, record->key);
-    assert(n <= sizeof fields);
-    size_t value_n = put_sized(value_size, record->value);
-    size_t body = n + record->key.size + value_n + record->value.size + record->headers.size;
-    buffer_append(&kept->records, size, record__put_varlong(size, (int64_t)body));
-    buffer_append(&kept->records, fields, n);
-    buffer_append(&kept->records, record->key.data, record->key.size);
-    buffer_append(&kept->records, value_size, value_n);
-    buffer_append(&kept->records, record->value.data, record->value.size);
-    buffer_append(&kept->records, record->headers.data, record->headers.size);
+    int64_t timestamp_delta_ms = (int64_t)((uint64_t)record->timestamp_ms - (uint64_t)kept->base_timestamp_ms);
+    int64_t offset_delta = (int64_t)((uint64_t)record->offset - (uint64_t)record_batch_base_offset(kept->head));
+    record__put_record(&kept->records, record, offset_delta, timestamp_delta_ms);
     kept->count++;
     kept->max_timestamp_ms = max_i64(kept->max_timestamp_ms, record->timestamp_ms);
 }
 
-static struct status collect(struct slice batch, const bool *keep, int64_t horizon_ms, struct kept *kept)
+static struct status collect(struct slice batch, const bool *keep, int64_t delete_horizon_ms, struct kept *kept,
+                             int64_t *ret_horizon_ms)
 {
     struct record_walk walk;
     struct record record;
     int32_t at = 0;
-    kept->base_timestamp_ms = horizon_ms;
-    kept->max_timestamp_ms = NO_TIMESTAMP;
     record_walk_begin(&walk, batch);
+    memcpy(kept->head, walk.batch.data, sizeof kept->head);
+    int64_t horizon_ms = delete_horizon_ms >= 0 ? delete_horizon_ms : record_batch_delete_horizon(kept->head);
+    kept->base_timestamp_ms = *ret_horizon_ms = horizon_ms;
+    kept->max_timestamp_ms = NO_TIMESTAMP;
     while (record_walk_next(&walk, &record)) {
         if (!keep[at++])
             continue;
         if (kept->count == 0 && horizon_ms < 0)
             kept->base_timestamp_ms = record.timestamp_ms;
-        keep_one(kept, &record, record.offset - record_batch_base_offset(batch.data));
+        keep_one(kept, &record);
     }
-    bool is_whole = !walk.failed && at == record_batch_count(batch.data);
+    bool is_whole = !walk.failed && at == record_batch_count(kept->head);
     record_walk_end(&walk);
     return is_whole ? STATUS_OK : STATUS(EBADMSG, "walk the records of a batch");
 }
@@ -87,13 +75,16 @@ static void head_patch(uint8_t *h, size_t size, int16_t attributes, const struct
 struct status record_batch_keep(struct slice batch, const bool *keep, int64_t delete_horizon_ms,
                                 struct buffer *ret_batch)
 {
-    assert(batch.size >= RECORD_BATCH_HEAD_BYTES);
     struct kept kept CLEANUP(kept_free) = {0};
-    int64_t horizon_ms = delete_horizon_ms >= 0 ? delete_horizon_ms : record_batch_delete_horizon(batch.data);
-    TRY(collect(batch, keep, horizon_ms, &kept));
-    int16_t attributes = record_batch_attributes(batch.data);
+    uint8_t room[RECORD_BATCH_HEAD_BYTES];
+    const uint8_t *stored_head = record_stored_head(batch, room);
+    assert(stored_head);
+    int64_t horizon_ms;
+    TRY(collect(batch, keep, delete_horizon_ms, &kept, &horizon_ms));
+    int16_t codec_bits = record_batch_attributes(stored_head) & RECORD_ATTRIBUTE_CODEC;
+    int16_t attributes = record_batch_attributes(kept.head) | codec_bits;
     ret_batch->size = 0;
-    buffer_append(ret_batch, batch.data, RECORD_BATCH_HEAD_BYTES);
+    buffer_append(ret_batch, kept.head, RECORD_BATCH_HEAD_BYTES);
     if (kept.count == 0) {
         attributes &= (int16_t) ~(RECORD_ATTRIBUTE_CODEC | RECORD_ATTRIBUTE_DELETE_HORIZON);
         kept.base_timestamp_ms = NO_TIMESTAMP;

@@ -3,7 +3,8 @@
  *
  * Uncompressed records become messages one by one; those of a compressed batch become a set inside of one wrapper with the
  * same codec. Headers have no place there, control records would be taken for data, and who asks for an offset inside of a
- * batch gets nothing before it: old consumers do not skip. Format 0 has no timestamps.
+ * batch gets nothing before it: old consumers do not skip. Format 0 has no timestamps. What old segments hold in the format
+ * asked for, or in an older one, is given as it is; format 1 becomes messages of format 0 without a wrapper.
  */
 #include "record/message_set.h"
 
@@ -60,8 +61,8 @@ static struct status put_records(const struct down *down, struct record_walk *wa
     while (record_walk_next(walk, &record)) {
         if (record.offset < first_offset)
             continue;
-        put_message(out, down->magic, down->attributes, record.offset - down->base_offset, record.timestamp_ms,
-                    record.key, record.value);
+        int64_t relative = (int64_t)((uint64_t)record.offset - (uint64_t)down->base_offset); // of a damaged batch: any
+        put_message(out, down->magic, down->attributes, relative, record.timestamp_ms, record.key, record.value);
         *ret_last_offset = record.offset;
         (*ret_count)++;
     }
@@ -104,7 +105,15 @@ static struct status convert(struct record_walk *walk, int8_t magic, int64_t fir
 struct status record_batch_convert_down(struct slice batch, int8_t magic, int64_t first_offset, struct buffer *out)
 {
     assert(magic == 0 || magic == 1);
-    int16_t attributes = record_batch_attributes(batch.data);
+    if (record_is_message_set(batch) && batch.data[RECORD_BATCH_MAGIC_AT] <= magic) {
+        buffer_append(out, batch.data, batch.size);
+        return STATUS_OK;
+    }
+    uint8_t room[RECORD_BATCH_HEAD_BYTES];
+    const uint8_t *head = record_stored_head(batch, room);
+    if (!head)
+        return STATUS(EIO, "read the head of a batch");
+    int16_t attributes = record_batch_attributes(head);
     if (attributes & RECORD_ATTRIBUTE_CONTROL)
         return STATUS_OK;
     if ((attributes & RECORD_ATTRIBUTE_CODEC) >= RECORD_ZSTD)

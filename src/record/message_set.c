@@ -15,18 +15,6 @@
 
 enum { TIMESTAMP_AT = 18, LEVEL_GZIP = 6, LEVEL_LZ4 = 9, LEVEL_ZSTD = 3 };
 
-struct message {
-    int8_t magic;
-    uint8_t attributes;
-    int64_t timestamp_ms; // -1: none
-    struct slice key, value;
-};
-
-static enum record_codec codec_of(const struct message *message)
-{
-    return (enum record_codec)(message->attributes & RECORD_ATTRIBUTE_CODEC);
-}
-
 bool record_is_message_set(struct slice records)
 {
     return records.size > RECORD_BATCH_MAGIC_AT && records.data[RECORD_BATCH_MAGIC_AT] < 2;
@@ -47,24 +35,27 @@ static bool take_sized(struct slice *rest, struct slice *ret_field)
     return true;
 }
 
-/* False at the end, and where what is left is shorter than it says. */
-static bool set_holds_another(struct slice rest)
+bool record__set_holds_another(struct slice rest)
 {
     return rest.size > RECORD_BATCH_MAGIC_AT && record_batch_size(rest.data) <= (int64_t)rest.size;
 }
 
-static int16_t take_message(struct slice *rest, struct message *ret_message)
+bool record__message_crc_fits(struct slice message)
+{
+    const uint8_t *checked = message.data + RECORD_BATCH_MAGIC_AT;
+    uint32_t crc = (uint32_t)crc32(0, checked, (uInt)(message.size - RECORD_BATCH_MAGIC_AT));
+    return crc == (uint32_t)record__be(message.data + RECORD_MESSAGE_CRC_AT, 4);
+}
+
+int16_t record__message_take(struct slice *rest, struct message *ret_message)
 {
     int64_t size = record_batch_size(rest->data);
     if (size < RECORD_MESSAGE_MIN_BYTES)
         return KAFKA_CORRUPT_MESSAGE;
     const uint8_t *m = rest->data;
     *rest = slice_of(m + size, rest->size - (size_t)size);
-    uint32_t crc = (uint32_t)crc32(0, m + RECORD_BATCH_MAGIC_AT, (uInt)(size - RECORD_BATCH_MAGIC_AT));
     if (m[RECORD_BATCH_MAGIC_AT] > 1)
         return KAFKA_INVALID_RECORD;
-    if (crc != (uint32_t)record__be(m + RECORD_MESSAGE_CRC_AT, 4))
-        return KAFKA_CORRUPT_MESSAGE;
     bool has_timestamp = m[RECORD_BATCH_MAGIC_AT] == 1;
     size_t at = TIMESTAMP_AT + (has_timestamp ? 8 : 0);
     if ((size_t)size < at)
@@ -77,12 +68,22 @@ static int16_t take_message(struct slice *rest, struct message *ret_message)
     return fits ? KAFKA_NONE : KAFKA_CORRUPT_MESSAGE;
 }
 
+/* The same with its checksum looked at. */
+static int16_t take_checked(struct slice *rest, struct message *ret_message)
+{
+    const uint8_t *m = rest->data;
+    int16_t error = record__message_take(rest, ret_message);
+    if (error == KAFKA_NONE && !record__message_crc_fits(slice_of(m, (size_t)(rest->data - m))))
+        return KAFKA_CORRUPT_MESSAGE;
+    return error;
+}
+
 static int16_t add_plain(struct slice set, struct record_builder *builder)
 {
-    while (set_holds_another(set)) {
+    while (record__set_holds_another(set)) {
         struct message message;
-        int16_t error = take_message(&set, &message);
-        if (error == KAFKA_NONE && codec_of(&message) != RECORD_NONE)
+        int16_t error = take_checked(&set, &message);
+        if (error == KAFKA_NONE && record__message_codec(&message) != RECORD_NONE)
             error = KAFKA_INVALID_RECORD; // beside others, or inside of a wrapper
         if (error != KAFKA_NONE)
             return error;
@@ -91,33 +92,33 @@ static int16_t add_plain(struct slice set, struct record_builder *builder)
     return builder->count > 0 ? KAFKA_NONE : KAFKA_INVALID_RECORD;
 }
 
-static int16_t inflate_wrapper(const struct message *wrapper, struct record_scratch *scratch, struct buffer *ret_set)
+int16_t record__wrapper_inflate(const struct message *wrapper, struct record_scratch *scratch, uint64_t size_max_bytes,
+                                struct buffer *ret_set)
 {
     CLEANUP(buffer_free) struct buffer packed = {0};
     struct slice value = wrapper->value;
-    if (wrapper->magic == 0 && codec_of(wrapper) == RECORD_LZ4) {
+    if (wrapper->magic == 0 && record__message_codec(wrapper) == RECORD_LZ4) {
         buffer_append(&packed, value.data, value.size);
         if (!record__lz4_head_check(packed.data, packed.size, false))
             return KAFKA_CORRUPT_MESSAGE;
         value = slice_of(packed.data, packed.size);
     }
     struct inflate stream;
-    record__inflate_begin(&stream, scratch, codec_of(wrapper), value, RECORD_MESSAGES_EXPANDED_MAX);
+    record__inflate_begin(&stream, scratch, record__message_codec(wrapper), value, size_max_bytes);
     while (record__inflate_refill(&stream))
         buffer_append(ret_set, stream.at, (size_t)(stream.end - stream.at));
     if (stream.failed)
-        return ret_set->size + WINDOW_BYTES > RECORD_MESSAGES_EXPANDED_MAX ? KAFKA_MESSAGE_TOO_LARGE
-                                                                           : KAFKA_CORRUPT_MESSAGE;
+        return ret_set->size + WINDOW_BYTES > size_max_bytes ? KAFKA_MESSAGE_TOO_LARGE : KAFKA_CORRUPT_MESSAGE;
     return KAFKA_NONE;
 }
 
 static int16_t add_wrapped(const struct message *wrapper, struct record_scratch *scratch,
                            struct record_builder *builder)
 {
-    if (codec_of(wrapper) >= RECORD_ZSTD || slice_is_null(wrapper->value))
+    if (record__message_codec(wrapper) >= RECORD_ZSTD || slice_is_null(wrapper->value))
         return KAFKA_INVALID_RECORD;
     CLEANUP(buffer_free) struct buffer set = {0};
-    int16_t error = inflate_wrapper(wrapper, scratch, &set);
+    int16_t error = record__wrapper_inflate(wrapper, scratch, RECORD_MESSAGES_EXPANDED_MAX, &set);
     return error == KAFKA_NONE ? add_plain(slice_of(set.data, set.size), builder) : error;
 }
 
@@ -130,12 +131,12 @@ static int16_t build(struct slice set, struct record_scratch *scratch, struct re
                      struct message *ret_first)
 {
     struct slice rest = set;
-    int16_t error = take_message(&rest, ret_first);
+    int16_t error = take_checked(&rest, ret_first);
     record_builder_begin(builder);
-    if (error == KAFKA_NONE && codec_of(ret_first) == RECORD_NONE)
+    if (error == KAFKA_NONE && record__message_codec(ret_first) == RECORD_NONE)
         error = add_plain(set, builder);
     else if (error == KAFKA_NONE)
-        error = set_holds_another(rest) ? KAFKA_INVALID_RECORD : add_wrapped(ret_first, scratch, builder);
+        error = record__set_holds_another(rest) ? KAFKA_INVALID_RECORD : add_wrapped(ret_first, scratch, builder);
     if (error == KAFKA_NONE && builder->bytes.size > INT32_MAX)
         error = KAFKA_MESSAGE_TOO_LARGE;
     return error;
@@ -147,7 +148,7 @@ int16_t record_message_set_convert(struct slice set, const struct record_rules *
 {
     assert(record_is_message_set(set));
     *ret_fault = (struct record_fault){.is_request_fault = true};
-    if (!set_holds_another(set))
+    if (!record__set_holds_another(set))
         return KAFKA_INVALID_RECORD;
     if (record_batch_size(set.data) > rules->size_max_bytes)
         return KAFKA_MESSAGE_TOO_LARGE;
@@ -155,7 +156,7 @@ int16_t record_message_set_convert(struct slice set, const struct record_rules *
     int16_t error = build(set, scratch, builder, &first);
     if (error != KAFKA_NONE)
         return error;
-    enum record_codec codec = codec_of(&first);
+    enum record_codec codec = record__message_codec(&first);
     int16_t attributes = first.magic == 1 ? first.attributes & RECORD_ATTRIBUTE_APPEND_TIME : 0;
     struct status s = record_builder_finish_packed(builder, codec, level_of(codec), attributes, -1, -1, -1, ret_batch);
     if (!status_is_ok(s))

@@ -178,7 +178,7 @@ int16_t record_validate(struct slice records, const struct record_rules *rules, 
 /* LogAppendTime: timestamp type and max timestamp, with the CRC. */
 void record_batch_set_append_time(uint8_t *b, uint32_t size_bytes, int64_t now_ms, struct record_facts *facts);
 
-/* ---- walking the records of an intact batch. Key and value lie in the batch, or in the walk's memory when compressed. */
+/* ---- walking the records of an intact batch, or of an intact message of an old format (see below). Key and value lie in the batch, or in the walk's memory when compressed. */
 struct record {
     int64_t offset, timestamp_ms;
     struct slice key, value; // null possible
@@ -188,7 +188,7 @@ struct record {
 };
 
 struct record_walk {
-    struct slice batch;
+    struct slice batch; // of format 2 always
     struct buffer inflated;
     const uint8_t *at, *end;
     int32_t left;
@@ -251,7 +251,7 @@ MUST_USE struct status record_batch_keep(struct slice batch, const bool *keep, i
 enum {
     RECORD_MESSAGE_CRC_AT = 12,
     RECORD_MESSAGE_ATTRIBUTES_AT = 17,
-    RECORD_MESSAGE_MIN_BYTES = 26,          // of a magic 0 message without key and value
+    RECORD_MESSAGE_MIN_BYTES = 26,          // of a magic 0 message without key and value: a batch is never smaller
     RECORD_MESSAGES_EXPANDED_MAX = 32 << 20 // what a wrapper may hold; more is refused as too large
 };
 /* True when `records` begin with a message of magic 0 or 1. */
@@ -261,7 +261,16 @@ bool record_is_message_set(struct slice records);
 int16_t record_message_set_convert(struct slice set, const struct record_rules *rules, struct record_scratch *scratch,
                                    struct record_builder *builder, struct slice *ret_batch,
                                    struct record_fault *ret_fault);
-/* The batch as messages of that magic, behind what `out` holds; records below `first_offset`, headers and control batches
+
+/* ---- what lies in a segment: batches, and in old segments messages, each of which counts as a batch */
+/* The head at the beginning of `bytes` (RECORD_BATCH_HEAD_BYTES of them, where there are as many), as format 2 has it but for
+ * its magic: the bytes themselves, or `room`. Of a wrapper, base offset and last offset are those of its last message. NULL:
+ * no batch begins so. */
+const uint8_t *record_stored_head(struct slice bytes, uint8_t room[RECORD_BATCH_HEAD_BYTES]);
+/* Takes the next whole one off `rest`; false at the end or where the bytes are no batch. */
+bool record_stored_next(struct slice *rest, struct slice *ret_batch);
+bool record_stored_is_intact(struct slice batch); // its size, magic and CRC
+/* The batch as messages of that magic, or older ones as they are, behind what `out` holds; records below `first_offset`, headers and control batches
  * are left out. ENOTSUP: zstd, which old clients don't know. EIO: its records cannot be read. */
 MUST_USE struct status record_batch_convert_down(struct slice batch, int8_t magic, int64_t first_offset,
                                                  struct buffer *out);

@@ -4,7 +4,8 @@
  * recompression.
  *
  * Beside crashes it looks for contradictions: what validation accepts must be walked to its end, with as many records, and
- * must hold the same records after recompression.
+ * must hold the same records after recompression. The bytes are also read as a segment is, with old messages among the
+ * batches: the records of an intact one lie between the offsets that its head and its walk tell.
  */
 #include "record/inflate.h"
 
@@ -92,6 +93,37 @@ static void messages(struct slice set, const struct record_rules *rules, struct 
     buffer_free(&down);
 }
 
+/* One message or batch as a log holds it: what compaction and old consumers are given of it can be read too. */
+static void stored_one(struct slice batch)
+{
+    uint8_t room[RECORD_BATCH_HEAD_BYTES];
+    const uint8_t *head = record_stored_head(batch, room);
+    assert(head && record_batch_size(head) == (int64_t)batch.size);
+    struct record_walk walk;
+    struct record record;
+    struct buffer keep = {0}, out = {0};
+    record_walk_begin(&walk, batch);
+    while (record_walk_next(&walk, &record)) {
+        bool stays = keep.size % 2 == 0;
+        buffer_append(&keep, &stays, sizeof stays);
+        assert(!record_is_message_set(batch) || record.offset < record_batch_next_offset(head));
+    }
+    bool is_whole = !walk.failed && (int64_t)keep.size == record_batch_count(walk.batch.data);
+    record_walk_end(&walk);
+    if (is_whole) {
+        struct status s = record_batch_keep(batch, (const bool *)keep.data, -1, &out);
+        assert(status_is_ok(s) && record_batch_is_intact(slice_of(out.data, out.size)));
+        out.size = 0;
+        s = record_batch_convert_down(batch, 0, 0, &out);
+        for (struct slice rest = slice_of(out.data, out.size), message; status_is_ok(s) && rest.size > 0;) {
+            bool found = record_stored_next(&rest, &message);
+            assert(found);
+        }
+    }
+    buffer_free(&keep);
+    buffer_free(&out);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct record_scratch *scratch;
@@ -118,6 +150,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct record_fault fault;
     if (record_is_message_set(whole))
         messages(whole, &rules, scratch);
+    for (struct slice in_log = whole, one; record_stored_next(&in_log, &one);)
+        stored_one(one);
     bool valid = bytes.size > 0 && record_validate(whole, &rules, scratch, &facts, &fault) == 0;
     while (bytes.size > 0 && record_batch_next(&rest, &batch)) {
         uint32_t sum;

@@ -2,9 +2,9 @@
 /* record/walk.c - the records of a batch one by one, with their bytes: for coordinators, metadata, look-ups by time.
  *
  * An uncompressed batch is read in place; another is inflated whole first (bounded), so that keys and values are in one
- * piece. The batch was validated when it was written, but its bytes come from a disk: every length is checked again.
+ * piece. A message of format 0 or 1 is made a batch first. The batch was validated when it was written, but its bytes come from a disk: every length is checked again.
  */
-#include "record/inflate.h"
+#include "record/message_set.h"
 
 #include <errno.h>
 
@@ -23,11 +23,25 @@ static void inflate_whole(struct record_walk *walk, enum record_codec codec, str
     walk->end = walk->inflated.data + walk->inflated.size;
 }
 
+/* It lies in the walk's memory then; of one that cannot be read the head alone. */
+static struct slice made_batch(struct record_walk *walk, struct slice message)
+{
+    struct status s = record__stored_up(message, &walk->inflated);
+    walk->failed = !status_is_ok(s);
+    return slice_of(walk->inflated.data, walk->failed ? RECORD_BATCH_HEAD_BYTES : walk->inflated.size);
+}
+
 void record_walk_begin(struct record_walk *walk, struct slice batch)
 {
-    *walk = (struct record_walk){.batch = batch, .left = record_batch_count(batch.data)};
+    *walk = (struct record_walk){0};
+    if (record_is_message_set(batch))
+        batch = made_batch(walk, batch);
+    walk->batch = batch;
+    walk->left = record_batch_count(batch.data);
     enum record_codec codec = (enum record_codec)(record_batch_attributes(batch.data) & RECORD_ATTRIBUTE_CODEC);
     struct slice body = slice_of(batch.data + RECORD_BATCH_HEAD_BYTES, batch.size - RECORD_BATCH_HEAD_BYTES);
+    if (walk->failed)
+        return;
     if (codec > RECORD_ZSTD) {
         walk->failed = true;
     } else if (codec != RECORD_NONE) {

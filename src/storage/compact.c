@@ -50,12 +50,10 @@ static struct status oldest_dirty_ms(const struct log *log, int from, int64_t *r
 {
     *ret_ms = INT64_MAX;
     for (int i = from; i + 1 < log->segment_count; i++) {
-        uint8_t head[RECORD_BATCH_HEAD_BYTES];
-        if (segment__size(log->segments[i]) < (int64_t)sizeof head)
-            continue;
-        TRY(segment_file__read(log->segments[i], SEGMENT_LOG, head, sizeof head, 0));
-        if (record_batch_max_timestamp(head) > 0)
-            *ret_ms = min_i64(*ret_ms, record_batch_max_timestamp(head));
+        int64_t first_ms;
+        TRY(segment__first_timestamp(log->segments[i], &first_ms));
+        if (first_ms > 0)
+            *ret_ms = min_i64(*ret_ms, first_ms);
     }
     return STATUS_OK;
 }
@@ -150,17 +148,12 @@ static void enter(struct log_compaction *compaction, int at)
         window__begin(&compaction->window, compaction->segments[at], 0, segment__size(compaction->segments[at]));
 }
 
-static struct status next_batch(struct log_compaction *compaction, struct slice *ret_batch)
+static struct status next_batch(struct log_compaction *compaction, struct slice *ret_batch, const uint8_t **ret_head)
 {
-    struct window *window = &compaction->window;
-    TRY(window__peek(window, RECORD_BATCH_HEAD_BYTES, ret_batch));
-    int64_t size = ret_batch->size < RECORD_BATCH_HEAD_BYTES ? -1 : record_batch_size(ret_batch->data);
-    if (size < RECORD_BATCH_HEAD_BYTES || size > window->limit - window->position)
-        return STATUS(EBADMSG, "compact a segment: it holds something that is no batch");
-    TRY(window__peek(window, size, ret_batch));
-    if (!record_batch_is_intact(*ret_batch))
-        return STATUS(EBADMSG, "compact a segment: a batch's CRC is wrong");
-    window->position += size;
+    TRY(window__batch(&compaction->window, ret_batch, ret_head));
+    if (slice_is_null(*ret_batch))
+        return STATUS(EBADMSG, "compact a segment: it holds something that is no intact batch");
+    compaction->window.position += (int64_t)ret_batch->size;
     return STATUS_OK;
 }
 
@@ -184,15 +177,15 @@ static bool map_records(struct log_compaction *compaction, struct slice batch)
 }
 
 /* False when the map is full. */
-static bool map_batch(struct log_compaction *compaction, struct slice batch)
+static bool map_batch(struct log_compaction *compaction, struct slice batch, const uint8_t *head)
 {
-    bool is_control = record_batch_attributes(batch.data) & RECORD_ATTRIBUTE_CONTROL;
-    bool is_aborted = !is_control && passing__batch_is_aborted(&compaction->passing, batch.data);
+    bool is_control = record_batch_attributes(head) & RECORD_ATTRIBUTE_CONTROL;
+    bool is_aborted = !is_control && passing__batch_is_aborted(&compaction->passing, head);
     if (is_control)
         passing__marker_is_idle(&compaction->passing, batch);
     else if (!is_aborted && !map_records(compaction, batch))
         return false;
-    int64_t last = record_batch_next_offset(batch.data) - 1;
+    int64_t last = record_batch_next_offset(head) - 1;
     if (last >= compaction->first_dirty_offset)
         compaction->map.latest_offset = max_i64(compaction->map.latest_offset, last);
     return true;
@@ -231,8 +224,9 @@ static struct status map_piece(struct log_compaction *compaction)
         return STATUS_OK;
     }
     struct slice batch;
-    TRY(next_batch(compaction, &batch));
-    bool fits = map_batch(compaction, batch);
+    const uint8_t *head;
+    TRY(next_batch(compaction, &batch, &head));
+    bool fits = map_batch(compaction, batch, head);
     if (compaction->is_unreadable)
         return STATUS(EBADMSG, "compact a batch: it does not hold what its head says");
     return fits ? STATUS_OK : map_end(compaction, true);
@@ -296,9 +290,12 @@ static struct status output_add(struct log_compaction *compaction, struct slice 
 {
     struct compaction_output *output = &compaction->outputs[compaction->output_count - 1];
     struct log_segment *segment = output->segment;
-    int64_t position = segment__size(segment), last = record_batch_next_offset(batch.data) - 1;
+    uint8_t room[RECORD_BATCH_HEAD_BYTES];
+    const uint8_t *head = record_stored_head(batch, room);
+    assert(head);
+    int64_t position = segment__size(segment), last = record_batch_next_offset(head) - 1;
     TRY(index__note(segment, &compaction->config, last, position, (int64_t)batch.size,
-                    record_batch_max_timestamp(batch.data)));
+                    record_batch_max_timestamp(head)));
     buffer_append(&compaction->unwritten, batch.data, batch.size);
     atomic_store(&segment->size_bytes, position + (int64_t)batch.size);
     return compaction->unwritten.size >= OUTPUT_BUFFER_BYTES ? output_flush(compaction, output) : STATUS_OK;
@@ -339,8 +336,9 @@ static struct status copy_piece(struct log_compaction *compaction)
         return STATUS_OK;
     }
     struct slice batch, kept;
-    TRY(next_batch(compaction, &batch));
-    TRY(compact_rule__apply(&compaction->rule, batch, &kept));
+    const uint8_t *head;
+    TRY(next_batch(compaction, &batch, &head));
+    TRY(compact_rule__apply(&compaction->rule, batch, head, &kept));
     return slice_is_null(kept) ? STATUS_OK : output_add(compaction, kept);
 }
 

@@ -48,6 +48,7 @@ struct compact_rule {
     struct buffer rewritten; // the batch that the last call gave, when it is not the original
     struct buffer keep;      // a bool for each record
 };
-/* The batch as it is to be written; a null slice when nothing of it stays. */
-MUST_USE struct status compact_rule__apply(struct compact_rule *rule, struct slice batch, struct slice *ret_batch);
+/* The batch as it is to be written; a null slice when nothing of it stays. `head`: the batch's, as format 2 has it. */
+MUST_USE struct status compact_rule__apply(struct compact_rule *rule, struct slice batch, const uint8_t *head,
+                                           struct slice *ret_batch);
 void compact_rule__free(struct compact_rule *rule);

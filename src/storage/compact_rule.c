@@ -6,7 +6,8 @@
  *   a marker stays   while batches of its transaction do, and after that until its delete horizon is over
  *   a batch stays without records   when it holds its producer's last sequence, or ends the cleaned range
  *
- * A tombstone or an idle marker that is met without a delete horizon gets one: now and delete.retention.ms.
+ * A tombstone or an idle marker that is met without a delete horizon gets one: now and delete.retention.ms. A message of an
+ * old format that loses a record or gets a horizon becomes a batch of format 2.
  */
 #include "storage/compact__.h"
 
@@ -65,9 +66,9 @@ static struct status look_at_records(struct compact_rule *rule, struct slice bat
 {
     struct record_walk walk;
     struct record record;
-    verdict->count = record_batch_count(batch.data);
     rule->keep.size = 0;
     record_walk_begin(&walk, batch);
+    verdict->count = record_batch_count(walk.batch.data);
     while (record_walk_next(&walk, &record)) {
         bool stays = record_stays(rule, verdict, &record);
         buffer_append(&rule->keep, &stays, sizeof stays);
@@ -79,24 +80,24 @@ static struct status look_at_records(struct compact_rule *rule, struct slice bat
     return is_whole ? STATUS_OK : STATUS(EBADMSG, "compact a batch: it does not hold what its head says");
 }
 
-static void judge(struct compact_rule *rule, struct slice batch, struct verdict *verdict)
+static void judge(struct compact_rule *rule, struct slice batch, const uint8_t *head, struct verdict *verdict)
 {
-    *verdict = (struct verdict){.is_control = record_batch_attributes(batch.data) & RECORD_ATTRIBUTE_CONTROL,
-                                .horizon_ms = record_batch_delete_horizon(batch.data)};
+    *verdict = (struct verdict){.is_control = record_batch_attributes(head) & RECORD_ATTRIBUTE_CONTROL,
+                                .horizon_ms = record_batch_delete_horizon(head)};
     if (!verdict->is_control) {
-        verdict->drops_all = passing__batch_is_aborted(rule->passing, batch.data);
+        verdict->drops_all = passing__batch_is_aborted(rule->passing, head);
         return;
     }
     verdict->is_idle_marker = passing__marker_is_idle(rule->passing, batch);
     verdict->drops_all = verdict->is_idle_marker && verdict->horizon_ms >= 0 && verdict->horizon_ms <= rule->now_ms;
 }
 
-struct status compact_rule__apply(struct compact_rule *rule, struct slice batch, struct slice *ret_batch)
+struct status compact_rule__apply(struct compact_rule *rule, struct slice batch, const uint8_t *head,
+                                  struct slice *ret_batch)
 {
     struct verdict verdict;
-    judge(rule, batch, &verdict);
+    judge(rule, batch, head, &verdict);
     TRY(look_at_records(rule, batch, &verdict));
-    const uint8_t *head = batch.data;
     bool stays_empty =
         is_last_of_producer(rule, head, verdict.is_control) || record_batch_next_offset(head) == rule->end_offset;
     *ret_batch = SLICE_NULL;

@@ -167,14 +167,16 @@ static struct status next_offset_of(const char *path, int64_t base, int64_t *ret
         return STATUS(-file, "open a compacted segment");
     int64_t size = io_file_size(file), at = 0;
     struct status s = size < 0 ? STATUS((int)-size, "look at a compacted segment") : STATUS_OK;
-    for (*ret_next_offset = base; status_is_ok(s) && at + RECORD_BATCH_HEAD_BYTES <= size;) {
-        uint8_t head[RECORD_BATCH_HEAD_BYTES];
-        s = file__read_exactly(file, head, sizeof head, at);
-        if (status_is_ok(s) && record_batch_size(head) < RECORD_BATCH_HEAD_BYTES)
+    for (*ret_next_offset = base; status_is_ok(s) && at + RECORD_MESSAGE_MIN_BYTES <= size;) {
+        uint8_t bytes[RECORD_BATCH_HEAD_BYTES], room[RECORD_BATCH_HEAD_BYTES];
+        size_t head_bytes = (size_t)min_i64(sizeof bytes, size - at);
+        s = file__read_exactly(file, bytes, head_bytes, at);
+        const uint8_t *head = status_is_ok(s) ? record_stored_head(slice_of(bytes, head_bytes), room) : NULL;
+        if (status_is_ok(s) && !head)
             s = STATUS(EBADMSG, "read a compacted segment");
-        if (status_is_ok(s))
+        if (head)
             *ret_next_offset = record_batch_next_offset(head);
-        at += status_is_ok(s) ? record_batch_size(head) : 0;
+        at += head ? record_batch_size(head) : 0;
     }
     io_close(file);
     return s;

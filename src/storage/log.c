@@ -190,23 +190,13 @@ bool log_is_prepared(const struct log *log)
     return log->is_prepared;
 }
 
-static struct status first_timestamp(struct log_segment *segment)
-{
-    uint8_t head[RECORD_BATCH_HEAD_BYTES];
-    if (segment__size(segment) < (int64_t)sizeof head)
-        return STATUS_OK;
-    TRY(segment_file__read(segment, SEGMENT_LOG, head, sizeof head, 0));
-    segment->first_timestamp_ms = record_batch_max_timestamp(head);
-    return STATUS_OK;
-}
-
 static struct status prepare(struct log *log)
 {
     struct log_segment *active = log__active(log);
     int64_t timestamp_ms, offset;
     TRY(segment__max_timestamp(active, &timestamp_ms, &offset));
     if (active->first_timestamp_ms < 0)
-        TRY(first_timestamp(active));
+        TRY(segment__first_timestamp(active, &active->first_timestamp_ms));
     if (log->epochs_are_unsaved)
         TRY(epochs__save(log));
     log->epochs_are_unsaved = false;

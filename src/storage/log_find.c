@@ -15,20 +15,19 @@ struct time_search {
     struct status status;
 };
 
-static void search_records(struct time_search *search, const uint8_t *head)
+static void search_records(struct time_search *search)
 {
     struct record_walk walk;
     struct record record;
     record_walk_begin(&walk, slice_of(search->batch.data, search->batch.size));
-    bool append_time = record_batch_attributes(head) & RECORD_ATTRIBUTE_APPEND_TIME;
     while (search->offset < 0 && record_walk_next(&walk, &record)) {
-        int64_t time_ms = append_time ? record_batch_max_timestamp(head) : record.timestamp_ms;
+        int64_t time_ms = record.timestamp_ms;
         if (time_ms < search->timestamp_ms || (search->exact && time_ms != search->timestamp_ms) ||
             record.offset < search->start_offset)
             continue;
         search->offset = record.offset;
         search->found_ms = time_ms;
-        search->leader_epoch = record_batch_leader_epoch(head);
+        search->leader_epoch = record_batch_leader_epoch(walk.batch.data);
     }
     if (walk.failed)
         search->status = STATUS(EBADMSG, "walk the records of a batch");
@@ -45,7 +44,7 @@ static bool search_head(void *context, const uint8_t *head, int64_t position)
         return true;
     search->status = segment__read_batch(search->segment, position, record_batch_size(head), &search->batch);
     if (status_is_ok(search->status))
-        search_records(search, search->batch.data);
+        search_records(search);
     return status_is_ok(search->status) && search->offset < 0;
 }
 

@@ -11,29 +11,27 @@ void scan__free(struct scan *scan)
     window__free(&scan->window);
 }
 
-/* The batch at the position; found=false where there is no intact one. */
-static struct status intact_batch(struct scan *scan, struct slice *ret_batch, bool *ret_found)
+struct found {
+    struct slice batch;
+    const uint8_t *head; // as format 2 has it
+};
+
+/* The batch at the position; false where there is no intact one. */
+static struct status intact_batch(struct scan *scan, struct found *ret_found, bool *ret_is_found)
 {
-    *ret_found = false;
-    TRY(window__peek(&scan->window, RECORD_BATCH_HEAD_BYTES, ret_batch));
-    if (ret_batch->size < RECORD_BATCH_HEAD_BYTES)
-        return STATUS_OK;
-    int64_t size = record_batch_size(ret_batch->data);
-    if (size < RECORD_BATCH_HEAD_BYTES || size > scan->window.limit - scan->window.position)
-        return STATUS_OK;
-    TRY(window__peek(&scan->window, size, ret_batch));
-    const uint8_t *b = ret_batch->data;
-    *ret_found = record_batch_is_intact(*ret_batch) && record_batch_base_offset(b) >= scan->segment->base_offset &&
-                 record_batch_last_delta(b) >= 0 &&
-                 record_batch_next_offset(b) - 1 - scan->segment->base_offset <= INT32_MAX;
+    TRY(window__batch(&scan->window, &ret_found->batch, &ret_found->head));
+    const uint8_t *h = ret_found->head;
+    *ret_is_found = !slice_is_null(ret_found->batch) && record_batch_base_offset(h) >= scan->segment->base_offset &&
+                    record_batch_last_delta(h) >= 0 &&
+                    record_batch_next_offset(h) - 1 - scan->segment->base_offset <= INT32_MAX;
     return STATUS_OK;
 }
 
 /* The same where it continues the log. */
-static struct status next_batch(struct scan *scan, struct slice *ret_batch, bool *ret_found)
+static struct status next_batch(struct scan *scan, struct found *ret_found, bool *ret_is_found)
 {
-    TRY(intact_batch(scan, ret_batch, ret_found));
-    *ret_found = *ret_found && record_batch_base_offset(ret_batch->data) >= scan->next_offset;
+    TRY(intact_batch(scan, ret_found, ret_is_found));
+    *ret_is_found = *ret_is_found && record_batch_base_offset(ret_found->head) >= scan->next_offset;
     return STATUS_OK;
 }
 
@@ -41,20 +39,21 @@ static struct status next_batch(struct scan *scan, struct slice *ret_batch, bool
  * where none is known, the recovery point, is written again, so that the sync at the end of recovery saves it whatever
  * happened before.
  */
-static struct status rewrite(struct scan *scan, struct slice batch, int64_t base_offset)
+static struct status rewrite(struct scan *scan, const struct found *found)
 {
-    if (base_offset + record_batch_last_delta(batch.data) < scan->rewrite_from)
+    if (record_batch_next_offset(found->head) <= scan->rewrite_from)
         return STATUS_OK;
-    return segment_file__write(scan->segment, SEGMENT_LOG, batch.data, batch.size, scan->window.position);
+    return segment_file__write(scan->segment, SEGMENT_LOG, found->batch.data, found->batch.size, scan->window.position);
 }
 
-static struct status take(struct scan *scan, struct slice batch)
+static struct status take(struct scan *scan, const struct found *found)
 {
     struct record_facts facts;
-    record_facts_read(batch, &facts);
-    int64_t base = record_batch_base_offset(batch.data);
-    TRY(rewrite(scan, batch, base));
-    scan->new_epoch |= epochs__note(scan->log, record_batch_leader_epoch(batch.data), base);
+    struct slice batch = found->batch;
+    record_facts_read(slice_of(found->head, RECORD_BATCH_HEAD_BYTES), &facts);
+    int64_t base = record_batch_base_offset(found->head);
+    TRY(rewrite(scan, found));
+    scan->new_epoch |= epochs__note(scan->log, record_batch_leader_epoch(found->head), base);
     TRY(index__note(scan->segment, &scan->log->config, base + facts.last_delta, scan->window.position,
                     (int64_t)batch.size, facts.max_timestamp_ms));
     if (base >= scan->replay_from)
@@ -130,15 +129,15 @@ static struct status cut_tail(struct scan *scan)
  * before it has offsets of its own. */
 static struct status agrees(struct scan *scan, const struct index_entry *place, bool *ret_agrees)
 {
-    struct slice batch;
+    struct found found = {0};
     *ret_agrees = false;
     if (place->value >= scan->window.limit)
         return STATUS_OK;
     scan->window.position = place->value;
-    TRY(intact_batch(scan, &batch, ret_agrees));
+    TRY(intact_batch(scan, &found, ret_agrees));
     int64_t expected = scan->segment->base_offset + (int64_t)place->key;
-    *ret_agrees = *ret_agrees && record_batch_next_offset(batch.data) - 1 == expected &&
-                  (place->value == 0 || record_batch_base_offset(batch.data) > scan->segment->base_offset);
+    *ret_agrees = *ret_agrees && record_batch_next_offset(found.head) - 1 == expected &&
+                  (place->value == 0 || record_batch_base_offset(found.head) > scan->segment->base_offset);
     return STATUS_OK;
 }
 
@@ -168,10 +167,10 @@ struct status scan__start(struct scan *scan, int64_t recovery_point)
 /* Offset of the batch at the scan's position. */
 struct status scan__first_offset(struct scan *scan, int64_t *ret_offset)
 {
-    struct slice head;
-    TRY(window__peek(&scan->window, RECORD_BATCH_HEAD_BYTES, &head));
-    bool whole = head.size == RECORD_BATCH_HEAD_BYTES && scan->window.position > 0;
-    *ret_offset = whole ? record_batch_base_offset(head.data) : scan->segment->base_offset;
+    struct slice bytes;
+    TRY(window__peek(&scan->window, RECORD_BATCH_HEAD_BYTES, &bytes));
+    const uint8_t *head = scan->window.position > 0 ? record_stored_head(bytes, scan->window.head) : NULL;
+    *ret_offset = head ? record_batch_base_offset(head) : scan->segment->base_offset;
     return STATUS_OK;
 }
 
@@ -183,14 +182,14 @@ static bool is_cancelled(const struct log_open_options *options)
 struct status scan__to_end(struct scan *scan, const struct log_open_options *options, bool *ret_was_cut)
 {
     while (scan->window.position < scan->window.limit) {
-        struct slice batch;
-        bool found;
+        struct found found = {0};
+        bool is_found;
         if (is_cancelled(options))
             return STATUS(ECANCELED, "recover a segment");
-        TRY(next_batch(scan, &batch, &found));
-        if (!found)
+        TRY(next_batch(scan, &found, &is_found));
+        if (!is_found)
             break;
-        TRY(take(scan, batch));
+        TRY(take(scan, &found));
     }
     *ret_was_cut = scan->window.position < scan->window.limit;
     if (*ret_was_cut)

@@ -114,27 +114,25 @@ int64_t segment__size(const struct log_segment *segment)
 
 static bool head_is_sane(const uint8_t *head, int64_t left)
 {
-    int64_t size = record_batch_size(head);
-    return size >= RECORD_BATCH_HEAD_BYTES && size <= left && head[RECORD_BATCH_MAGIC_AT] == 2 &&
-           record_batch_base_offset(head) >= 0 && record_batch_last_delta(head) >= 0;
+    return head && record_batch_size(head) <= left && record_batch_base_offset(head) >= 0 &&
+           record_batch_last_delta(head) >= 0;
 }
 
 static struct status heads(int handle, int64_t position, int64_t limit, segment__each_fn *each, void *context,
                            int64_t *ret_position)
 {
-    uint8_t buffer[HEADS_BUFFER_BYTES];
+    uint8_t buffer[HEADS_BUFFER_BYTES], room[RECORD_BATCH_HEAD_BYTES];
     int64_t buffered_at = 0, buffered_end = 0, unused;
     int64_t *at = ret_position ? ret_position : &unused;
     for (*at = position; *at < limit;) {
-        if (limit - *at < RECORD_BATCH_HEAD_BYTES)
-            return STATUS(EBADMSG, "read a batch's head: the segment ends inside");
-        if (*at < buffered_at || *at + RECORD_BATCH_HEAD_BYTES > buffered_end) {
+        int64_t head_bytes = min_i64(RECORD_BATCH_HEAD_BYTES, limit - *at);
+        if (*at < buffered_at || *at + head_bytes > buffered_end) {
             size_t size = (size_t)min_i64((int64_t)sizeof buffer, limit - *at);
             TRY(file__read_exactly(handle, buffer, size, *at));
             buffered_at = *at;
             buffered_end = *at + (int64_t)size;
         }
-        const uint8_t *head = buffer + (*at - buffered_at);
+        const uint8_t *head = record_stored_head(slice_of(buffer + (*at - buffered_at), (size_t)head_bytes), room);
         if (!head_is_sane(head, limit - *at))
             return STATUS(EBADMSG, "read a batch's head: it makes no sense");
         int64_t size = record_batch_size(head);
@@ -193,6 +191,20 @@ struct status segment__read_batch(struct log_segment *segment, int64_t position,
     TRY(segment_file__read(segment, SEGMENT_LOG, ret_batch->data, (size_t)size_bytes, position));
     ret_batch->size = (size_t)size_bytes;
     return STATUS_OK;
+}
+
+static bool first_head(void *context, const uint8_t *head, int64_t position)
+{
+    (void)position;
+    *(int64_t *)context = record_batch_max_timestamp(head);
+    return false;
+}
+
+struct status segment__first_timestamp(struct log_segment *segment, int64_t *ret_timestamp_ms)
+{
+    *ret_timestamp_ms = -1;
+    struct status s = segment__heads(segment, 0, segment__size(segment), first_head, ret_timestamp_ms, NULL);
+    return s.error == EBADMSG ? STATUS_OK : s; // who reads its records will say so
 }
 
 struct latest {

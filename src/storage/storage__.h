@@ -183,11 +183,12 @@ void segment__ref(struct log_segment *segment);
 void segment__unref(struct log_segment *segment); // NULL is fine
 void segment__path(const struct log_segment *segment, const char *suffix, char ret_path[SEGMENT_PATH_BYTES]);
 int64_t segment__size(const struct log_segment *segment);
-/* Reads the heads of batches from `position` up to `limit`, calls `each` until it returns false. EBADMSG where the bytes
+/* Reads the heads of batches (record_stored_head) from `position` up to `limit`, calls `each` until it returns false. EBADMSG where the bytes
  * are no batch; *ret_position (may be NULL) is then that place, else the end or the place where `each` stopped. */
 typedef bool segment__each_fn(void *context, const uint8_t *head, int64_t position);
 MUST_USE struct status segment__heads(struct log_segment *segment, int64_t position, int64_t limit,
                                       segment__each_fn *each, void *context, int64_t *ret_position);
+MUST_USE struct status segment__first_timestamp(struct log_segment *segment, int64_t *ret_timestamp_ms); // -1: none
 /* The first batch that ends after `offset`, below file position `limit`; position == limit when there is none. */
 struct segment_place {
     int64_t position, size_bytes, base_offset, next_offset;
@@ -249,12 +250,15 @@ struct window {
     int64_t position, limit; // the reader's place; the end
     struct buffer chunk;
     int64_t chunk_at;
+    uint8_t head[RECORD_BATCH_HEAD_BYTES]; // of a message of an old format
 };
 void window__begin(struct window *window, struct log_segment *segment, int64_t position,
                    int64_t limit); // keeps the memory of an earlier one
 void window__free(struct window *window);
 /* At least `size` bytes at the position, fewer where the file ends; valid until the next call. */
 MUST_USE struct status window__peek(struct window *window, int64_t size, struct slice *ret_bytes);
+/* The whole, intact batch at the position, of any format, and its head as format 2 has it; SLICE_NULL: there is none. */
+MUST_USE struct status window__batch(struct window *window, struct slice *ret_batch, const uint8_t **ret_head);
 
 /* producers.c */
 MUST_USE struct status producers__check(struct log *log, struct log_batch *batch); // sets error, or duplicate

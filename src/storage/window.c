@@ -39,3 +39,20 @@ struct status window__peek(struct window *window, int64_t size, struct slice *re
     *ret_bytes = slice_of(window->chunk.data + (window->position - window->chunk_at), (size_t)min_i64(have, wanted));
     return STATUS_OK;
 }
+
+struct status window__batch(struct window *window, struct slice *ret_batch, const uint8_t **ret_head)
+{
+    struct slice bytes;
+    *ret_batch = SLICE_NULL;
+    TRY(window__peek(window, RECORD_BATCH_HEAD_BYTES, &bytes));
+    const uint8_t *head = record_stored_head(bytes, window->head);
+    int64_t size = head ? record_batch_size(head) : 0;
+    if (!head || size > window->limit - window->position)
+        return STATUS_OK;
+    TRY(window__peek(window, size, &bytes));
+    if (!record_stored_is_intact(bytes))
+        return STATUS_OK;
+    *ret_batch = bytes;
+    *ret_head = record_stored_head(bytes, window->head); // the bytes may have moved
+    return STATUS_OK;
+}

@@ -4,10 +4,12 @@
 A table that no test reads fails the last test, so a page cannot grow past what is checked.
 """
 import collections
+import gzip
 import json
 import pathlib
 import re
 import tarfile
+import zlib
 
 import pytest
 
@@ -162,6 +164,43 @@ def test_records_of_a_batch_are_what_kafka_reads(data):
                 assert len(headers) == len(record.get("h", []))
                 seen += 1
     assert seen > 30
+
+
+def messages(content, rows):
+    """(offset, magic, attributes, key, value) of a set of old messages; a field of the table is signed."""
+    at = 0
+    while at < len(content):
+        head = fields(rows, content, at)
+        end, magic = at + 12 + head["size of what follows this field"], head["magic"]
+        place = next(offset for offset, _, name in rows if name.startswith("size of the key")) - (8 if magic == 0 else 0)
+        rest, parts = content[at + place:end], []
+        for _ in ("key", "value"):
+            size = int.from_bytes(rest[:4], "big", signed=True)
+            parts.append(None if size < 0 else rest[4:4 + size])
+            rest = rest[4 + max(size, 0):]
+        assert not rest and zlib.crc32(content[at + 16:end]) == head["CRC-32 (zlib's) of everything after it"] & 0xFFFFFFFF
+        yield head["offset"], magic, head["attributes"], head["timestamp"], *parts
+        at = end
+
+
+def test_messages_of_old_segments_have_the_fields_of_the_table(tmp_path):
+    with tarfile.open(DATADIRS / "old.tar.gz") as archive:
+        archive.extractall(tmp_path)
+    rows = layout("partition.md", "The message of old segments (formats 0 and 1)")
+    for magic, topic in enumerate(("old-0", "old-1")):
+        got = []
+        for path in sorted((tmp_path / f"{topic}-0").glob("*.log")):
+            for offset, kind, attributes, time, key, value in messages(path.read_bytes(), rows):
+                assert kind == magic
+                if attributes & CODEC == 1:
+                    inside = list(messages(gzip.decompress(value), rows))
+                    shift = offset - inside[-1][0] if magic == 1 else 0
+                    got += [[o + shift, t, k.decode(), v.decode()] for o, _, _, t, k, v in inside]
+                elif attributes & CODEC == 0:
+                    got.append([offset, time, key.decode(), value.decode()])
+        told = [r for r in json.loads((DATADIRS / "old.json").read_text())[topic]["records"] if re.match("v.-(none|gzip)", r[3])]
+        assert len(got) == 60
+        assert [r if magic == 1 else [r[0], None, *r[2:]] for r in got] == told
 
 
 def entries(path, heading):
