@@ -17,6 +17,7 @@ import time
 import urllib.parse
 
 import confluent_kafka
+import confluent_kafka.admin
 import pytest
 
 from harness.broker import Broker
@@ -235,6 +236,28 @@ def test_pages_page_through_every_message_once(web):
         for partition in range(3):
             offsets = [offset for p, offset in seen if p == partition]
             assert offsets == sorted(offsets, reverse=start == "latest") and len(offsets) == 2000
+
+
+def test_no_secret_is_logged_or_told(tmp_path):
+    """At the chattiest level: a password of the settings, one set by request, the console's token."""
+    secrets = ["hidden-at-start-4711", "hidden-by-request-4712"]
+    broker = Broker("ottla", tmp_path, {**OWN_PORT, "ottla.log.level": "debug", "ssl.keystore.password": secrets[0]})
+    try:
+        broker.start()
+        web = web_of(broker)
+        admin = confluent_kafka.admin.AdminClient({"bootstrap.servers": broker.address})
+        change = confluent_kafka.admin.ConfigEntry("listener.name.plaintext.ssl.key.password", secrets[1], incremental_operation=confluent_kafka.admin.AlterConfigOpType.SET)
+        resource = confluent_kafka.admin.ConfigResource(confluent_kafka.admin.ResourceType.BROKER, "1", incremental_configs=[change])
+        admin.incremental_alter_configs([resource])[resource].result(TIMEOUT_S)
+        web.post("/api/v1/topics", {"name": "t", "partitions": 1})
+        _status, told, _headers = web.ask("GET", "/api/v1/broker")
+        configs = {config["name"]: config for config in json.loads(told)["configs"]}
+        assert all(configs[name]["sensitive"] and configs[name]["value"] is None for name in configs if name.endswith(".password"))
+        assert configs["ssl.keystore.password"]["source"] == "server.properties"
+        for text in (broker.log(), told.decode()):
+            assert not [secret for secret in (*secrets, web.token) if secret in text]
+    finally:
+        broker.close()
 
 
 def events_of(text):
