@@ -292,12 +292,18 @@ def streaming_threads(web):
     return sum(value > min(nice) for value in nice)
 
 
+def no_streams_left(web):
+    while streaming_threads(web):
+        time.sleep(0.02)
+
+
 def test_streams_are_bounded_and_end_with_their_connection(web):
     """Downloads that nobody reads wait; one more than may run is refused until one is closed."""
     def begin():
         connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=TIMEOUT_S)
         connection.request("GET", "/api/v1/topics/files/download?from=earliest")
         return connection.getresponse()  # has the connection, which ends with it
+    no_streams_left(web)
     running = []
     while (answer := begin()).status == 200:
         running.append(answer)
@@ -309,21 +315,19 @@ def test_streams_are_bounded_and_end_with_their_connection(web):
         time.sleep(0.05)
     for one in [*running, answer]:
         one.close()
-    while streaming_threads(web):
-        time.sleep(0.02)
+    no_streams_left(web)
 
 
 def test_a_search_stands_back_behind_other_threads(web):
     """And its thread ends with the answer: no other request runs there."""
-    assert streaming_threads(web) == 0
+    no_streams_left(web)
     connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=TIMEOUT_S)
     connection.request("GET", "/api/v1/topics/files/download?from=earliest")
     answer = connection.getresponse()
     answer.read(1000)
     assert streaming_threads(web) == 1 and answer.getheader("Connection") == "close"
     answer.close()
-    while streaming_threads(web):
-        time.sleep(0.02)
+    no_streams_left(web)
 
 
 def test_json_as_deep_as_it_goes_does_no_harm(web):
