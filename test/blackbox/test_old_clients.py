@@ -2,6 +2,7 @@
 """Clients from before message format 2: what they send becomes batches, what they read becomes messages of their format."""
 import json
 import subprocess
+import sys
 
 import pytest
 
@@ -54,3 +55,44 @@ def test_an_old_kafka_python_writes_and_reads_beside_a_new_client(broker, make_c
     assert all((t is None or t == -1) if version == "0.9" else t > 0 for _, _, _, t in told["got"])
     read = new.ask("read_to_end", partitions=[[topic, 0]])
     assert [r["offset"] for r in read] == list(range(250))
+
+
+FALLBACK = """
+import json, sys
+from confluent_kafka import Consumer, Producer
+address, version, codec, topic = sys.argv[1:]
+common = {"bootstrap.servers": address, "api.version.request": False, "broker.version.fallback": version}
+producer, offsets = Producer({**common, "compression.codec": codec, "linger.ms": 100}), []
+def told(error, message):
+    assert error is None, error
+    offsets.append(message.offset())
+for n in range(100):
+    producer.produce(topic, key=b"k%d" % n, value=b"old %d " % n + b"x" * n, partition=0, on_delivery=told)
+assert producer.flush(60) == 0
+def read(count):
+    consumer = Consumer({**common, "group.id": "g-" + topic, "auto.offset.reset": "earliest", "enable.auto.commit": False})
+    consumer.subscribe([topic])
+    got = []
+    while len(got) < count:
+        for message in consumer.consume(count - len(got), 0.5):
+            assert message.error() is None, message.error()
+            got.append([message.offset(), message.key().decode(), message.value().decode()])
+    consumer.commit(message=message, asynchronous=False)
+    consumer.close()
+    return got
+got = read(70)
+print(json.dumps({"offsets": sorted(offsets), "got": got + read(30)}))
+"""
+
+
+@pytest.mark.parametrize("codec", ("none", "gzip", "snappy", "lz4"))
+@pytest.mark.parametrize("version", ("0.9.0", "0.10.0"))
+def test_librdkafka_that_takes_the_broker_for_an_old_one_goes_on_where_its_group_stood(broker, make_client, topic, version, codec):
+    """It asks for no versions: messages of format 0 or 1 both ways, a group by the first versions, a commit, another member."""
+    make_client("confluent-kafka", broker).ask("create_topic", topic=topic, partitions=1)
+    done = subprocess.run([sys.executable, "-c", FALLBACK, broker.address, version, codec, topic], capture_output=True, text=True,
+                          timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = json.loads(done.stdout)
+    assert told["offsets"] == list(range(100))
+    assert told["got"] == [[n, f"k{n}", f"old {n} " + "x" * n] for n in range(100)]

@@ -69,12 +69,16 @@ OF_THE_MACHINE = re.compile("Exceptionally slow controller event|Attempting to c
                             "Stopped loading records from .* because the partition is not online or is no longer the leader")
 
 
+# Kafka's controller may ask itself to be registered a moment before it knows that it leads; it asks again.
+TOO_EARLY = re.compile("apiKey=CONTROLLER_REGISTRATION.*\n.*NotControllerException: The active controller appears to be node 1")
+
+
 def remarks(log):
     """WARN and ERROR lines without times, numbers, ids and places."""
-    found = set()
-    for line in log.splitlines():
+    found, lines = set(), log.splitlines()
+    for line, following in zip(lines, [*lines[1:], ""]):
         told = re.match(r"\S+ \S+ (WARN|ERROR) (.*)", line)
-        if told and not OF_THE_MACHINE.search(line):
+        if told and not OF_THE_MACHINE.search(line) and not TOO_EARLY.search(f"{line}\n{following}"):
             text = re.sub(r"/[\w./-]+/data/", "DATA/", told[2])
             text = re.sub(r"\b[\w-]+-\d+(?=[/,\]\s]|$)", "PARTITION", text)
             text = re.sub(r"[A-Za-z0-9_-]{22}", "ID", text)
