@@ -3,6 +3,8 @@
 #   short   every input of the corpus and a few seconds of new ones for each driver: part of CI
 #   long    for hours; what it found out stays in build-fuzz/inputs, and docs/fuzzing.md gets a line for each driver
 #   log     adds what was run since the last time, by whatever form, to docs/fuzzing.md
+#   keep    packs what was found to reach new code, without what others reach too, into fuzz/corpus/DRIVER.tar.gz: the next
+#           long run begins there, on whatever machine
 # Every run of a driver, also one that is stopped, leaves a line in build-fuzz/hours with the processor time it really had:
 # on a busy machine that is less than the time that went by.
 set -u
@@ -21,6 +23,7 @@ usage() {
 usage: fuzz/run.sh short              all drivers, $short_seconds seconds each
        fuzz/run.sh long [SECONDS]     all drivers, SECONDS each ($long_seconds)
        fuzz/run.sh log                adds the runs since the last time to docs/fuzzing.md
+       fuzz/run.sh keep [DRIVER...]   packs the inputs that reached something new, for the next long run
        fuzz/run.sh DRIVER [-SECONDS]  one driver until stopped, or for SECONDS
        fuzz/run.sh DRIVER FILE...     runs it on these inputs: how to replay a finding
 
@@ -59,6 +62,24 @@ run() {
     return $status
 }
 
+# What earlier runs kept.
+unpack() {
+    mkdir -p $build/inputs/"$1"
+    [ ! -f fuzz/corpus/"$1".tar.gz ] || tar -xzf fuzz/corpus/"$1".tar.gz -C $build/inputs/"$1"
+}
+
+# Driver after driver; tar and gzip write the same bytes for the same inputs.
+keep() {
+    for driver in "$@"; do
+        unpack "$driver"
+        rm -rf $build/kept && mkdir $build/kept
+        $build/fuzz/"$driver" -merge=1 -max_len=4096 -timeout=600 -rss_limit_mb=2048 $build/kept $build/inputs/"$driver" \
+            >$build/"$driver".log 2>&1 || { tail -20 $build/"$driver".log; return 1; }
+        tar --sort=name --owner=0 --group=0 --mtime=@0 -C $build/kept -cf - . | gzip -9n >fuzz/corpus/"$driver".tar.gz
+        echo "$driver: $(ls $build/kept | wc -l) inputs kept"
+    done
+}
+
 stat_of() {
     sed -n "s/^stat::$2: *//p" $build/"$1".log
 }
@@ -81,6 +102,7 @@ all() {
     local passed=0 failed=0 driver
     for driver in $(drivers); do
         local start=$SECONDS found=0
+        [ "$1" = $short_seconds ] || unpack "$driver"
         run "$driver" "$1" || found=1
         echo "$driver: $(stat_of "$driver" number_of_executed_units) inputs in $((SECONDS - start)) s"
         passed=$((passed + 1 - found)) failed=$((failed + found))
@@ -104,6 +126,10 @@ long)
 log)
     log
     ;;
+keep)
+    build_drivers
+    if [ $# -gt 1 ]; then keep "${@:2}"; else keep $(drivers); fi
+    ;;
 '' | -*)
     usage
     ;;
@@ -113,6 +139,7 @@ log)
     seconds=1000000000
     if [[ "${2:-}" =~ ^-([0-9]+)$ ]]; then seconds=${BASH_REMATCH[1]}
     elif [ $# -gt 1 ]; then exec $build/fuzz/"$1" "${@:2}"; fi
+    unpack "$1"
     run "$1" "$seconds"
     ;;
 esac
