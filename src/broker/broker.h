@@ -242,6 +242,9 @@ void request_start(struct request *request);
 bool request_may_overlap(const struct request *request);
 /* What lay in the reply was sent: the next piece of the answer is there now. False: there was no more. */
 bool request_reply_more(struct request *request);
+/* It is done and its client does not read: what only the work needed is given back. False: a stream or pieces of
+ * files need it still. */
+bool request_shed(struct request *request);
 /* After its reply was sent or dropped. */
 void request_free(struct request *request);
 

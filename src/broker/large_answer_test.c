@@ -193,6 +193,29 @@ static void answers_that_nobody_reads_hold_little(void **state)
     assert_int_equal(held_bytes(story), 0);
 }
 
+static void a_whole_answer_holds_nothing_of_its_work_when_it_is_not_read(void **state)
+{
+    enum { NAMES = 2000 };
+    struct story *story = *state;
+    story_start(story);
+    struct metadata_request body;
+    metadata_request_init(&body);
+    body.allow_auto_topic_creation = false;
+    body.topics_count = NAMES;
+    body.topics = mem_zalloc(NAMES * sizeof *body.topics);
+    for (int i = 0; i < NAMES; i++) {
+        metadata_request_metadata_request_topic_init(&body.topics[i]);
+        body.topics[i].name = slice_str("none");
+    }
+    struct request *request = story_ask(story, API_METADATA, 12, &body);
+    assert_int_equal(request->state, REQUEST_DONE);
+    assert_true(held_bytes(story) > NAMES * (int64_t)sizeof *body.topics);
+    assert_true(request_shed(request));
+    assert_int_equal(held_bytes(story), request->reply.out.capacity);
+    request_free(request);
+    mem_free(body.topics);
+}
+
 static void an_answer_tells_the_image_that_was_when_it_began(void **state)
 {
     struct story *story = *state;
@@ -252,6 +275,7 @@ int main(void)
         story_test(topic_partitions_in_pieces_are_whole_up_to_the_cursor),
         story_test(a_request_that_needs_more_memory_than_it_may_have_closes_its_connection),
         story_test(answers_that_nobody_reads_hold_little),
+        story_test(a_whole_answer_holds_nothing_of_its_work_when_it_is_not_read),
         story_test(an_answer_tells_the_image_that_was_when_it_began),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -90,6 +90,18 @@ void request_free(struct request *request)
     reactor->requests_free_count++;
 }
 
+bool request_shed(struct request *request)
+{
+    assert(request->state == REQUEST_DONE);
+    if (request->reply.stream || request->reply.piece_count > 0)
+        return false;
+    request->frame = NULL; // a small one is a copy in the arena
+    request->body = request->work = NULL;
+    arena_free(&request->arena);
+    request__charge(request);
+    return true;
+}
+
 bool request_begin(struct request *request)
 {
     request__charge(request);

@@ -263,6 +263,27 @@ static void for_a_client_that_does_not_read_nothing_more_is_done(void **state)
     io_socket_close(other);
 }
 
+static void an_answer_that_is_not_read_holds_nothing_of_its_request(void **state)
+{
+    enum { REPLIES = 20, EACH = 900000 };
+    int client = connect_client(), unread = 0;
+    for (uint32_t i = 0; i < REPLIES; i++)
+        send_frame(client, 'e', i, EACH);
+    for (int i = 0; i < 50; i++)
+        tick();
+    struct connection *last = CONTAINER_OF(net__of(&played->reactor)->connections.prev, struct connection, in_reactor);
+    LIST_EACH (node, &last->requests) {
+        const struct request *request = CONTAINER_OF(node, struct request, in_connection);
+        unread += request->state == REQUEST_DONE;
+        assert_true(request->state != REQUEST_DONE || !request->block);
+    }
+    assert_in_range(unread, 1, REPLIES);
+    assert_in_range(played->shed, unread, INT32_MAX);
+    for (uint32_t i = 0; i < REPLIES; i++)
+        expect_reply(client, i, EACH);
+    io_socket_close(client);
+}
+
 static void who_does_not_read_is_closed_while_memory_is_short(void **state)
 {
     enum { REPLIES = 60, EACH = 200000 };
@@ -293,6 +314,7 @@ int main(void)
         OVER_SOCKETS(half_sent_large_frames_leave_memory_for_small_ones),
         OVER_SOCKETS(who_stalls_is_closed_only_while_memory_is_short),
         OVER_SOCKETS(for_a_client_that_does_not_read_nothing_more_is_done),
+        OVER_SOCKETS(an_answer_that_is_not_read_holds_nothing_of_its_request),
         OVER_SOCKETS(who_does_not_read_is_closed_while_memory_is_short),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,7 +29,7 @@ struct broker {
     uint16_t port;
     struct net *net;
     struct request *running[STARTED_MAX]; // `w` and `p` that wait
-    int running_count, freed, made, started_count;
+    int running_count, freed, made, shed, started_count;
     uint32_t started[STARTED_MAX]; // ids in order of starting
     int file;
     int64_t connection_throttle_ms; // of the next connections
@@ -62,8 +62,17 @@ struct request *request_new(struct reactor *reactor)
     return request;
 }
 
+bool request_shed(struct request *request)
+{
+    assert_int_equal(request->state, REQUEST_DONE);
+    request->frame = NULL;
+    played->shed++;
+    return true;
+}
+
 void request_free(struct request *request)
 {
+    reactor_charge(request->home, -(int64_t)request->charged_bytes);
     list_remove(&request->in_connection);
     list_remove(&request->in_completed);
     wire_writer_free(&request->reply.out);
@@ -125,6 +134,8 @@ static inline void answer(struct request *request)
     } else {
         wire_write_raw(out, request->frame + FRAME_HEAD, more);
     }
+    request->charged_bytes = request->reply.out.size;
+    reactor_charge(request->home, (int64_t)request->charged_bytes);
     request->reply.none = request->frame[0] == 'n';
     request->reply.close = request->frame[0] == 'x';
     complete(request);

@@ -156,6 +156,18 @@ static int64_t send_some(struct connection *connection)
     return sent;
 }
 
+/* Its client does not read now. Answers wait for it, and hold nothing beside themselves. */
+static void unread_shed(struct connection *connection)
+{
+    LIST_EACH (node, &connection->requests) {
+        struct request *request = CONTAINER_OF(node, struct request, in_connection);
+        if (request->state != REQUEST_DONE || !request_shed(request))
+            continue;
+        net__block_unref(connection->reactor, request->block);
+        request->block = NULL;
+    }
+}
+
 bool net__send(struct connection *connection)
 {
     for (;;) {
@@ -165,6 +177,8 @@ bool net__send(struct connection *connection)
             continue;
         }
         connection->wants_writable = sent == -EAGAIN;
+        if (connection->wants_writable)
+            unread_shed(connection);
         if (connection->wants_writable && connection->unread_since_ms == INT64_MAX)
             connection->unread_since_ms = connection->reactor->now_ms;
         return sent == 0 || sent == -EAGAIN;
