@@ -390,6 +390,7 @@ static void add_budget(struct broker_numbers *numbers, const struct write_budget
     numbers->unflushed_bytes_most = most > numbers->unflushed_bytes_most ? most : numbers->unflushed_bytes_most;
     numbers->muted_writes += atomic_load(&budget->taken);
     numbers->refused_full += atomic_load(&budget->space.refused);
+    numbers->without_descriptor += atomic_load(&budget->space.without_descriptor);
 }
 
 static_assert(BROKER_QUOTA_KINDS == (int)QUOTA_KINDS, "every kind has its number");

@@ -367,6 +367,7 @@ struct broker_numbers {
     uint64_t segment_files_open;
     uint64_t unflushed_bytes, unflushed_bytes_most; // of the log directory that has, or had, the most
     uint64_t muted_writes;                          // groups of batches that the pool wrote, since reactors might not
+    uint64_t without_descriptor;                    // times that a partition could not be written to
     uint64_t refused_full;                          // batches, since their disk had nothing left but what is kept back
     uint64_t topics, partitions, partitions_offline, partitions_uncleanable;
     uint64_t compactions, compacted_bytes;

@@ -95,6 +95,8 @@ static uint64_t number_of(enum metric metric, const struct numbers *numbers)
         return numbers->broker.muted_writes;
     case METRIC_DISK_FULL_REFUSALS_TOTAL:
         return numbers->broker.refused_full;
+    case METRIC_DESCRIPTORS_OUT_TOTAL:
+        return numbers->broker.without_descriptor;
     case METRIC_GROWTH_REFUSED_TOTAL:
         return numbers->broker.growth_refused;
     case METRIC_SEGMENT_FILES_OPEN:

@@ -43,6 +43,9 @@ struct write_space {
     _Atomic int64_t left_bytes, look_again_bytes; // above the reserve: at the last look, less what was written since
     _Atomic int64_t looked_ms, told_ms;
     _Atomic uint64_t refused; // batches
+    /* Descriptors are space of another kind. */
+    _Atomic int64_t descriptors_told_ms;
+    _Atomic uint64_t without_descriptor; // times that a partition could not be written to
 };
 
 void write_space_init(struct write_space *space, int64_t reserve_bytes);

@@ -53,7 +53,7 @@ void partition__budget_look(struct partition *p);
 /* Room above what is kept back; internal partitions have it always. Counts and tells a refusal. `now_ms`: wall clock. */
 bool partition__has_space(struct partition *p, uint32_t size_bytes, int64_t now_ms);
 void partition__space_used(struct partition *p, uint32_t size_bytes);
-void partition__space_gone(struct partition *p); // a write found none
+void partition__lacks(struct partition *p, struct status why); // a write found no space, or no descriptor
 /* True for one caller in ten seconds. */
 bool partition__may_tell(_Atomic int64_t *told_ms);
 /* In the pool: counts, and says so now and then. */

@@ -11,6 +11,8 @@
  */
 #include "replica/replica__.h"
 
+#include <errno.h>
+
 enum { LOOK_EVERY_MS = 1000, RESERVE_PART_MAX = 16 };
 
 void write_space_init(struct write_space *space, int64_t reserve_bytes)
@@ -86,10 +88,25 @@ void partition__space_used(struct partition *p, uint32_t size_bytes)
         atomic_fetch_sub_explicit(&p->budget->space.left_bytes, size_bytes, memory_order_relaxed);
 }
 
-void partition__space_gone(struct partition *p)
+static void lacks_descriptors(struct write_budget *budget)
+{
+    struct write_space *space = &budget->space;
+    atomic_fetch_add(&space->without_descriptor, 1);
+    if (partition__may_tell(&space->descriptors_told_ms))
+        LOG(LOG_ERROR, "replica",
+            "log directory %s: this process has no descriptor left for another file; producers are refused until there "
+            "is one: see ulimit -n, max.connections and ottla.open.files.max",
+            budget->log_dir);
+}
+
+void partition__lacks(struct partition *p, struct status why)
 {
     if (!p->budget)
         return;
+    if (why.error != ENOSPC) {
+        lacks_descriptors(p->budget);
+        return;
+    }
     atomic_store(&p->budget->space.look_again_bytes, 0);
     atomic_store(&p->budget->space.left_bytes, 0);
 }

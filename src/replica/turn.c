@@ -177,7 +177,7 @@ static void group_write(struct partition *p, struct log *log, struct group *grou
     else if (log_is_offline(log))
         partition_take_offline(p, s);
     else
-        partition__space_gone(p); // the log is as it was, and takes the next one that fits
+        partition__lacks(p, s); // the log is as it was, and takes the next one that fits
     if (status_is_ok(s) && !fsync)
         advanced = partition__high_watermark_advance(p);
     bool ok = status_is_ok(s);
@@ -226,8 +226,9 @@ static void own_chore_run(struct chore *chore)
     struct log *log = atomic_load(&p->log);
     struct status s = own_chore_work(p, log);
     p->own_chore_busy = false;
-    if (!status_is_ok(s) && log && !log_is_offline(log)) { // no space for a new segment
-        partition__space_gone(p);
+    if (!status_is_ok(s) &&
+        (log ? !log_is_offline(log) : log_may_recover(s))) { // no space for a new segment, or no descriptor
+        partition__lacks(p, s);
         refuse_all(p, KAFKA_KAFKA_STORAGE_ERROR, NO_LOOP);
     } else if (!status_is_ok(s)) {
         partition_take_offline(p, s);

@@ -3,6 +3,7 @@
 #include "storage/storage_test.h"
 
 #include <dirent.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { LOGS = 12, FILES_MAX = 4 };
@@ -134,6 +135,49 @@ static void a_slice_keeps_its_file_open(void **state)
     log_files_free(files);
 }
 
+/* One record, while this process may open nothing. */
+static struct status append_without_descriptors(struct log *log)
+{
+    struct record_builder builder = {0};
+    struct log_batch batch, *batches[] = {&batch};
+    struct rlimit all, none;
+    story_batch(&builder, &batch, 1, STORY_MS);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = all.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    struct status s = log_append(log, batches, 1, 0, STORY_MS);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+    record_builder_free(&builder);
+    return s;
+}
+
+/* The log is as it was, and goes on when there is a descriptor again: before the first append, and later. */
+static void without_a_descriptor_a_log_refuses_appends_and_stays_online(void **state)
+{
+    struct story *story = *state;
+    struct log_files *files = log_files_create(0);
+    struct log *log = open_in(story, 0, files);
+    story_append(log, 1);
+    story_end(state, log);
+    story->options.clean_stop = story->options.is_lazy = true;
+    story->options.recovery_point = 1;
+    log = open_in(story, 0, files);
+    assert_int_equal(append_without_descriptors(log).error, EMFILE);
+    assert_int_equal(story_append(log, 1), 1);
+    flush(log);
+    struct log *other = open_in(story, 1, files);
+    story_append(other, 1); // for which the clock closes those that rest
+    flush(other);
+    assert_reads(other, 0);
+    assert_reads(other, 0);
+    assert_int_equal(append_without_descriptors(log).error, EMFILE);
+    assert_false(log_is_offline(log));
+    assert_int_equal(story_append(log, 1), 2);
+    log_free(log);
+    log_free(other);
+    log_files_free(files);
+}
+
 /* A reader that holds a segment which is deleted finds it, whether it had been opened before or not. */
 static void a_deleted_segment_is_read_by_who_holds_it(void **state)
 {
@@ -229,6 +273,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         story_test(files_that_rest_are_closed_and_opened_again),
         story_test(what_is_not_synced_stays_open),
+        story_test(without_a_descriptor_a_log_refuses_appends_and_stays_online),
         story_test(a_slice_keeps_its_file_open),
         story_test(a_deleted_segment_is_read_by_who_holds_it),
         story_test(a_start_after_a_clean_stop_reads_no_segment),

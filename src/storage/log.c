@@ -16,9 +16,14 @@ void log__take_offline(struct log *log, struct status why)
     log__flushed_move(log, atomic_load(&log->written_bytes)); // nobody will flush them any more
 }
 
+bool log_may_recover(struct status why)
+{
+    return why.error == ENOSPC || why.error == EMFILE || why.error == ENFILE;
+}
+
 void log__fault(struct log *log, struct status why)
 {
-    if (why.error != ENOSPC)
+    if (!log_may_recover(why))
         log__take_offline(log, why);
 }
 

@@ -99,6 +99,7 @@ static struct status write_pieces(int file, struct iovec *pieces, int count, int
 /* What comes next into the active segment. */
 struct tail {
     struct log_segment *segment;
+    int handle; // of its file, between tail_begin and tail_end
     int64_t written_to, position, end_offset;
     struct iovec pieces[PIECES_MAX];
     int count;
@@ -106,23 +107,31 @@ struct tail {
 
 static struct status tail_write(struct tail *tail)
 {
-    int handle;
-    TRY(segment_file__get(tail->segment, SEGMENT_LOG, 0, &handle));
     segment_file__written(tail->segment, SEGMENT_LOG);
-    struct status s = write_pieces(handle, tail->pieces, tail->count, tail->written_to);
-    segment_file__put(tail->segment, SEGMENT_LOG);
-    TRY(s);
+    TRY(write_pieces(tail->handle, tail->pieces, tail->count, tail->written_to));
     tail->written_to = tail->position;
     tail->count = 0;
     return STATUS_OK;
 }
 
-static void tail_begin(const struct log *log, struct tail *tail)
+/* The file is opened before anything is changed: without a descriptor the log is as it was. */
+static struct status tail_begin(struct log *log, struct tail *tail)
 {
     tail->segment = log__active(log);
+    struct status s = segment_file__get(tail->segment, SEGMENT_LOG, 0, &tail->handle);
+    if (!status_is_ok(s)) {
+        log__fault(log, s);
+        return s;
+    }
     tail->written_to = tail->position = segment__size(tail->segment);
     tail->end_offset = log_end_offset(log);
     tail->count = 0;
+    return STATUS_OK;
+}
+
+static void tail_end(const struct tail *tail)
+{
+    segment_file__put(tail->segment, SEGMENT_LOG);
 }
 
 /* Index, producers, and a place in the write. */
@@ -160,7 +169,7 @@ static struct status tail_fail(struct log *log, const struct tail *tail, struct 
     bool is_cut = status_is_ok(segment_file__truncate(tail->segment, SEGMENT_LOG, segment__size(tail->segment)));
     if (!is_cut)
         LOG(LOG_ERROR, "storage", "an unpublished tail stays in %s", log->directory);
-    if (!is_cut || why.error != ENOSPC || !status_is_ok(log__restore(log, io_wall_ms())))
+    if (!is_cut || !log_may_recover(why) || !status_is_ok(log__restore(log, io_wall_ms())))
         log__take_offline(log, why);
     return why;
 }
@@ -186,16 +195,18 @@ struct status log_append(struct log *log, struct log_batch *batches[], int count
     if (leader_epoch > log_epoch_latest(log))
         TRY(log_epoch_begin(log, leader_epoch));
     struct tail tail;
-    tail_begin(log, &tail);
+    TRY(tail_begin(log, &tail));
     struct status s = STATUS_OK;
     for (int i = 0; status_is_ok(s) && i < count; i++)
         s = batch_add(log, &tail, batches[i], leader_epoch);
     if (status_is_ok(s) && tail.count > 0)
         s = tail_write(&tail);
-    if (!status_is_ok(s))
-        return tail_fail(log, &tail, s);
-    tail_publish(log, &tail);
-    return STATUS_OK;
+    if (status_is_ok(s))
+        tail_publish(log, &tail);
+    else
+        s = tail_fail(log, &tail, s);
+    tail_end(&tail);
+    return s;
 }
 
 static struct status as_is_add(struct log *log, struct tail *tail, struct slice batch, bool *new_epoch)
@@ -228,7 +239,7 @@ struct status log_append_as_is(struct log *log, struct slice batches, int64_t no
     TRY(as_is_check(log, batches));
     TRY(log_prepare(log));
     struct tail tail;
-    tail_begin(log, &tail);
+    TRY(tail_begin(log, &tail));
     struct status s = STATUS_OK;
     bool new_epoch = false;
     for (struct slice batch; status_is_ok(s) && record_batch_next(&batches, &batch);)
@@ -239,8 +250,10 @@ struct status log_append_as_is(struct log *log, struct slice batches, int64_t no
         s = tail_write(&tail);
     if (!status_is_ok(s) && new_epoch) // the file may know them already: it is read again with the next start only
         epochs__truncate_end(log, log_end_offset(log));
-    if (!status_is_ok(s))
-        return tail_fail(log, &tail, s);
-    tail_publish(log, &tail);
-    return STATUS_OK;
+    if (status_is_ok(s))
+        tail_publish(log, &tail);
+    else
+        s = tail_fail(log, &tail, s);
+    tail_end(&tail);
+    return s;
 }

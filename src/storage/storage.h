@@ -94,6 +94,8 @@ int64_t log_flushed_offset(const struct log *log); // everything before it survi
 int64_t log_recovery_point(const struct log *log); // Kafka's: log, indexes, snapshot and directory synced up to here
 int64_t log_size_bytes(const struct log *log);
 bool log_is_offline(const struct log *log); // an I/O fault made it so
+bool log_may_recover(
+    struct status why); // no space, or no descriptor: when there is one again, the next call may succeed
 
 /* ---- writer. One pwritev for all accepted batches. A failing write is truncated or overwritten, never published, and the
  * status tells; batches refused for their own sake have `error` set and the others go on. */

@@ -28,6 +28,7 @@ const struct metric_def http_metric_defs[METRIC_COUNT] = {
     [METRIC_UNFLUSHED_BYTES_MOST] = {"ottla_unflushed_bytes_most", "gauge", "The most that ottla_unflushed_bytes has been since the start."},
     [METRIC_MUTED_WRITES_TOTAL] = {"ottla_muted_writes_total", "counter", "Writes that waited for the disk because their log directory was over ottla.unflushed.max.bytes; producers were muted meanwhile."},
     [METRIC_DISK_FULL_REFUSALS_TOTAL] = {"ottla_disk_full_refusals_total", "counter", "Batches refused because their log directory's disk had less left than ottla.disk.reserve.bytes."},
+    [METRIC_DESCRIPTORS_OUT_TOTAL] = {"ottla_descriptors_out_total", "counter", "Times that a partition could not be written to, since this process had no descriptor left for its file."},
     [METRIC_GROWTH_REFUSED_TOTAL] = {"ottla_growth_refused_total", "counter", "Topics that were not made, and not grown, since the cluster would have had more than ottla.partitions.max."},
     [METRIC_SEGMENT_FILES_OPEN] = {"ottla_segment_files_open", "gauge", "Segments and indexes that are open now; ottla.open.files.max bounds them."},
     [METRIC_TOPICS] = {"ottla_topics", "gauge", "Topics in the cluster's metadata."},
