@@ -26,9 +26,10 @@ make_programs() {
     ninja -C "$build" --quiet -j "$jobs" $(for s in $simulators; do echo "sim/${s}_sim"; done) || exit 1
 }
 
-# Every round of every simulator takes the next seeds after a start that the clock chooses.
+# First as many connections as one reactor is meant for; then every round of every simulator takes the next seeds after a start that the clock chooses.
 long() {
     local end=$((SECONDS + ${1:-1000000000})) from=$(($(date +%s) * 1000)) failed=0
+    "$build/sim/connections_sim" "$from" 1 50000 || failed=$((failed + 1))
     while [ $SECONDS -lt $end ]; do
         for s in $simulators; do
             "$build/sim/${s}_sim" "$from" 200 || failed=$((failed + 1))

@@ -95,5 +95,7 @@ bool sim_disk_flip(struct sim_world *world, const char *path, int64_t position, 
 int64_t sim_disk_used(struct sim_world *world);
 /* Live allocations of the broker: what a crash would free. */
 size_t sim_broker_allocations(const struct sim_world *world);
+/* Their bytes, as the allocator gave them. */
+size_t sim_broker_bytes(const struct sim_world *world);
 /* How many there ever were. */
 uint64_t sim_broker_allocations_made(const struct sim_world *world);

@@ -5,7 +5,7 @@
 #include "io/io.h"
 #include "io/sim.h"
 
-enum { SIM_SECTOR_BYTES = 512, SIM_HANDLES_MAX = 65536 };
+enum { SIM_SECTOR_BYTES = 512, SIM_HANDLES_MAX = 1 << 17 };
 
 struct sim_disk;
 struct sim_inode;
@@ -58,6 +58,7 @@ struct sim_world {
     enum sim_crash_kind crash_kind;
     struct sim_handle *handles;
     int handle_count;
+    int handles_full; // all below are given
     uint64_t handle_serial;
     struct sim_disk *disk;
     struct sim_net *net;

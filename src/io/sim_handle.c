@@ -9,7 +9,7 @@ enum { FIRST_HANDLE = 3 };
 int sim__handle_new(enum sim_handle_kind kind)
 {
     struct sim_world *world = sim__world;
-    int number = FIRST_HANDLE;
+    int number = world->handles_full > FIRST_HANDLE ? world->handles_full : FIRST_HANDLE;
     while (number < world->handle_count && world->handles[number].kind != SIM_FREE)
         number++;
     assert(number < SIM_HANDLES_MAX);
@@ -21,6 +21,7 @@ int sim__handle_new(enum sim_handle_kind kind)
     }
     world->handles[number] =
         (struct sim_handle){.kind = kind, .is_broker = sim__is_broker(), .serial = ++world->handle_serial};
+    world->handles_full = number + 1;
     return number;
 }
 
@@ -35,6 +36,8 @@ void sim__handle_release(int number)
 {
     assert(sim__world->handles[number].kind != SIM_FREE);
     sim__world->handles[number] = (struct sim_handle){.kind = SIM_FREE};
+    if (number < sim__world->handles_full)
+        sim__world->handles_full = number;
 }
 
 void sim__handles_crash(struct sim_world *world)

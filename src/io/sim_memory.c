@@ -7,6 +7,8 @@
  */
 #include "io/sim__.h"
 
+#include <malloc.h>
+
 static size_t place_of(const struct sim_world *world, const void *p)
 {
     return (size_t)(((uintptr_t)p >> 4) * 0x9e3779b97f4a7c15u >> 20) & (world->owned_capacity - 1);
@@ -95,6 +97,15 @@ void sim__memory_end(struct sim_world *world)
 size_t sim_broker_allocations(const struct sim_world *world)
 {
     return world->owned_count;
+}
+
+size_t sim_broker_bytes(const struct sim_world *world)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < world->owned_capacity; i++)
+        if (world->owned[i] && world->owned[i] != FORGOTTEN)
+            bytes += malloc_usable_size(world->owned[i]);
+    return bytes;
 }
 
 uint64_t sim_broker_allocations_made(const struct sim_world *world)

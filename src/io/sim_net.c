@@ -9,7 +9,7 @@
 
 #include <errno.h>
 
-enum { CHUNKS_MAX = 64, FIRST_FREE_PORT = 40000 };
+enum { CHUNKS_MAX = 64, BACKLOG_MAX = 128, FIRST_FREE_PORT = 40000 };
 
 struct chunk {
     int64_t arrives_ns;
@@ -22,8 +22,9 @@ struct sim_socket {
     int64_t connected_ns; // known to the connecting side from then on
     uint16_t port, peer_port;
     struct sim_socket *peer;
+    bool is_waiting; // to be accepted
     /* a listener's */
-    struct sim_socket *waiting[128];
+    struct sim_socket **waiting; // of `backlog`
     int waiting_count, backlog;
     /* received, in order of arrival */
     uint8_t *bytes;
@@ -49,6 +50,7 @@ struct sim_net *sim__net_create(void)
 static void socket_free(struct sim_socket *socket)
 {
     list_remove(&socket->in_net);
+    sim__free(socket->waiting);
     sim__free(socket->bytes);
     sim__free(socket);
 }
@@ -134,7 +136,8 @@ int io_listen(const char *host, uint16_t port, int backlog, struct io_address *r
     struct sim_socket *socket = socket_new();
     socket->is_listener = true;
     socket->port = port;
-    socket->backlog = (int)min_i64(max_i64(backlog, 1), COUNT_OF(socket->waiting));
+    socket->backlog = (int)min_i64(max_i64(backlog, 1), BACKLOG_MAX);
+    socket->waiting = sim__alloc((size_t)socket->backlog * sizeof *socket->waiting);
     loopback(ret_bound, port);
     return handle_for(socket);
 }
@@ -156,6 +159,7 @@ int io_connect(const char *host, uint16_t port)
         other->peer_port = socket->port;
         other->peer = socket;
         socket->peer = other;
+        other->is_waiting = true;
         listener->waiting[listener->waiting_count++] = other;
     }
     return handle_for(socket);
@@ -183,6 +187,7 @@ int io_accept(int number, struct io_address *ret_peer, struct io_address *ret_lo
     if (listener->waiting_count == 0 || is_connecting(listener->waiting[0]))
         return -EAGAIN;
     struct sim_socket *socket = listener->waiting[0];
+    socket->is_waiting = false;
     listener->waiting_count--;
     memmove(listener->waiting, listener->waiting + 1, (size_t)listener->waiting_count * sizeof listener->waiting[0]);
     loopback(ret_peer, socket->peer_port);
@@ -245,8 +250,7 @@ int64_t io_recv(int number, void *ret_data, size_t size)
 
 static void deliver(struct sim_socket *to, const void *data, size_t size)
 {
-    if (!to->bytes)
-        to->bytes = sim__alloc(to->capacity_max);
+    to->bytes = sim__realloc(to->bytes, to->size + size); // many sockets, few bytes in each
     memcpy(to->bytes + to->size, data, size);
     to->size += size;
     int64_t at_ns = arrival();
@@ -331,19 +335,10 @@ static void drop(struct sim_socket *socket)
     socket_free(socket);
 }
 
-static void assert_not_waiting(const struct sim_socket *socket)
-{
-    LIST_EACH (node, &sim__world->net->sockets) {
-        const struct sim_socket *listener = CONTAINER_OF(node, struct sim_socket, in_net);
-        for (int i = 0; i < listener->waiting_count; i++)
-            assert(listener->waiting[i] != socket);
-    }
-}
-
 void sim__socket_close(int number)
 {
     struct sim_socket *socket = socket_of(number);
-    assert_not_waiting(socket);
+    assert(!socket->is_waiting);
     drop(socket);
     sim__handle_release(number);
 }
