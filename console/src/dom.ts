@@ -84,7 +84,7 @@ export function command(text: string): HTMLElement {
   const button = h("button", { type: "button", class: "small", onclick: async () => {
     await navigator.clipboard.writeText(text).catch(() => undefined);
     button.textContent = "Copied";
-    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+    setTimeout(() => { button.textContent = "Copy"; }, 3000);
   } }, "Copy");
   return h("div", { class: "command" }, h("code", null, text), button);
 }

@@ -73,7 +73,7 @@ export function messagesPage(topic: TopicDetail, signal: AbortSignal): HTMLEleme
     box.setAttribute("aria-rowcount", String(held.count + 1));
     fill(space, held.list.slice(Math.max(0, from - held.base), Math.max(0, to - held.base)).map((m, i) => {
       const at = from + i;
-      const row = h("div", { class: "m-row", role: "row", id: `m-${m.partition}-${m.offset}`, "aria-rowindex": at + 2, "aria-selected": at === selected ? "true" : "false", onclick: () => { stay(); select(at); } },
+      const row = h("div", { class: "m-row", role: "row", id: `m-${m.partition}-${m.offset}`, "aria-rowindex": at + 2, "aria-selected": at === selected ? "true" : "false", onclick: () => { stay(); void select(at); } },
         h("div", { role: "gridcell", class: "c0", title: time(m.timestamp) }, clock(m.timestamp)), h("div", { role: "gridcell", class: "c1" }, m.partition), h("div", { role: "gridcell", class: "c2" }, m.offset),
         h("div", { role: "gridcell", class: m.key ? "c3" : "c3 faint" }, m.key ? shown(m.key) : "–"), h("div", { role: "gridcell", class: m.value ? "c4" : "c4 faint" }, m.value ? shown(m.value) : "null (tombstone)"),
         h("div", { role: "gridcell", class: "c5" }, bytes(m.sizeBytes)));
@@ -99,12 +99,12 @@ export function messagesPage(topic: TopicDetail, signal: AbortSignal): HTMLEleme
       if (top < scroller.top) scroller.go(top);
       else if (top + 2 * ROW > scroller.top + scroller.height) scroller.go(top + 2 * ROW - scroller.height);
       stay();
-      select(at);
+      void select(at);
     } else if (event.key === "Escape") close();
   }
 
   /** A row that is not here yet is selected when it has come. */
-  function select(at: number) {
+  async function select(at: number): Promise<void> {
     const m = held.list[at - held.base];
     wanted = m ? -1 : at;
     if (!m) { draw(); return; }
@@ -112,16 +112,16 @@ export function messagesPage(topic: TopicDetail, signal: AbortSignal): HTMLEleme
     chosen = m;
     draw();
     box.setAttribute("aria-activedescendant", `m-${m.partition}-${m.offset}`);
-    void showDetail(m);
+    await showDetail(m);
   }
 
-  /** Live, the newest message is opened as it arrives, a second apart, until one is chosen by hand. */
+  /** Live, the newest message is opened as it arrives, a second apart and not before the last one is shown, until one is chosen by hand. */
   let isOpening = false;
   function openNewest() {
     if (!ask.open || isOpening || held.list.length === 0 || held.list[0] === chosen) return;
     isOpening = true;
-    select(0);
-    setTimeout(() => { isOpening = false; if (!signal.aborted) openNewest(); }, 1000);
+    const second = new Promise<void>(over => setTimeout(over, 1000));
+    void Promise.allSettled([select(0), second]).then(() => { isOpening = false; if (!signal.aborted) openNewest(); });
   }
 
   function stay() {
@@ -196,7 +196,7 @@ export function messagesPage(topic: TopicDetail, signal: AbortSignal): HTMLEleme
       tell(held.count > 0 ? `${count(held.count)} messages, ${ask.from === "latest" ? "newest" : "oldest"} first` : "");
       if (wanted >= 0) {
         const at = Math.min(wanted, held.count - 1);
-        if (held.list[at - held.base]) select(at);
+        if (held.list[at - held.base]) void select(at);
       }
       draw(true);
       if (held.count === 0) empty();

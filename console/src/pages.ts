@@ -44,7 +44,7 @@ export const topicsPage: Page = async (place, signal) => {
   let now: { at: number; topics: Topic[] } = { at: 0, topics: [] };
   const draw = () => {
     const there = now.topics.filter(t => (internal.checked || !t.internal) && t.name.toLowerCase().includes(search.value.toLowerCase()));
-    if (now.topics.every(t => t.internal) && !internal.checked) { void empty(); return; }
+    if (now.topics.every(t => t.internal) && !internal.checked) { if (!list.querySelector(".empty")) void empty(); return; }
     fill(list, there.length === 0 ? h("p", { class: "faint" }, "No topic has that in its name.") : table("Topics", ["Topic", ["Partitions", "n"], ["Messages", "n"], ["Size", "n"], ["Written", "n"], ["In", "n"], ["Out", "n"], "State"], there.map(t => [link(topicPath(t.name), t.name), t.partitions, count(t.messages), bytes(t.sizeBytes), ...rates.told(t.name),
       t.offlinePartitions ? h("span", { class: "tag bad" }, `${t.offlinePartitions} offline`) : t.underReplicated ? h("span", { class: "tag warn" }, `${t.underReplicated} under-replicated`) : h("span", { class: "tag good" }, "healthy")])));
   };
