@@ -7,11 +7,6 @@ void list_init(struct list *head)
     head->next = head->prev = head;
 }
 
-bool list_is_empty(const struct list *head)
-{
-    return head->next == head;
-}
-
 static void link_between(struct list *prev, struct list *node, struct list *next)
 {
     node->prev = prev;
@@ -37,10 +32,8 @@ void list_remove(struct list *node)
     list_init(node);
 }
 
-struct list *list_pop_front(struct list *head)
+struct list *list_take_first(struct list *head)
 {
-    if (list_is_empty(head))
-        return NULL;
     struct list *node = head->next;
     list_remove(node);
     return node;
