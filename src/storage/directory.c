@@ -125,9 +125,18 @@ struct status dir_partition_topic_id(const char *partition_dir, struct uuid *ret
     return STATUS(EBADMSG, "read partition.metadata: there is no topic id in it");
 }
 
+static struct status topic_id_write(const char *partition_dir, struct uuid topic_id)
+{
+    char file[PATH_BYTES + 32], id[UUID_TEXT_SIZE], text[80];
+    uuid_to_text(topic_id, id);
+    snprintf(file, sizeof file, "%s/partition.metadata", partition_dir);
+    int size = snprintf(text, sizeof text, "version: 0\ntopic_id: %s", id);
+    return file__replace(file, text, (size_t)size);
+}
+
 struct status dir_partition_create(const char *log_dir, const char *topic, int32_t partition, struct uuid topic_id)
 {
-    char path[PATH_BYTES], file[PATH_BYTES + 32], id[UUID_TEXT_SIZE], text[80];
+    char path[PATH_BYTES];
     snprintf(path, sizeof path, "%s/%s-%d", log_dir, topic, (int)partition);
     struct uuid found;
     bool exists = false;
@@ -142,19 +151,17 @@ struct status dir_partition_create(const char *log_dir, const char *topic, int32
         return uuid_equal(found, topic_id) ? STATUS_OK
                                            : STATUS(EEXIST, "make a partition's directory: another topic has it");
     TRY(file__sync_dir_of(path));
-    uuid_to_text(topic_id, id);
-    snprintf(file, sizeof file, "%s/partition.metadata", path);
-    int size = snprintf(text, sizeof text, "version: 0\ntopic_id: %s", id);
-    return file__replace(file, text, (size_t)size);
+    return topic_id_write(path, topic_id);
 }
 
-/* ---- the end of a partition: <topic>-<partition>.<32 hexadecimal digits>-<what> */
-struct status dir_partition_rename(const char *partition_dir, const char *what, char **ret_path)
+/* ---- <topic>-<partition>.<32 hexadecimal digits>-<what> */
+enum { KAFKA_NAME_MAX = 255 };
+
+char *dir__named(const char *partition_dir, const char *what)
 {
-    enum { KAFKA_NAME_MAX = 255 };
     uint8_t id[16];
     io_random(id, sizeof id);
-    struct buffer path CLEANUP(buffer_free) = {0};
+    struct buffer path = {0};
     size_t size = strlen(partition_dir), tail = 1 + 2 * sizeof id + 1 + strlen(what);
     const char *slash = strrchr(partition_dir, '/');
     size_t name_at = slash ? (size_t)(slash - partition_dir) + 1 : 0;
@@ -169,12 +176,50 @@ struct status dir_partition_rename(const char *partition_dir, const char *what, 
         buffer_printf(&path, "%02x", id[i]);
     buffer_printf(&path, "-%s", what);
     buffer_append(&path, "", 1);
-    int error = io_rename(partition_dir, (const char *)path.data);
-    if (error < 0)
-        return STATUS(-error, "rename a partition's directory");
-    TRY(file__sync_dir_of(partition_dir));
-    *ret_path = mem_strdup((const char *)path.data);
-    return STATUS_OK;
+    return (char *)path.data;
+}
+
+struct status dir__rename(const char *from, const char *to)
+{
+    int error = io_rename(from, to);
+    return error < 0 ? STATUS(-error, "rename a partition's directory") : file__sync_dir_of(to);
+}
+
+/* The end of a partition, or of what is not known any more. */
+struct status dir_partition_rename(const char *partition_dir, const char *what, char **ret_path)
+{
+    char *path = dir__named(partition_dir, what);
+    struct status s = dir__rename(partition_dir, path);
+    if (status_is_ok(s))
+        *ret_path = path;
+    else
+        mem_free(path);
+    return s;
+}
+
+/* ---- the future of a partition that moves here */
+bool dir_future_fits(const char *topic, int32_t partition)
+{
+    char name[PATH_BYTES];
+    int size = snprintf(name, sizeof name, "%s-%d.%32s-future", topic, (int)partition, "");
+    return size <= KAFKA_NAME_MAX;
+}
+
+struct status dir_future_create(const char *log_dir, const char *topic, int32_t partition, struct uuid topic_id,
+                                char **ret_path)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s/%s-%d", log_dir, topic, (int)partition);
+    char *future = dir__named(path, "future");
+    int error = io_mkdir(future);
+    struct status s = error < 0 ? STATUS(-error, "make a partition's directory") : file__sync_dir_of(future);
+    if (status_is_ok(s))
+        s = topic_id_write(future, topic_id);
+    if (status_is_ok(s))
+        *ret_path = future;
+    else
+        mem_free(future);
+    return s;
 }
 
 struct removal {

@@ -122,10 +122,15 @@ void segment_file__close_all(struct log_segment *segment)
 static int open_once(const struct log_segment *segment, int kind, int flags, bool is_gone)
 {
     char path[SEGMENT_PATH_BYTES + 16];
-    segment__path(segment, SUFFIX[kind], path);
-    if (is_gone)
-        snprintf(path + strlen(path), 16, ".deleted");
-    return io_open(path, IO_WRITE | (is_gone ? 0 : flags));
+    int handle = -ENOENT;
+    for (int place = 0; place < SEGMENT_PLACES && handle == -ENOENT; place++) {
+        if (!segment__place(segment, place, SUFFIX[kind], path))
+            continue;
+        if (is_gone)
+            snprintf(path + strlen(path), 16, ".deleted");
+        handle = io_open(path, IO_WRITE | (is_gone ? 0 : flags));
+    }
+    return handle;
 }
 
 static int open_handle(const struct log_segment *segment, int kind, int flags)

@@ -289,6 +289,7 @@ void log_free(struct log *log)
     mem_free(log->decided);
     mem_free(log->epochs);
     mem_free(log->directory);
+    mem_free(log->directory_before);
     io_lock_destroy(log->lock);
     io_lock_destroy(log->flush_lock);
     mem_free(log);

@@ -14,15 +14,31 @@ void segment__path(const struct log_segment *segment, const char *suffix, char r
     snprintf(ret_path, SEGMENT_PATH_BYTES, "%s%s%s", segment->stem, suffix, segment->stage);
 }
 
+/* Its own name again, in case it has got that while we looked for the one before. */
+bool segment__place(const struct log_segment *segment, int place, const char *suffix, char ret_path[SEGMENT_PATH_BYTES])
+{
+    const char *stems[SEGMENT_PLACES] = {segment->stem, segment->moved_from, segment->moved_from ? segment->stem : NULL,
+                                         atomic_load(&segment->moved_to)};
+    if (!stems[place])
+        return false;
+    snprintf(ret_path, SEGMENT_PATH_BYTES, "%s%s%s", stems[place], suffix, segment->stage);
+    return true;
+}
+
+char *segment__stem(const char *directory, int64_t base_offset)
+{
+    struct buffer stem = {0};
+    buffer_printf(&stem, "%s/%020lld", directory, (long long)base_offset);
+    buffer_append(&stem, "", 1);
+    return (char *)stem.data;
+}
+
 static struct log_segment *make(const struct log *log, int64_t base_offset, int64_t now_ms, const char *stage)
 {
     struct log_segment *segment = mem_alloc(sizeof *segment);
-    struct buffer stem = {0};
-    buffer_printf(&stem, "%s/%020lld", log->directory, (long long)base_offset);
-    buffer_append(&stem, "", 1);
     *segment = (struct log_segment){.references = 1,
                                     .base_offset = base_offset,
-                                    .stem = (char *)stem.data,
+                                    .stem = segment__stem(log->directory, base_offset),
                                     .stage = stage,
                                     .cache = log->files,
                                     .made_ms = now_ms,
@@ -90,6 +106,32 @@ struct status segment__open(const struct log *log, int64_t base_offset, int64_t 
     return STATUS_OK;
 }
 
+/* Its indexes are counted when they are asked for. */
+struct log_segment *segment__moved(const struct log_segment *of, const char *from, const char *directory)
+{
+    struct log_segment *segment = mem_alloc(sizeof *segment);
+    io_lock_take(of->lock); // readers may just look for the largest timestamp
+    *segment = (struct log_segment){.references = 1,
+                                    .base_offset = of->base_offset,
+                                    .stem = segment__stem(directory, of->base_offset),
+                                    .moved_from = segment__stem(from, of->base_offset),
+                                    .stage = "",
+                                    .cache = of->cache,
+                                    .made_ms = of->made_ms,
+                                    .max_timestamp_ms = of->max_timestamp_ms,
+                                    .max_timestamp_offset = of->max_timestamp_offset,
+                                    .max_timestamp_known = of->max_timestamp_known,
+                                    .first_timestamp_ms = of->first_timestamp_ms,
+                                    .bytes_since_index = of->bytes_since_index,
+                                    .indexes_synced = true};
+    io_lock_release(of->lock);
+    segment->lock = io_lock_create();
+    segment_file__init(segment);
+    atomic_store(&segment->size_bytes, segment__size(of));
+    atomic_store(&segment->synced, true);
+    return segment;
+}
+
 void segment__ref(struct log_segment *segment)
 {
     int64_t before = atomic_fetch_add(&segment->references, 1);
@@ -104,6 +146,8 @@ void segment__unref(struct log_segment *segment)
     index__free(segment);
     io_lock_destroy(segment->lock);
     mem_free(segment->stem);
+    mem_free(segment->moved_from);
+    mem_free(atomic_load(&segment->moved_to));
     mem_free(segment);
 }
 

@@ -166,6 +166,30 @@ MUST_USE struct status log_compaction_end(struct log_compaction *compaction, int
 void log_compaction_free(
     struct log_compaction *compaction); // also after a fault or instead of the end; removes its files
 
+/* ---- a log moves to another log directory (KIP-113): its future there is written beside it, follows it, and takes its
+ * place. What has been copied lies in whole segments with all their files, and one in the making, <base>.log.cleaned. */
+struct log_future;
+/* Writer, or at a start. `directory` is there: <topic>-<partition>.<id>-future. What an earlier life has left in it is
+ * compared with the log, and written again only from where it differs. */
+MUST_USE struct status log_future_create(struct log *log, const char *directory, struct log_future **ret_future);
+/* Goes on for about `bytes_max`. Without the turn, one at a time. *ret_is_level: all that was published is there. */
+MUST_USE struct status log_future_step(struct log_future *future, int64_t bytes_max, int64_t *ret_bytes,
+                                       bool *ret_is_level);
+/* Whether the last failure was one of the future's own disk, not of the log's. */
+bool log_future_is_at_fault(const struct log_future *future);
+struct log_future_progress {
+    int64_t end_offset, size_bytes; // of what is there
+    int64_t synced_offset;          // below it all is synced
+};
+struct log_future_progress log_future_progress(const struct log_future *future); // whoever may step
+/* Writer: the rest of the log follows, and all is synced. Until the turn is given back the future is whole. */
+MUST_USE struct status log_future_finish(struct log_future *future);
+/* Writer, still the same turn: the log's directory is renamed to ...-delete and is the caller's to remove (mem_free'd), the
+ * future gets the name `directory`; readers go on meanwhile. Whatever happens, one of the two is whole. */
+MUST_USE struct status log_future_replace(struct log_future *future, const char *directory,
+                                          struct log_unflushed *unflushed, char **ret_old_directory);
+void log_future_free(struct log_future *future); // its directory stays
+
 /* ---- flusher. Syncs what was written when it started: rolled files first, then the directory when its entries changed,
  * then the active file; then publishes and returns the flushed offset. A failure takes the log offline for good. */
 MUST_USE struct status log_flush(struct log *log, int64_t *ret_flushed_offset);
@@ -252,6 +276,11 @@ MUST_USE struct status dir_partition_create(const char *log_dir, const char *top
 /* Renames a partition's directory to <topic>-<partition>.<id>-<what>, as Kafka names what it deletes ("delete") or does not
  * know ("stray"); synced. The new path is mem_free'd by the caller. */
 MUST_USE struct status dir_partition_rename(const char *partition_dir, const char *what, char **ret_path);
+/* The place of a partition that moves into this log directory: <topic>-<partition>.<id>-future with its partition.metadata,
+ * all synced. The path is mem_free'd by the caller. */
+MUST_USE struct status dir_future_create(const char *log_dir, const char *topic, int32_t partition,
+                                         struct uuid topic_id, char **ret_path);
+bool dir_future_fits(const char *topic, int32_t partition); // false: the name would be longer than Kafka lets it be
 /* Removes a partition's directory and the files in it. */
 MUST_USE struct status dir_partition_delete(const char *partition_dir);
 MUST_USE struct status dir_partition_topic_id(const char *partition_dir, struct uuid *ret_topic_id, bool *ret_exists);

@@ -55,6 +55,8 @@ struct log_segment {
     _Atomic int64_t references;
     int64_t base_offset, made_ms;
     char *stem;              // path without suffix
+    char *moved_from;        // the same before its log's directory got its name; NULL: it always had it
+    _Atomic(char *) moved_to; // the same once its log has moved away from it; NULL: it has not
     const char *stage;       // behind the suffixes: "", or ".cleaned", ".swap" until compaction has put it in place
     struct log_files *cache; // NULL: files stay open
     struct segment_file files[SEGMENT_FILES];
@@ -116,7 +118,7 @@ struct log_mark {
 enum { LOG_MARKS = 8 };
 
 struct log {
-    char *directory;
+    char *directory, *directory_before; // before it moved: somebody may just be telling of it
     struct log_config config; // the writer's
     int64_t jitter_ms;        // of the active segment
     bool is_prepared;         // the writer's: see log_prepare
@@ -182,6 +184,14 @@ MUST_USE struct status segment__open(const struct log *log, int64_t base_offset,
 void segment__ref(struct log_segment *segment);
 void segment__unref(struct log_segment *segment); // NULL is fine
 void segment__path(const struct log_segment *segment, const char *suffix, char ret_path[SEGMENT_PATH_BYTES]);
+/* Where a file lies while its log moves to another directory: to be tried one after the other, by whoever is no writer.
+ * False: that place need not be tried. */
+enum { SEGMENT_PLACES = 4 };
+bool segment__place(const struct log_segment *segment, int place, const char *suffix,
+                    char ret_path[SEGMENT_PATH_BYTES]);
+char *segment__stem(const char *directory, int64_t base_offset); // mem_free'd by the caller
+/* Of a log that moves to `directory`: the same bytes as `of` has, in files that are there already, below `from` for now. */
+struct log_segment *segment__moved(const struct log_segment *of, const char *from, const char *directory);
 int64_t segment__size(const struct log_segment *segment);
 /* Reads the heads of batches (record_stored_head) from `position` up to `limit`, calls `each` until it returns false. EBADMSG where the bytes
  * are no batch; *ret_position (may be NULL) is then that place, else the end or the place where `each` stopped. */
@@ -320,6 +330,10 @@ MUST_USE struct status log__restore(struct log *log, int64_t now_ms);
 MUST_USE struct status log__doom(struct log *log, struct log_segment *segment, bool with_snapshot, int64_t now_ms);
 /* compact_swap.c: finishes what a stop has interrupted; `bases` of the .swap files, ascending. */
 MUST_USE struct status compact__finish_swaps(struct log *log, const int64_t *bases, int count);
+
+/* directory.c */
+char *dir__named(const char *partition_dir, const char *what); // a new name as dir_partition_rename gives; mem_free'd
+MUST_USE struct status dir__rename(const char *from, const char *to); // synced
 
 /* file helpers, checkpoint.c */
 MUST_USE struct status file__read_all(const char *path, struct buffer *ret_bytes, bool *ret_exists);

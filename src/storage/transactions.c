@@ -120,10 +120,11 @@ void transactions__list_add(struct aborted_list *list, const struct aborted_tran
 struct status transactions__index_read(struct log_segment *segment, struct aborted_list *list)
 {
     char path[SEGMENT_PATH_BYTES];
-    segment__path(segment, ".txnindex", path);
     struct buffer bytes CLEANUP(buffer_free) = {0};
-    bool exists;
-    TRY(file__read_all(path, &bytes, &exists));
+    bool exists = false;
+    for (int place = 0; place < SEGMENT_PLACES && !exists; place++)
+        if (segment__place(segment, place, ".txnindex", path))
+            TRY(file__read_all(path, &bytes, &exists));
     for (size_t at = 0; at + ENTRY_BYTES <= bytes.size; at += ENTRY_BYTES) {
         struct aborted_transaction aborted = entry_get(bytes.data + at);
         transactions__list_add(list, &aborted);
