@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* broker/api_describe_log_dirs.c - DescribeLogDirs: which partitions lie in which log directory, and how large they are
- * (KIP-113, 827, 1066).
+ * (KIP-113, 827, 1066); one that moves is told twice, in the other directory as a future with what it still lacks.
  *
  * The partitions are collected, each counted while it is told, and put in order of directory, topic and index, so that
  * each list can be written straight into the reply. The pool asks the file system for its sizes.
@@ -12,21 +12,43 @@
 
 typedef struct describe_log_dirs_response_describe_log_dirs_partition partition_reply;
 
+/* A replica in one directory. */
+struct replica {
+    struct partition *partition; // counted
+    const char *log_dir;
+    int64_t size_bytes, offset_lag;
+    bool is_future;
+};
+
 struct dirs_work {
-    struct partition **partitions; // counted
+    struct replica *replicas;
     int32_t count, capacity;
     int64_t total_bytes[LOG_DIRS_MAX], usable_bytes[LOG_DIRS_MAX]; // negative: the file system did not tell
 };
 
-static void collect(void *context, struct partition *p)
+static void replica_add(struct dirs_work *work, const struct replica *replica)
 {
-    struct dirs_work *work = context;
     if (work->count == work->capacity) {
         work->capacity = work->capacity ? 2 * work->capacity : 64;
-        work->partitions = mem_realloc(work->partitions, (size_t)work->capacity * sizeof(struct partition *));
+        work->replicas = mem_realloc(work->replicas, (size_t)work->capacity * sizeof *work->replicas);
     }
-    partition_ref(p);
-    work->partitions[work->count++] = p;
+    partition_ref(replica->partition);
+    work->replicas[work->count++] = *replica;
+}
+
+/* The lag of the current replica is that behind the high watermark, of which a leader has everything. */
+static void collect(void *context, struct partition *p)
+{
+    const struct log *log = partition_log(p);
+    struct partition_future future = partition_future_get(p);
+    struct replica current = {.partition = p, .log_dir = partition_log_dir(p)};
+    current.size_bytes = log ? log_size_bytes(log) : 0;
+    replica_add(context, &current);
+    struct replica coming = {.partition = p, .log_dir = future.log_dir, .is_future = true};
+    coming.size_bytes = future.size_bytes;
+    coming.offset_lag = max_i64(partition_end_offset(p) - future.end_offset, 0);
+    if (future.log_dir)
+        replica_add(context, &coming);
 }
 
 static void collect_named(struct request *request, struct dirs_work *work)
@@ -44,24 +66,25 @@ static void collect_named(struct request *request, struct dirs_work *work)
 
 static int compare(const void *a, const void *b)
 {
-    const struct partition *p = *(struct partition *const *)a, *q = *(struct partition *const *)b;
-    int order = strcmp(partition_log_dir(p), partition_log_dir(q));
+    const struct replica *p = a, *q = b;
+    int order = strcmp(p->log_dir, q->log_dir);
     if (order == 0)
-        order = strcmp(partition_topic(p), partition_topic(q));
-    return order != 0 ? order : (partition_index(p) > partition_index(q)) - (partition_index(p) < partition_index(q));
+        order = strcmp(partition_topic(p->partition), partition_topic(q->partition));
+    int32_t one = partition_index(p->partition), other = partition_index(q->partition);
+    return order != 0 ? order : (one > other) - (one < other);
 }
 
 /* One that was named twice is told once. */
 static void sort_and_thin(struct dirs_work *work)
 {
     if (work->count > 1)
-        qsort(work->partitions, (size_t)work->count, sizeof *work->partitions, compare);
+        qsort(work->replicas, (size_t)work->count, sizeof *work->replicas, compare);
     int32_t kept = 0;
     for (int32_t i = 0; i < work->count; i++) {
-        if (kept > 0 && work->partitions[kept - 1] == work->partitions[i])
-            partition_unref(work->partitions[i]);
+        if (kept > 0 && compare(&work->replicas[kept - 1], &work->replicas[i]) == 0)
+            partition_unref(work->replicas[i].partition);
         else
-            work->partitions[kept++] = work->partitions[i];
+            work->replicas[kept++] = work->replicas[i];
     }
     work->count = kept;
 }
@@ -79,15 +102,20 @@ static void measure(struct io_job *job)
 }
 
 /* ---- the reply: runs of the ordered partitions */
-static bool same_dir(const struct partition *p, const char *path)
+static bool same_dir(const struct replica *replica, const char *path)
 {
-    return strcmp(partition_log_dir(p), path) == 0;
+    return strcmp(replica->log_dir, path) == 0;
+}
+
+static const char *topic_of(const struct dirs_work *work, int32_t at)
+{
+    return partition_topic(work->replicas[at].partition);
 }
 
 static int32_t topic_end(const struct dirs_work *work, int32_t first, int32_t end)
 {
     int32_t at = first;
-    while (at < end && strcmp(partition_topic(work->partitions[at]), partition_topic(work->partitions[first])) == 0)
+    while (at < end && strcmp(topic_of(work, at), topic_of(work, first)) == 0)
         at++;
     return at;
 }
@@ -96,14 +124,16 @@ static void topic_write(struct request *request, struct wire_writer *out, int32_
 {
     const struct dirs_work *work = request->work;
     bool flexible = request->api_version >= 2;
-    wire_write_string(out, flexible, slice_str(partition_topic(work->partitions[first])));
+    wire_write_string(out, flexible, slice_str(topic_of(work, first)));
     wire_write_array_count(out, flexible, end - first);
     for (int32_t i = first; i < end; i++) {
-        const struct log *log = partition_log(work->partitions[i]);
+        const struct replica *replica = &work->replicas[i];
         partition_reply reply;
         describe_log_dirs_response_describe_log_dirs_partition_init(&reply);
-        reply.partition_index = partition_index(work->partitions[i]);
-        reply.partition_size = log ? log_size_bytes(log) : 0;
+        reply.partition_index = partition_index(replica->partition);
+        reply.partition_size = replica->size_bytes;
+        reply.offset_lag = replica->offset_lag;
+        reply.is_future_key = replica->is_future;
         describe_log_dirs_response_describe_log_dirs_partition_write(out, request->api_version, &reply);
     }
     if (flexible)
@@ -128,9 +158,9 @@ static void dir_write(struct request *request, struct wire_writer *out, int numb
     const struct log_dir *dir = log_dirs__by_path(&request->home->broker->dirs, path);
     bool flexible = request->api_version >= 2, offline = !dir || atomic_load(&dir->offline);
     int32_t first = 0, end;
-    while (first < work->count && !same_dir(work->partitions[first], path))
+    while (first < work->count && !same_dir(&work->replicas[first], path))
         first++;
-    for (end = first; end < work->count && same_dir(work->partitions[end], path);)
+    for (end = first; end < work->count && same_dir(&work->replicas[end], path);)
         end++;
     wire_write_i16(out, offline ? KAFKA_KAFKA_STORAGE_ERROR : KAFKA_NONE);
     wire_write_string(out, flexible, slice_str(path));
@@ -160,8 +190,8 @@ static void finish(struct request *request)
     if (flexible)
         wire_write_uvarint(out, 0);
     for (int32_t i = 0; i < work->count; i++)
-        partition_unref(work->partitions[i]);
-    mem_free(work->partitions);
+        partition_unref(work->replicas[i].partition);
+    mem_free(work->replicas);
     request_reply_end(request);
 }
 

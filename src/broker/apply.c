@@ -5,7 +5,7 @@
  * directory before its first append, and a deleted topic's name is free before a new topic of that name is made.
  * Deleted partitions go first, then changes, then new ones.
  */
-#include "broker/broker__.h"
+#include "broker/moves.h"
 
 /* What must be done with a partition's turn. */
 struct errand {
@@ -87,6 +87,7 @@ static void partition_gone(struct applying *applying, const struct meta_topic *t
         return;
     partition_retire(p);
     atomic_fetch_add(&broker->retired_count, 1);
+    moves__partition_gone(housekeeping__moves(control__housekeeping(broker->control)), p);
     log_dirs__by_path(&broker->dirs, partition_log_dir(p))->partition_count--;
     applying->any_deleted = true;
     errand_add(applying, p, NULL);

@@ -370,6 +370,7 @@ struct broker_numbers {
     uint64_t without_descriptor;                    // times that a partition could not be written to
     uint64_t refused_full;                          // batches, since their disk had nothing left but what is kept back
     uint64_t topics, partitions, partitions_offline, partitions_uncleanable;
+    uint64_t partitions_moving, partitions_moved, moved_bytes; // between log directories
     uint64_t compactions, compacted_bytes;
     uint64_t api_requests[128];
     uint64_t throttled[BROKER_QUOTA_KINDS];

@@ -55,6 +55,7 @@ struct broker {
     _Atomic uint64_t retired_count;                  // partitions retired so far
     _Atomic int32_t local_calls;                     // under way
     _Atomic uint32_t local_turn;                     // which reactor takes the next
+    bool has_misplaced; // the control thread's, see openings__take_misplaced
     _Atomic bool ready, stopping, failed;
     _Atomic bool is_recovering; // a start opens the logs of dirs
     struct io_mail failed_mail; // to options.owner
@@ -162,6 +163,7 @@ const struct api_row *const *request__rows(void);
 extern const struct api_row api__alter_client_quotas;
 extern const struct api_row api__alter_configs;
 extern const struct api_row api__alter_partition_reassignments;
+extern const struct api_row api__alter_replica_log_dirs;
 extern const struct api_row api__api_versions;
 extern const struct api_row api__create_partitions;
 extern const struct api_row api__create_topics;
@@ -263,6 +265,8 @@ void openings__add(struct openings *openings, const struct meta_image *image, co
                    int32_t index);
 /* Opens all, in the pool, and lists them in the broker's table. A partition that cannot be opened is listed as offline. */
 void openings__run(struct openings *openings);
+/* Since the last call a partition was put where the metadata does not say that it lies. */
+bool openings__take_misplaced(struct broker *broker);
 /* At start: all partitions of this node in the image, wherever their directories lie. */
 MUST_USE struct status openings__run_all(struct broker *broker, const struct meta_image *image);
 
@@ -275,6 +279,8 @@ void broker__apply_settings(struct broker *broker, const struct meta_image *imag
 /* ---- housekeeping.c: what is done now and then, for the control thread */
 struct housekeeping;
 struct housekeeping *housekeeping__create(struct broker *broker);
+struct moves;
+struct moves *housekeeping__moves(struct housekeeping *keeping);
 void housekeeping__free(struct housekeeping *keeping);
 /* Starts what is due; when to call again, monotonic ms. */
 int64_t housekeeping__tick(struct housekeeping *keeping, int64_t now_ms);
@@ -307,6 +313,8 @@ int16_t broker__level_in(struct broker *broker, const struct meta_image *image, 
 int64_t control__broker_epoch(const struct control *control);
 struct housekeeping *control__housekeeping(struct control *control);
 void control__unregistered(struct control *control); // this node is no broker of the cluster until its next start
+/* What was commanded is flushed, applied and published. */
+void control__commit(struct control *control);
 MUST_USE struct status control__directory_lost(struct control *control, struct log_dir *dir);
 
 /* ---- coordinator.c: the runtime of coordinator shards */

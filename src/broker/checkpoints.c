@@ -90,12 +90,36 @@ static struct slice name_of(struct arena *arena, enum checkpoint_kind kind, cons
     return arena_copy(arena, slice_str(text));
 }
 
+/* Of a partition that moves into this directory: what is sure of its copy here. */
+static int64_t offset_of_future(const struct partition *p, const struct partition_future *future,
+                                enum checkpoint_kind kind)
+{
+    switch (kind) {
+    case CHECKPOINT_RECOVERY:
+    case CHECKPOINT_FLUSHED:
+        return future->synced_offset;
+    case CHECKPOINT_START:
+        return offset_of(p, kind);
+    case CHECKPOINT_VISIBLE:
+        return min_i64(partition_high_watermark(p), future->end_offset);
+    case CHECKPOINT_CLEANED:
+    case CHECKPOINT_KINDS:
+        break;
+    }
+    return -1;
+}
+
 static void line_add(void *context, struct partition *p)
 {
     struct lines *lines = context;
-    int64_t offset = offset_of(p, lines->kind);
+    struct partition_future future = partition_future_get(p);
+    bool is_here = strcmp(partition_log_dir(p), lines->log_dir) == 0;
+    bool comes_here = !is_here && future.log_dir && strcmp(future.log_dir, lines->log_dir) == 0;
     bool has_place = partition_log(p) || partition_is_offline(p); // else it has no directory yet
-    if (!has_place || strcmp(partition_log_dir(p), lines->log_dir) != 0 || offset < 0)
+    if (!has_place || (!is_here && !comes_here))
+        return;
+    int64_t offset = is_here ? offset_of(p, lines->kind) : offset_of_future(p, &future, lines->kind);
+    if (offset < 0)
         return;
     if ((lines->kind == CHECKPOINT_START || lines->kind == CHECKPOINT_CLEANED) && offset == 0)
         return;

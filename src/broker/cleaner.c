@@ -205,6 +205,8 @@ static struct cleanable *choose(struct cleaner *cleaner)
         double ratio = total > 0 ? (double)cleanable->dirt.cleanable_bytes / (double)total : 0;
         if (cleanable->is_uncleanable || !cleanable->dirt.is_due || ratio <= best_ratio)
             continue;
+        if (partition_future_get(cleanable->partition).log_dir) // it moves: as in Kafka, it is cleaned where it arrives
+            continue;
         if (!partition_may_take(cleanable->partition, total)) // old and new files lie side by side until the end
             continue;
         best = cleanable;
@@ -424,6 +426,11 @@ int64_t cleaner__tick(struct cleaner *cleaner, int64_t now_ms)
 bool cleaner__is_busy(const struct cleaner *cleaner)
 {
     return atomic_load(&cleaner->is_away) || atomic_load(&cleaner->measuring) > 0;
+}
+
+const struct partition *cleaner__at(const struct cleaner *cleaner)
+{
+    return cleaner->current ? cleaner->current->partition : NULL;
 }
 
 void cleaner__numbers(const struct cleaner *cleaner, struct broker_numbers *numbers)

@@ -24,7 +24,7 @@ struct control {
     struct housekeeping *keeping;
     struct meta_image *applied; // counted
     struct list requests;       // taken, not home yet
-    int64_t broker_epoch, maintain_at_ms;
+    int64_t broker_epoch, maintain_at_ms, published_offset;
     bool stopping, is_registered;
 };
 
@@ -151,6 +151,40 @@ static struct status check_alone(const struct broker *broker, const struct meta_
     return STATUS_OK;
 }
 
+/* The metadata says where each partition lies (KIP-858): after a start that found it elsewhere, after one was made where
+ * somebody had wanted it. */
+struct assigning {
+    struct control *control;
+    struct status status;
+};
+
+static void assign(void *context, struct partition *p)
+{
+    struct assigning *assigning = context;
+    struct broker *broker = assigning->control->broker;
+    const struct log_dir *dir = log_dirs__by_path(&broker->dirs, partition_log_dir(p));
+    if (status_is_ok(assigning->status) && !partition_is_offline(p))
+        assigning->status =
+            ctrl_assign_directory(assigning->control->ctrl, broker->options.node_id, partition_topic_id(p),
+                                  partition_index(p), dir->id, io_wall_ms());
+}
+
+static struct status places_assign(struct control *control)
+{
+    struct assigning assigning = {.control = control};
+    if (!openings__take_misplaced(control->broker))
+        return STATUS_OK;
+    broker__partitions_each(control->broker, assign, &assigning);
+    TRY(assigning.status);
+    return ctrl_flush(control->ctrl);
+}
+
+static void publish(struct control *control)
+{
+    control->published_offset = control->applied->offset;
+    broker__publish(control->broker, meta_image_ref(control->applied));
+}
+
 static struct status metadata_open(struct control *control)
 {
     const struct broker_options *options = &control->broker->options;
@@ -171,7 +205,10 @@ struct status control__open(struct control *control)
     TRY(register_broker(control));
     control->applied = ctrl_image(control->ctrl);
     TRY(openings__run_all(control->broker, control->applied));
-    broker__publish(control->broker, meta_image_ref(control->applied));
+    TRY(places_assign(control));
+    meta_image_unref(control->applied);
+    control->applied = ctrl_image(control->ctrl);
+    publish(control);
     return STATUS_OK;
 }
 
@@ -201,26 +238,33 @@ static void command_all(struct control *control)
     }
 }
 
+/* False when there is none. */
+static bool newest_apply(struct control *control)
+{
+    struct meta_image *image = ctrl_image(control->ctrl);
+    if (image->offset == control->applied->offset) {
+        meta_image_unref(image);
+        return false;
+    }
+    broker__apply(control->broker, control->applied, image);
+    meta_image_unref(control->applied);
+    control->applied = image;
+    return true;
+}
+
 /* What was commanded becomes true for everybody. */
-static void commit(struct control *control)
+void control__commit(struct control *control)
 {
     struct broker *broker = control->broker;
     if (broker_has_failed(broker))
         return;
     struct status s = ctrl_flush(control->ctrl);
-    if (!status_is_ok(s)) {
+    while (status_is_ok(s) && newest_apply(control))
+        s = places_assign(control);
+    if (!status_is_ok(s))
         broker__fail(broker, s);
-        return;
-    }
-    struct meta_image *image = ctrl_image(control->ctrl);
-    if (image->offset == control->applied->offset) {
-        meta_image_unref(image);
-        return;
-    }
-    broker__apply(broker, control->applied, image);
-    meta_image_unref(control->applied);
-    control->applied = image;
-    broker__publish(broker, meta_image_ref(image));
+    else if (control->applied->offset != control->published_offset)
+        publish(control);
 }
 
 static void send_home(struct control *control)
@@ -249,7 +293,7 @@ struct status control__directory_lost(struct control *control, struct log_dir *d
         return STATUS(EIO, "serve partitions: all log directories have failed");
     if (control->is_registered)
         TRY(ctrl_directory_offline(control->ctrl, broker->options.node_id, dir->id, io_wall_ms()));
-    commit(control);
+    control__commit(control);
     return STATUS_OK;
 }
 
@@ -295,7 +339,7 @@ static void run(void *context)
         if (list_is_empty(&control->requests))
             continue;
         command_all(control);
-        commit(control);
+        control__commit(control);
         send_home(control);
     }
 }

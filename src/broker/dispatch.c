@@ -29,6 +29,7 @@ static const struct api_row *const rows[API_KEY_COUNT] = {
     [API_OFFSET_FOR_LEADER_EPOCH] = &api__offset_for_leader_epoch,
     [API_DESCRIBE_CONFIGS] = &api__describe_configs,
     [API_ALTER_CONFIGS] = &api__alter_configs,
+    [API_ALTER_REPLICA_LOG_DIRS] = &api__alter_replica_log_dirs,
     [API_DESCRIBE_LOG_DIRS] = &api__describe_log_dirs,
     [API_CREATE_PARTITIONS] = &api__create_partitions,
     [API_DELETE_GROUPS] = &api__delete_groups,

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /* broker/housekeeping.c - what is done now and then: retention, recovery points, checkpoint files, expired producers,
- * directories of deleted partitions, compaction (cleaner.c), and a look for log directories that have failed.
+ * directories of deleted partitions, compaction (cleaner.c), moves between log directories (moves.c), and a look for log
+ * directories that have failed.
  *
  * The control thread's timers start it, the pool does it: work on a log is a chore (it holds the partition's turn, appends
  * queue meanwhile), files are written by one job at a time. A round that is not over when the next is due is not doubled.
  */
 #include "broker/cleaner.h"
+#include "broker/moves.h"
 
 enum keeping_kind {
     KEEP_RETENTION,  // log.retention.check.interval.ms
@@ -40,6 +42,7 @@ struct housekeeping {
     uint32_t files_wanted, files_writing; // bit n: kind n of checkpoint
     struct doomed_directory *doomed;
     struct cleaner *cleaner;
+    struct moves *moves;
 };
 
 /* A chore on one partition's log. */
@@ -70,6 +73,7 @@ struct housekeeping *housekeeping__create(struct broker *broker)
     keeping->interval_ms[KEEP_FAULTS] = FAULTS_MS;
     keeping->interval_ms[KEEP_FLUSH] = meta_settings_i64(settings, "log.flush.scheduler.interval.ms");
     keeping->cleaner = cleaner__create(broker);
+    keeping->moves = moves__create(broker);
     int64_t now_ms = io_now_ms();
     for (int kind = 0; kind < KEEP_KINDS; kind++)
         keeping->due_ms[kind] = later(now_ms, keeping->interval_ms[kind]);
@@ -87,7 +91,13 @@ void housekeeping__free(struct housekeeping *keeping)
         mem_free(doomed);
     }
     cleaner__free(keeping->cleaner);
+    moves__free(keeping->moves);
     mem_free(keeping);
+}
+
+struct moves *housekeeping__moves(struct housekeeping *keeping)
+{
+    return keeping->moves;
 }
 
 /* ---- chores on logs */
@@ -290,17 +300,20 @@ int64_t housekeeping__tick(struct housekeeping *keeping, int64_t now_ms)
     }
     files_start(keeping);
     next_ms = min_i64(next_ms, cleaner__tick(keeping->cleaner, now_ms));
+    next_ms = min_i64(next_ms, moves__tick(keeping->moves, now_ms, cleaner__at(keeping->cleaner)));
     return min_i64(next_ms, doomed_start(keeping, now_ms));
 }
 
 void housekeeping__finish(struct housekeeping *keeping)
 {
     while (atomic_load(&keeping->chores_running) > 0 || atomic_load(&keeping->jobs_running) > 0 ||
-           atomic_load(&keeping->files_running) || cleaner__is_busy(keeping->cleaner))
+           atomic_load(&keeping->files_running) || cleaner__is_busy(keeping->cleaner) ||
+           moves__is_busy(keeping->moves))
         crew__pause(keeping->broker->crew);
 }
 
 void housekeeping__numbers(const struct housekeeping *keeping, struct broker_numbers *numbers)
 {
     cleaner__numbers(keeping->cleaner, numbers);
+    moves__numbers(keeping->moves, numbers);
 }

@@ -6,6 +6,7 @@
  * new partition needs its name, it is renamed as Kafka names strays. A partition of an internal topic without a directory
  * gets one at its first append. A partition that cannot be opened is listed as offline and the others go on.
  */
+#include "broker/moves.h"
 #include "broker/scan.h"
 
 struct opening {
@@ -16,6 +17,8 @@ struct opening {
     bool is_made;          // its directory is there and is its own
     struct status refusal; // not to be opened at all
     int64_t high_watermark;
+    struct log_dir *moves_to; // it was on its way; NULL: it was not
+    char *future;             // how far: that directory
 };
 
 struct openings {
@@ -70,6 +73,7 @@ static struct opening *partition_make(struct openings *openings, const struct me
         .leader = meta->leader, .leader_epoch = meta->leader_epoch, .isr = meta->isr, .isr_count = meta->isr_count};
     opening->refusal = partition_duty_set(opening->partition, &duty);
     dir->partition_count++;
+    broker->has_misplaced |= !uuid_equal(meta_partition_directory(meta, broker->options.node_id), dir->id);
     return opening;
 }
 
@@ -89,6 +93,13 @@ static bool is_assigned(struct uuid directory)
     return memcmp(directory.bytes, zeros, sizeof zeros) != 0 || directory.bytes[15] >= 100;
 }
 
+bool openings__take_misplaced(struct broker *broker)
+{
+    bool any = broker->has_misplaced;
+    broker->has_misplaced = false;
+    return any;
+}
+
 /* Where the image wants it, else where the fewest are. `ret_refusal`: where it should be is not there. */
 static struct log_dir *place(struct broker *broker, const struct meta_partition *meta, struct status *ret_refusal)
 {
@@ -105,8 +116,12 @@ static struct log_dir *place(struct broker *broker, const struct meta_partition 
 void openings__add(struct openings *openings, const struct meta_image *image, const struct meta_topic *topic,
                    int32_t index)
 {
-    struct status refusal;
-    struct log_dir *dir = place(openings->broker, meta_topic_partition(topic, index), &refusal);
+    struct broker *broker = openings->broker;
+    struct status refusal = STATUS_OK;
+    struct moves *moves = housekeeping__moves(control__housekeeping(broker->control));
+    struct log_dir *dir = moves__preference_take(moves, topic->name, index);
+    if (!dir || atomic_load(&dir->offline))
+        dir = place(broker, meta_topic_partition(topic, index), &refusal);
     struct opening *opening = partition_make(openings, image, topic, index, dir);
     opening->refusal = status_is_ok(refusal) ? opening->refusal : refusal;
     opening->later = meta_topic_is_internal(topic->name);
@@ -170,8 +185,13 @@ static void run(struct openings *openings, void (*progress)(void *context, int d
     for (int i = 0; i < openings->count; i++)
         atomic_fetch_add(&openings->items[i].dir->logs_left, 1);
     crew__run(openings->broker->crew, openings->count, open_number, openings, progress);
-    for (int i = 0; i < openings->count; i++)
-        broker__partition_add(openings->broker, openings->items[i].partition);
+    for (int i = 0; i < openings->count; i++) {
+        struct opening *opening = &openings->items[i];
+        broker__partition_add(openings->broker, opening->partition);
+        if (opening->future)
+            moves__resume(housekeeping__moves(control__housekeeping(openings->broker->control)), opening->partition,
+                          opening->moves_to, opening->future);
+    }
     openings->count = 0;
 }
 
@@ -226,17 +246,34 @@ static void options_fill(struct opening *opening, const struct scan *scan, const
     opening->high_watermark = max_i64(known[CHECKPOINT_VISIBLE], 0);
 }
 
+/* The move had ended but for the last renaming: the metadata says so, and there is no other replica any more. */
+static struct scan_entry *take_ended_move(const struct broker *broker, const struct meta_partition *meta,
+                                          struct scan_entry *future, struct status *ret_status)
+{
+    if (!uuid_equal(meta_partition_directory(meta, broker->options.node_id), future->dir->id))
+        return NULL; // it may be a copy of anything
+    *ret_status = dir_scan__future_promote(future);
+    return future;
+}
+
 static void start_one(struct openings *openings, struct scan *scan, const struct meta_image *image,
                       const struct meta_topic *topic, int32_t index)
 {
     struct scan_entry *found = dir_scan__take(scan, topic->name, topic->id, index);
+    struct scan_entry *future = dir_scan__take_future(scan, topic->name, topic->id, index);
     struct status refusal = STATUS_OK;
+    if (!found && future)
+        found = take_ended_move(openings->broker, meta_topic_partition(topic, index), future, &refusal);
     struct log_dir *dir = found ? found->dir : place(openings->broker, meta_topic_partition(topic, index), &refusal);
     struct opening *opening = partition_make(openings, image, topic, index, dir);
     opening->refusal = status_is_ok(refusal) ? opening->refusal : refusal;
     opening->is_made = found && found->has_id;
     if (found)
         options_fill(opening, scan, dir);
+    if (found && future && future != found) {
+        opening->moves_to = future->dir;
+        opening->future = mem_strdup(future->path);
+    }
     // A directory that is gone while the flushed mark knows it is a loss: opened, and found to be one.
     int64_t mark = checkpoints__find(dir_scan__checkpoints(scan, dir), CHECKPOINT_FLUSHED, "", topic->id, index);
     opening->options.flushed_offset = mark;

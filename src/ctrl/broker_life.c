@@ -256,6 +256,35 @@ struct status ctrl_directory_offline(struct ctrl *ctrl, int32_t node_id, struct 
     return ctrl__commit(ctrl, &records, now_ms);
 }
 
+/* ---- a replica lies elsewhere now */
+struct status ctrl_assign_directory(struct ctrl *ctrl, int32_t node_id, struct uuid topic_id, int32_t index,
+                                    struct uuid directory, int64_t now_ms)
+{
+    const struct meta_image *image = ctrl_view(ctrl);
+    const struct meta_topic *topic = meta_topic_by_id(image, topic_id);
+    const struct meta_partition *partition =
+        topic && index < topic->partition_count ? meta_topic_partition(topic, index) : NULL;
+    if (image->metadata_version < DIRECTORIES_SINCE || !partition || !meta_partition_has_replica(partition, node_id) ||
+        uuid_equal(meta_partition_directory(partition, node_id), directory))
+        return STATUS_OK;
+    struct uuid *places = mem_alloc((size_t)partition->replica_count * sizeof *places);
+    for (int32_t i = 0; i < partition->replica_count; i++)
+        places[i] = partition->replicas[i] == node_id ? directory
+                                                      : meta_partition_directory(partition, partition->replicas[i]);
+    struct partition_change_record record;
+    partition_change_record_init(&record);
+    record.topic_id = topic_id;
+    record.partition_id = index;
+    record.directories = places;
+    record.directories_count = partition->replica_count;
+    struct ctrl__records records CLEANUP(ctrl__records_free);
+    ctrl__records_init(&records);
+    ctrl__records_add(&records, META_PARTITION_CHANGE,
+                      meta_record_version(META_PARTITION_CHANGE, image->metadata_version), &record);
+    mem_free(places);
+    return ctrl__commit(ctrl, &records, now_ms);
+}
+
 /* ---- it goes for good */
 struct status ctrl_unregister_broker(struct ctrl *ctrl, int32_t node_id, struct arena *arena, int64_t now_ms,
                                      struct ctrl_result *ret_result)

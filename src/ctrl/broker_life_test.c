@@ -224,6 +224,30 @@ static void a_lost_directory_has_no_leaders(void **state)
     assert_false(uuid_equal(first, story_partition(story, "u", 0)->directories[0]));
 }
 
+static void a_replica_is_told_to_lie_in_another_directory(void **state)
+{
+    struct story *story = begin(state);
+    struct uuid directories[] = {{{1}}, {{2}}};
+    struct ctrl_registration registration = {.node_id = 1,
+                                             .incarnation = ctrl__uuid_random(),
+                                             .directories = directories,
+                                             .directory_count = 2,
+                                             .previous_epoch = -1};
+    int64_t epoch;
+    assert_ok(ctrl_register_broker(story->ctrl, &registration, STORY_MS, &epoch));
+    assert_ok(ctrl_unfence_broker(story->ctrl, 1, STORY_MS));
+    struct uuid topic = story_topic(story, "t", 2, 1), there = story_partition(story, "t", 1)->directories[0];
+    assert_ok(ctrl_assign_directory(story->ctrl, 1, topic, 0, there, STORY_MS));
+    assert_true(uuid_equal(story_partition(story, "t", 0)->directories[0], there));
+    assert_partition(story, 1, 0, 1, 0, 0); // whoever leads goes on in its epoch
+    assert_int_equal(story_partition(story, "t", 0)->partition_epoch, 1);
+    int64_t end = ctrl_end_offset(story->ctrl);
+    assert_ok(ctrl_assign_directory(story->ctrl, 1, topic, 0, there, STORY_MS)); // it does already
+    assert_ok(ctrl_assign_directory(story->ctrl, 1, topic, 5, there, STORY_MS)); // nobody
+    assert_ok(ctrl_assign_directory(story->ctrl, 7, topic, 0, there, STORY_MS)); // none of its replicas
+    assert_int_equal(ctrl_end_offset(story->ctrl), end);
+}
+
 static void producer_ids_come_in_blocks_of_1000(void **state)
 {
     struct story *story = begin(state);
@@ -254,6 +278,7 @@ int main(void)
         story_test(old_levels_keep_the_last_isr_member),
         story_test(with_others_the_leader_moves),
         story_test(a_lost_directory_has_no_leaders),
+        story_test(a_replica_is_told_to_lie_in_another_directory),
         story_test(producer_ids_come_in_blocks_of_1000),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

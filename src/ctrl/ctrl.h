@@ -99,6 +99,10 @@ MUST_USE struct status ctrl_shutdown_broker(struct ctrl *ctrl, int32_t node_id, 
 /* Partitions of a lost directory get no leader on that node. */
 MUST_USE struct status ctrl_directory_offline(struct ctrl *ctrl, int32_t node_id, struct uuid directory,
                                               int64_t now_ms);
+/* That replica lies in this directory of its broker now (what AssignReplicasToDirs asks for, KIP-858). Does nothing where
+ * the metadata says so already, or metadata.version does not know directories. */
+MUST_USE struct status ctrl_assign_directory(struct ctrl *ctrl, int32_t node_id, struct uuid topic_id, int32_t index,
+                                             struct uuid directory, int64_t now_ms);
 /* The next block of 1000. ESTALE: not the node's epoch; ERANGE: none are left. */
 MUST_USE struct status ctrl_producer_ids_allocate(struct ctrl *ctrl, int32_t node_id, int64_t broker_epoch,
                                                   int64_t now_ms, int64_t *ret_first_id, int32_t *ret_count);

@@ -109,6 +109,12 @@ static uint64_t number_of(enum metric metric, const struct numbers *numbers)
         return numbers->broker.partitions_offline;
     case METRIC_PARTITIONS_UNCLEANABLE:
         return numbers->broker.partitions_uncleanable;
+    case METRIC_PARTITIONS_MOVING:
+        return numbers->broker.partitions_moving;
+    case METRIC_PARTITIONS_MOVED_TOTAL:
+        return numbers->broker.partitions_moved;
+    case METRIC_MOVED_BYTES_TOTAL:
+        return numbers->broker.moved_bytes;
     case METRIC_COMPACTIONS_TOTAL:
         return numbers->broker.compactions;
     case METRIC_COMPACTED_BYTES_TOTAL:

@@ -6,6 +6,14 @@
  */
 #include "replica/replica__.h"
 
+static char *directory_in(const struct partition *p, const char *log_dir, int32_t index)
+{
+    struct buffer path = {0};
+    buffer_printf(&path, "%s/%s-%d", log_dir, p->topic, (int)index);
+    buffer_append(&path, "", 1);
+    return (char *)path.data;
+}
+
 struct partition *partition_create(const struct replica_options *options, const char *topic, struct uuid topic_id,
                                    int32_t index, const char *log_dir, bool internal)
 {
@@ -14,11 +22,8 @@ struct partition *partition_create(const struct replica_options *options, const 
     p->references = 1;
     p->options = options;
     p->topic = mem_strdup(topic);
-    p->log_dir = mem_strdup(log_dir);
-    struct buffer path = {0};
-    buffer_printf(&path, "%s/%s-%d", log_dir, topic, (int)index);
-    buffer_append(&path, "", 1);
-    p->directory = (char *)path.data;
+    p->log_dir = log_dir;
+    p->directory = directory_in(p, log_dir, index);
     p->topic_id = topic_id;
     p->index = index;
     p->internal = internal;
@@ -48,7 +53,6 @@ static void destroy(struct partition *p)
         mem_free(atomic_load(&p->watches[i]));
     io_lock_destroy(p->config_lock);
     mem_free(p->topic);
-    mem_free(p->log_dir);
     mem_free(p->directory);
     mem_free(p);
 }
@@ -57,6 +61,11 @@ void partition_unref(struct partition *p)
 {
     if (p && atomic_fetch_sub(&p->references, 1) == 1)
         destroy(p);
+}
+
+static struct log_unflushed *unflushed_of(struct write_budget *budget)
+{
+    return budget ? &budget->unflushed : NULL;
 }
 
 struct status partition__open_now(struct partition *p)
@@ -75,7 +84,7 @@ struct status partition__open_now(struct partition *p)
     options.directory = p->directory;
     options.config = &config.log;
     options.is_lazy = true;
-    options.unflushed = p->budget ? &p->budget->unflushed : NULL;
+    options.unflushed = unflushed_of(p->budget);
     struct log *log = NULL;
     TRY(log_open(&options, &log));
     int32_t epoch = atomic_load(&p->leader_epoch);
@@ -104,6 +113,51 @@ struct status partition_open(struct partition *p, const struct log_open_options 
     if (!status_is_ok(s))
         partition_take_offline(p, s);
     return s;
+}
+
+struct status partition_open_if_later(struct partition *p)
+{
+    if (atomic_load(&p->log) || !p->opens_later)
+        return STATUS_OK;
+    struct status s = partition__open_now(p);
+    if (!status_is_ok(s))
+        partition_take_offline(p, s);
+    return s;
+}
+
+/* ---- it moves to another log directory */
+void partition_future_set(struct partition *p, const struct partition_future *future)
+{
+    io_lock_take(p->config_lock);
+    p->future = future ? *future : (struct partition_future){0};
+    io_lock_release(p->config_lock);
+}
+
+struct partition_future partition_future_get(struct partition *p)
+{
+    io_lock_take(p->config_lock);
+    struct partition_future future = p->future;
+    io_lock_release(p->config_lock);
+    return future;
+}
+
+struct status partition_replace(struct partition *p, struct log_future *future, const char *log_dir,
+                                struct write_budget *budget, char **ret_old_directory)
+{
+    assert(atomic_load(&p->turn));
+    char *directory = directory_in(p, log_dir, p->index);
+    struct status s = log_future_replace(future, directory, unflushed_of(budget), ret_old_directory);
+    if (!status_is_ok(s)) {
+        mem_free(directory);
+        partition_take_offline(p, s);
+        return s;
+    }
+    mem_free(p->directory);
+    p->directory = directory;
+    atomic_store(&p->budget, budget);
+    atomic_store(&p->log_dir, log_dir);
+    partition_future_set(p, NULL);
+    return STATUS_OK;
 }
 
 void partition_take_offline(struct partition *p, struct status why)

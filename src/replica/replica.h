@@ -79,6 +79,7 @@ struct chore {
     struct chore *next;
     struct partition *partition;
     void (*run)(struct chore *chore); // in the pool, with the turn held; must not end the turn itself
+    bool keeps_turn; // the turn stays held after `run`: whoever waits for that calls partition_turn_end
 };
 
 /* Who waits for a partition on one loop. */
@@ -102,7 +103,14 @@ struct partition_config {
     int64_t timestamp_before_max_ms, timestamp_after_max_ms;
 };
 
+/* Where it is going to lie, and how far that has come. */
+struct partition_future {
+    const char *log_dir;                           // NULL: it stays where it is
+    int64_t end_offset, synced_offset, size_bytes; // of what is there
+};
+
 /* ---- life. Counted; the table of the broker holds one reference, every watcher and chore its own. */
+/* `log_dir` outlives it, as every directory that it moves to. */
 struct partition *partition_create(const struct replica_options *options, const char *topic, struct uuid topic_id,
                                    int32_t index, const char *log_dir, bool internal);
 void partition_ref(struct partition *p);
@@ -110,6 +118,16 @@ void partition_unref(struct partition *p); // the last one frees log and memory
 /* Gives it its log, making the directory when it does not exist yet. `options->directory` is ignored: the partition knows.
  * `later`: the first append does it (a chore); until then the partition reads as empty. */
 MUST_USE struct status partition_open(struct partition *p, const struct log_open_options *options, bool later);
+
+/* With the turn: what waits for the first append is done now. */
+MUST_USE struct status partition_open_if_later(struct partition *p);
+
+/* Any thread. */
+void partition_future_set(struct partition *p, const struct partition_future *future); // NULL: none
+struct partition_future partition_future_get(struct partition *p);
+/* With the turn, after log_future_finish: it lies in that directory from now on, and has no future any more. */
+MUST_USE struct status partition_replace(struct partition *p, struct log_future *future, const char *log_dir,
+                                         struct write_budget *budget, char **ret_old_directory);
 
 /* Before it is opened; without one it may write as it likes. */
 void partition_budget_set(struct partition *p, struct write_budget *budget);

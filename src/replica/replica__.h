@@ -7,7 +7,8 @@
 struct partition {
     _Atomic int64_t references;
     const struct replica_options *options;
-    char *topic, *log_dir, *directory;
+    char *topic, *directory;        // the path: the turn's
+    _Atomic(const char *) log_dir; // outlives it
     struct uuid topic_id;
     int32_t index;
     bool internal;
@@ -20,7 +21,7 @@ struct partition {
     struct chore *chores_taken;             // in order; the turn's
     struct chore own_chore;                 // opening, preparation, roll, or a group beyond the budget
     bool own_chore_busy, own_chore_drains;
-    struct write_budget *budget; // of its directory; NULL: none
+    _Atomic(struct write_budget *) budget; // of its directory; NULL: none
 
     _Atomic(struct log *) log; // NULL while it has none
     bool opens_later;
@@ -32,6 +33,7 @@ struct partition {
     _Atomic int64_t high_watermark;
     struct partition_traffic traffic;
 
+    struct partition_future future; // under the next lock
     struct io_lock *config_lock;
     struct partition_config config;
     _Atomic uint64_t config_version;

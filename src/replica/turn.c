@@ -241,9 +241,11 @@ static void chore_job(struct io_job *job)
 {
     struct chore *chore = CONTAINER_OF(job, struct chore, job);
     struct partition *p = chore->partition; // the chore may be gone after its run
+    bool keeps_turn = chore->keeps_turn;
     config_refresh(p, atomic_load(&p->log));
     chore->run(chore);
-    partition_turn_end(p);
+    if (!keeps_turn)
+        partition_turn_end(p);
     partition_unref(p);
 }
 

@@ -198,11 +198,11 @@ struct status dir_partition_rename(const char *partition_dir, const char *what, 
 }
 
 /* ---- the future of a partition that moves here */
-bool dir_future_fits(const char *topic, int32_t partition)
+bool dir_future_fits(struct slice topic, int32_t partition)
 {
-    char name[PATH_BYTES];
-    int size = snprintf(name, sizeof name, "%s-%d.%32s-future", topic, (int)partition, "");
-    return size <= KAFKA_NAME_MAX;
+    char rest[80];
+    int size = snprintf(rest, sizeof rest, "-%d.%32s-future", (int)partition, "");
+    return topic.size + (size_t)size <= KAFKA_NAME_MAX;
 }
 
 struct status dir_future_create(const char *log_dir, const char *topic, int32_t partition, struct uuid topic_id,

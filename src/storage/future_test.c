@@ -288,8 +288,8 @@ static void names_that_would_be_too_long_are_told(void **state)
     char topic[256];
     memset(topic, 'x', sizeof topic);
     topic[213] = '\0'; // 213 + "-0." + 32 + "-future"
-    assert_true(dir_future_fits(topic, 0));
-    assert_false(dir_future_fits(topic, 10));
+    assert_true(dir_future_fits(slice_str(topic), 0));
+    assert_false(dir_future_fits(slice_str(topic), 10));
 }
 
 int main(void)

@@ -280,7 +280,7 @@ MUST_USE struct status dir_partition_rename(const char *partition_dir, const cha
  * all synced. The path is mem_free'd by the caller. */
 MUST_USE struct status dir_future_create(const char *log_dir, const char *topic, int32_t partition,
                                          struct uuid topic_id, char **ret_path);
-bool dir_future_fits(const char *topic, int32_t partition); // false: the name would be longer than Kafka lets it be
+bool dir_future_fits(struct slice topic, int32_t partition); // false: the name would be longer than Kafka lets it be
 /* Removes a partition's directory and the files in it. */
 MUST_USE struct status dir_partition_delete(const char *partition_dir);
 MUST_USE struct status dir_partition_topic_id(const char *partition_dir, struct uuid *ret_topic_id, bool *ret_exists);
