@@ -46,7 +46,7 @@ class Broker:
         self.kind = kind
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.settings = {**SETTINGS, **(settings or {})}
+        self.settings = {key: value.replace("{folder}", str(self.folder)) for key, value in {**SETTINGS, **(settings or {})}.items()}
         self.port = free_port()
         self.controller_port = free_port() if kind == "kafka" else None
         self.process = None
