@@ -6,7 +6,7 @@
  *
  * A run is a few lives of the broker. Each ends with a power cut or a kill between any two calls of io.h, or with a clean
  * stop; some disks fail, some are full: then clients' records are refused, and everything else goes on in the space that is
- * kept back. The last but one life has no faults: the clients finish, a checker reads everything, and the
+ * kept back. In some runs there are two log directories, and partitions move between them all the time. The last but one life has no faults: the clients finish, a checker reads everything, and the
  * broker stops cleanly. The last life must show the same. What is held true is told in witness.h.
  *
  * Mutants show that a run can fail: `sync` and `sync_dir` make that call do nothing, `page_cache` acknowledges what is
@@ -20,7 +20,7 @@
 
 #include <stdlib.h>
 
-enum { LIVES_MAX = 10, REACTORS_MAX = 3, KEPT_BYTES = 200000 };
+enum { LIVES_MAX = 10, REACTORS_MAX = 3, KEPT_BYTES = 200000, TWO_DIRECTORIES_EVERY = 3 };
 static const int64_t MINUTE_NS = 60000000000;
 
 enum ending { CRASHES, STOPS, FINISHES, SHOWS };
@@ -65,7 +65,7 @@ static void broker_main(void *context)
 }
 
 /* ---- one run */
-static struct status options_make(const char *mutant)
+static struct status options_make(const char *mutant, bool has_two_directories)
 {
     char reactors[32], kept[48];
     snprintf(kept, sizeof kept, "ottla.disk.reserve.bytes=%d", KEPT_BYTES);
@@ -77,13 +77,14 @@ static struct status options_make(const char *mutant)
                           draw(2) ? "ottla.open.files.max=3" : "ottla.open.files.max=1000",
                           "offsets.topic.replication.factor=1",
                           kept,
+                          has_two_directories ? "log.dirs=/data,/other" : "log.dirs=/data",
                           "auto.create.topics.enable=false",
                           "group.initial.rebalance.delay.ms=0",
                           "log.flush.offset.checkpoint.interval.ms=200",
                           strcmp(mutant, "page_cache") == 0 ? "ottla.durability=page-cache" : "ottla.durability=fsync"};
     char listen[32];
     snprintf(listen, sizeof listen, "127.0.0.1:%d", WORKLOAD_PORT);
-    return serve_options_make(NULL, "/data", listen, "off", sets, COUNT_OF(sets), &life.options);
+    return serve_options_make(NULL, NULL, listen, "off", sets, COUNT_OF(sets), &life.options);
 }
 
 static void draw_faults(struct sim_faults *faults, const char *mutant)
@@ -151,10 +152,12 @@ static bool run_seed(uint64_t seed, const char *mutant, bool reports)
 {
     witness_reset();
     life = (struct life){.world = sim_world_create(seed, NULL), .reports = reports};
-    struct status s = options_make(mutant);
+    bool has_two_directories = seed % TWO_DIRECTORIES_EVERY == 0;
+    struct status s = options_make(mutant, has_two_directories);
     if (!status_is_ok(s))
         blame(s.what, s.error, 2);
     workload_start(life.world);
+    workload_moves_are_asked(has_two_directories);
     for (int i = 0, lives = (int)draw(LIVES_MAX); i < lives && !is_blamed(); i++)
         live_once(draw(3) ? CRASHES : STOPS, mutant);
     if (!is_blamed())

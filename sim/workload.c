@@ -24,6 +24,11 @@ void workload_errors_may_come(bool may_come)
     workload.errors_may_come = may_come;
 }
 
+void workload_moves_are_asked(bool are_asked)
+{
+    workload.moves_are_asked = are_asked;
+}
+
 void workload_finish(void)
 {
     workload.finishing = true;

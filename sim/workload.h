@@ -5,7 +5,7 @@
  *              until it is acknowledged), with one or several batches on their way
  *   consumers  read one partition, sometimes again from earlier
  *   members    of one group: join, sync, beat, commit a number that grows, ask what is committed
- *   admin      makes and deletes topics and asks what there is
+ *   admin      makes and deletes topics, moves partitions between log directories, and asks what there is
  *
  * In the second phase they finish what they have begun, without new work, and end. A checker then reads all there is.
  */
@@ -18,6 +18,8 @@ enum { WORKLOAD_PORT = 9092 };
 /* The first phase begins. `errors_may_come`: a disk fails, so requests may be refused with a storage error. */
 void workload_start(struct sim_world *world);
 void workload_errors_may_come(bool may_come);
+/* Partitions are sent from one of two log directories, /data and /other, to the other. */
+void workload_moves_are_asked(bool are_asked);
 /* The second phase begins. */
 void workload_finish(void);
 /* One more client: reads everything from the start, and compares. */

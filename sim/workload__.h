@@ -12,7 +12,7 @@ enum { CALL_TIMEOUT_MS = 20000, REQUEST_TIMEOUT_MS = 5000, MEMBERS = 2 };
 
 struct workload {
     struct sim_world *world;
-    bool finishing, errors_may_come, topic_is_there;
+    bool finishing, errors_may_come, topic_is_there, moves_are_asked;
     uint64_t acknowledged;
     int64_t commit_sent[MEMBERS], commit_acked[MEMBERS]; // by partition of the main topic
     enum promise crash_promise;                          // see workload_crash_after

@@ -4,11 +4,12 @@
  */
 #include "sim/workload__.h"
 
+#include "wire/gen/alter_replica_log_dirs.h"
 #include "wire/gen/create_topics.h"
 #include "wire/gen/delete_topics.h"
 #include "wire/gen/metadata.h"
 
-enum { CREATE_VERSION = 7, DELETE_VERSION = 5, METADATA_VERSION = 12, TOPICS_MAX = 12 };
+enum { CREATE_VERSION = 7, DELETE_VERSION = 5, METADATA_VERSION = 12, ALTER_DIRS_VERSION = 2, TOPICS_MAX = 12 };
 
 /* Asked for and not answered: nobody knows. */
 enum existence { NEVER_MADE, PERHAPS, THERE, GONE };
@@ -77,6 +78,28 @@ static void delete (struct link *link, struct topic *topic)
         topic->existence = GONE;
     else if (!workload__is_later(link, "a topic is not deleted", error))
         return;
+}
+
+/* ---- moving: to where it may be already, or on its way */
+static void move(struct link *link)
+{
+    bool is_internal = workload_draw(4) == 0;
+    int32_t partition = is_internal ? 0 : (int32_t)workload_draw(WITNESS_PARTITIONS);
+    struct alter_replica_log_dirs_request_alter_replica_log_dir_topic topic = {
+        .name = slice_str(is_internal ? "__consumer_offsets" : MAIN_TOPIC),
+        .partitions = &partition,
+        .partitions_count = 1};
+    struct alter_replica_log_dirs_request_alter_replica_log_dir dir = {
+        .path = slice_str(workload_draw(2) ? "/data" : "/other"), .topics = &topic, .topics_count = 1};
+    struct alter_replica_log_dirs_request request = {.dirs = &dir, .dirs_count = 1};
+    const void *reply;
+    if (!link_call(link, API_ALTER_REPLICA_LOG_DIRS, ALTER_DIRS_VERSION, &request, CALL_TIMEOUT_MS, &reply))
+        return;
+    const struct alter_replica_log_dirs_response *response = reply;
+    bool is_answered = response->results_count == 1 && response->results[0].partitions_count == 1;
+    int16_t error = is_answered ? response->results[0].partitions[0].error_code : KAFKA_UNKNOWN_SERVER_ERROR;
+    if (error != 0 && !(is_internal && error == KAFKA_UNKNOWN_TOPIC_OR_PARTITION))
+        workload__is_later(link, "a partition does not move", error);
 }
 
 /* ---- looking */
@@ -151,6 +174,8 @@ static void one_step(struct link *link)
         create(link, topic_new(name, 1 + (int32_t)workload_draw(3)));
     } else if (topic != &topics[0] && topic->existence == THERE && workload_draw(3) == 0) {
         delete (link, topic);
+    } else if (workload.moves_are_asked && workload_draw(3)) {
+        move(link);
     } else {
         look(link);
     }

@@ -85,8 +85,8 @@ static void control(struct request *request)
     struct wishes *wishes = request->work;
     for (size_t i = 0; i < wishes->count; i++) {
         struct wish *wish = &wishes->items[i];
-        wish->error = moves__ask(housekeeping__moves(control__housekeeping(control)),
-                                 ctrl_view(control__ctrl(control)), wish->topic, wish->partition, wish->path);
+        wish->error = moves__ask(housekeeping__moves(control__housekeeping(control)), ctrl_view(control__ctrl(control)),
+                                 wish->topic, wish->partition, wish->path);
     }
 }
 

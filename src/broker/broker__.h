@@ -55,7 +55,7 @@ struct broker {
     _Atomic uint64_t retired_count;                  // partitions retired so far
     _Atomic int32_t local_calls;                     // under way
     _Atomic uint32_t local_turn;                     // which reactor takes the next
-    bool has_misplaced; // the control thread's, see openings__take_misplaced
+    bool has_misplaced;                              // the control thread's, see openings__take_misplaced
     _Atomic bool ready, stopping, failed;
     _Atomic bool is_recovering; // a start opens the logs of dirs
     struct io_mail failed_mail; // to options.owner

@@ -164,9 +164,8 @@ static void assign(void *context, struct partition *p)
     struct broker *broker = assigning->control->broker;
     const struct log_dir *dir = log_dirs__by_path(&broker->dirs, partition_log_dir(p));
     if (status_is_ok(assigning->status) && !partition_is_offline(p))
-        assigning->status =
-            ctrl_assign_directory(assigning->control->ctrl, broker->options.node_id, partition_topic_id(p),
-                                  partition_index(p), dir->id, io_wall_ms());
+        assigning->status = ctrl_assign_directory(assigning->control->ctrl, broker->options.node_id,
+                                                  partition_topic_id(p), partition_index(p), dir->id, io_wall_ms());
 }
 
 static struct status places_assign(struct control *control)

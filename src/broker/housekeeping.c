@@ -307,8 +307,7 @@ int64_t housekeeping__tick(struct housekeeping *keeping, int64_t now_ms)
 void housekeeping__finish(struct housekeeping *keeping)
 {
     while (atomic_load(&keeping->chores_running) > 0 || atomic_load(&keeping->jobs_running) > 0 ||
-           atomic_load(&keeping->files_running) || cleaner__is_busy(keeping->cleaner) ||
-           moves__is_busy(keeping->moves))
+           atomic_load(&keeping->files_running) || cleaner__is_busy(keeping->cleaner) || moves__is_busy(keeping->moves))
         crew__pause(keeping->broker->crew);
 }
 

@@ -22,7 +22,7 @@
  */
 #include "broker/moves.h"
 
-enum { PIECE_BYTES = 1 << 20, RETRY_MS = 1000, PREFERENCES_MAX = 10000 };
+enum { PIECE_BYTES = 1 << 20, SIDE_FILES_BYTES = 64 << 10, RETRY_MS = 1000, PREFERENCES_MAX = 10000 };
 
 struct move {
     struct io_job job;  // first
@@ -155,21 +155,24 @@ static void wait_for(struct move *move)
         crew__pause(move->moves->broker->crew);
 }
 
-/* Its future is not told of any more; the directory stays unless it is `unwanted`. */
-static void give_up(struct move *move, bool unwanted)
+static void unwanted(struct move *move)
 {
-    struct broker *broker = move->moves->broker;
+    char *renamed;
+    struct status s = dir_partition_rename(move->directory, "delete", &renamed);
+    if (status_is_ok(s))
+        housekeeping__doom(control__housekeeping(move->moves->broker->control), renamed, 0);
+    else
+        LOG(LOG_WARN, "broker", "%s stays: %s: %s", move->directory, s.what, strerror(s.error));
+}
+
+/* Its future is not told of any more; the directory stays unless it `is_unwanted`. */
+static void give_up(struct move *move, bool is_unwanted)
+{
     wait_for(move);
     partition_future_set(move->partition, NULL);
     move->to->partition_count--;
-    char *renamed;
-    struct status s = unwanted && !atomic_load(&move->to->offline)
-                          ? dir_partition_rename(move->directory, "delete", &renamed)
-                          : STATUS(0, NULL);
-    if (unwanted && !atomic_load(&move->to->offline) && status_is_ok(s))
-        housekeeping__doom(control__housekeeping(broker->control), renamed, 0);
-    else if (!status_is_ok(s))
-        LOG(LOG_WARN, "broker", "%s stays: %s: %s", move->directory, s.what, strerror(s.error));
+    if (is_unwanted && !atomic_load(&move->to->offline))
+        unwanted(move);
     move_free(move);
 }
 
@@ -339,6 +342,22 @@ static void step_run(struct io_job *job)
     come_back(move);
 }
 
+/* The next piece, and what comes with a segment, without touching what is kept back. */
+static bool has_space(const struct move *move)
+{
+    int64_t left = log_size_bytes(partition_log(move->partition)) - log_future_progress(move->future).size_bytes;
+    return write_budget_may_take(&move->to->budget, min_i64(max_i64(left, 0), PIECE_BYTES) + SIDE_FILES_BYTES);
+}
+
+static void wait_for_space(struct move *move, int64_t now_ms)
+{
+    if (!move->lacked_space)
+        LOG(LOG_WARN, "broker", "%s-%d waits with moving to %s: there is no space", partition_topic(move->partition),
+            (int)partition_index(move->partition), move->to->path);
+    move->lacked_space = true;
+    move->not_before_ms = now_ms + RETRY_MS;
+}
+
 static void step(struct move *move)
 {
     atomic_store(&move->is_away, true);
@@ -398,8 +417,8 @@ static void moved(struct move *move, const char *from, char *old_directory)
     struct broker *broker = moves->broker;
     struct partition *p = move->partition;
     log_dirs__by_path(&broker->dirs, from)->partition_count--;
-    int64_t delay_ms = broker__setting_i64(broker, ctrl_view(control__ctrl(broker->control)),
-                                           "log.segment.delete.delay.ms");
+    int64_t delay_ms =
+        broker__setting_i64(broker, ctrl_view(control__ctrl(broker->control)), "log.segment.delete.delay.ms");
     housekeeping__doom(control__housekeeping(broker->control), old_directory, delay_ms);
     atomic_fetch_add(&moves->moved_partitions, 1);
     LOG(LOG_INFO, "broker", "%s-%d has moved from %s to %s", partition_topic(p), (int)partition_index(p), from,
@@ -418,11 +437,7 @@ static void failed(struct move *move, int64_t now_ms)
     struct status why = move->status;
     bool is_of_future = log_future_is_at_fault(move->future);
     if (why.error == ENOSPC) {
-        if (!move->lacked_space)
-            LOG(LOG_WARN, "broker", "%s-%d waits with moving to %s: %s: %s", partition_topic(p),
-                (int)partition_index(p), move->to->path, why.what, strerror(why.error));
-        move->lacked_space = true;
-        move->not_before_ms = now_ms + RETRY_MS;
+        wait_for_space(move, now_ms);
         return;
     }
     LOG(LOG_ERROR, "broker", "%s-%d does not move to %s: %s: %s", partition_topic(p), (int)partition_index(p),
@@ -505,7 +520,9 @@ static void advance(struct move *move, int64_t now_ms, const struct partition *b
     }
     if (has_come_back)
         pace(moves, move, now_ms);
-    if (has_come_back && move->is_level && move->partition != busy_elsewhere)
+    if (now_ms >= move->not_before_ms && !has_space(move))
+        wait_for_space(move, now_ms);
+    else if (has_come_back && move->is_level && move->partition != busy_elsewhere)
         end(move, now_ms);
     else if (has_come_back && move->is_level)
         move->not_before_ms = now_ms + RETRY_MS; // the cleaner has the log's directory in hand

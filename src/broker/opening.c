@@ -264,6 +264,8 @@ static void start_one(struct openings *openings, struct scan *scan, const struct
     struct status refusal = STATUS_OK;
     if (!found && future)
         found = take_ended_move(openings->broker, meta_topic_partition(topic, index), future, &refusal);
+    if (!found && future)
+        future->is_taken = false;
     struct log_dir *dir = found ? found->dir : place(openings->broker, meta_topic_partition(topic, index), &refusal);
     struct opening *opening = partition_make(openings, image, topic, index, dir);
     opening->refusal = status_is_ok(refusal) ? opening->refusal : refusal;

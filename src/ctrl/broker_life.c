@@ -269,8 +269,8 @@ struct status ctrl_assign_directory(struct ctrl *ctrl, int32_t node_id, struct u
         return STATUS_OK;
     struct uuid *places = mem_alloc((size_t)partition->replica_count * sizeof *places);
     for (int32_t i = 0; i < partition->replica_count; i++)
-        places[i] = partition->replicas[i] == node_id ? directory
-                                                      : meta_partition_directory(partition, partition->replicas[i]);
+        places[i] =
+            partition->replicas[i] == node_id ? directory : meta_partition_directory(partition, partition->replicas[i]);
     struct partition_change_record record;
     partition_change_record_init(&record);
     record.topic_id = topic_id;

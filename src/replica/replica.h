@@ -60,6 +60,9 @@ struct write_budget {
     struct write_space space;
 };
 
+/* The directory has room for so many bytes more, above what is kept back. Asks the file system. */
+bool write_budget_may_take(struct write_budget *budget, int64_t size_bytes);
+
 /* ---- one append: a batch of one client, or of a coordinator. Lives in its request until `done`. */
 struct append {
     struct append *next; // the queue's

@@ -7,7 +7,7 @@
 struct partition {
     _Atomic int64_t references;
     const struct replica_options *options;
-    char *topic, *directory;        // the path: the turn's
+    char *topic, *directory;       // the path: the turn's
     _Atomic(const char *) log_dir; // outlives it
     struct uuid topic_id;
     int32_t index;

@@ -73,13 +73,18 @@ bool partition__has_space(struct partition *p, uint32_t size_bytes, int64_t now_
     return false;
 }
 
-bool partition_may_take(struct partition *p, int64_t size_bytes)
+bool write_budget_may_take(struct write_budget *budget, int64_t size_bytes)
 {
-    struct write_budget *budget = p->budget;
-    if (!budget || budget->space.reserve_bytes == 0)
+    if (budget->space.reserve_bytes == 0)
         return true;
     look(budget);
     return atomic_load(&budget->space.left_bytes) >= size_bytes;
+}
+
+bool partition_may_take(struct partition *p, int64_t size_bytes)
+{
+    struct write_budget *budget = p->budget;
+    return !budget || write_budget_may_take(budget, size_bytes);
 }
 
 void partition__space_used(struct partition *p, uint32_t size_bytes)

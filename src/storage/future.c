@@ -196,8 +196,7 @@ static void item_add(struct log_future *future, struct log_segment *source)
         future->capacity = future->capacity * 2 + 8;
         future->items = mem_realloc(future->items, (size_t)future->capacity * sizeof *future->items);
     }
-    future->items[future->count++] =
-        (struct copied){.source = source, .next_offset = source->base_offset, .file = -1};
+    future->items[future->count++] = (struct copied){.source = source, .next_offset = source->base_offset, .file = -1};
 }
 
 /* The first segment that has something to copy, or is sealed and not whole; NULL: none, all that was published is there.

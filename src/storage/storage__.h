@@ -54,11 +54,11 @@ struct segment_file {
 struct log_segment {
     _Atomic int64_t references;
     int64_t base_offset, made_ms;
-    char *stem;              // path without suffix
-    char *moved_from;        // the same before its log's directory got its name; NULL: it always had it
+    char *stem;               // path without suffix
+    char *moved_from;         // the same before its log's directory got its name; NULL: it always had it
     _Atomic(char *) moved_to; // the same once its log has moved away from it; NULL: it has not
-    const char *stage;       // behind the suffixes: "", or ".cleaned", ".swap" until compaction has put it in place
-    struct log_files *cache; // NULL: files stay open
+    const char *stage;        // behind the suffixes: "", or ".cleaned", ".swap" until compaction has put it in place
+    struct log_files *cache;  // NULL: files stay open
     struct segment_file files[SEGMENT_FILES];
     _Atomic bool is_gone;       // its files have, or get, names that end with .deleted
     _Atomic int64_t size_bytes; // published
@@ -119,11 +119,11 @@ enum { LOG_MARKS = 8 };
 
 struct log {
     char *directory, *directory_before; // before it moved: somebody may just be telling of it
-    struct log_config config; // the writer's
-    int64_t jitter_ms;        // of the active segment
-    bool is_prepared;         // the writer's: see log_prepare
-    bool epochs_are_unsaved;  // the writer's, until it is prepared
-    struct io_lock *lock;     // segments, epochs, marks, decided; held for a few instructions
+    struct log_config config;           // the writer's
+    int64_t jitter_ms;                  // of the active segment
+    bool is_prepared;                   // the writer's: see log_prepare
+    bool epochs_are_unsaved;            // the writer's, until it is prepared
+    struct io_lock *lock;               // segments, epochs, marks, decided; held for a few instructions
     struct log_segment **segments;
     int segment_count, segment_capacity;
     _Atomic int64_t start_offset, end_offset, flushed_offset, recovery_point, size_bytes, first_dirty_offset;

@@ -11,6 +11,7 @@ import subprocess
 import pytest
 
 from harness import batch, raw
+from oracle.session import Session
 
 pytestmark = pytest.mark.ottla
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -158,3 +159,40 @@ def test_the_metadata_log_fails_and_the_broker_stops(start, faults, make_client)
     broker.start()
     client = make_client("confluent-kafka", broker)
     holds(client, "t", 20)
+
+
+@pytest.mark.parametrize("call", ("write", "sync"))
+def test_a_partition_stays_where_it_is_when_the_log_directory_it_moves_to_fails(start, faults, make_client, tmp_path, call):
+    broker = start(["one", "two"])
+    one, two = str(tmp_path / "one"), str(tmp_path / "two")
+    session = Session(broker.address, "moves")
+
+    def move(to):
+        wish = {"path": to, "topics": [{"name": "t", "partitions": [0]}]}
+        return session.quietly("AlterReplicaLogDirs", 2, {"dirs": [wish]})["results"][0]["partitions"][0]["errorCode"]
+
+    def told():
+        answer = session.quietly("DescribeLogDirs", 4, {"topics": None})
+        return {d["logDir"]: (d["errorCode"], [(t["name"], p["isFutureKey"]) for t in d["topics"] if t["name"] == "t" for p in t["partitions"]])
+                for d in answer["results"]}
+    move(one)  # before it is there
+    session.topic("t")
+    for value in values("t", 20):
+        assert produce(broker, "t", value) == NONE
+    faults.begin(call, "-future/0")  # its segments
+    assert move(two) == NONE
+    while told()[two][0] == NONE:
+        pass
+    assert told() == {one: (NONE, [("t", False)]), two: (KAFKA_STORAGE_ERROR, [])}
+    assert move(two) == KAFKA_STORAGE_ERROR
+    faults.end()
+    assert produce(broker, "t", b"t-20") == NONE
+    holds(make_client("confluent-kafka", broker), "t", 21)
+    broker.kill()
+    broker.start()
+    session.close()
+    session = Session(broker.address, "moves")
+    while told() != {one: (NONE, []), two: (NONE, [("t", False)])}:  # the next start goes on
+        pass
+    holds(make_client("confluent-kafka", broker), "t", 21)
+    session.close()

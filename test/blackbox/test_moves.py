@@ -3,13 +3,13 @@
 kill -9 in the middle, deletion; and that nothing acknowledged is lost by any of it."""
 import os
 import pathlib
+import shutil
 import subprocess
 import time
 
 import pytest
 
 from harness.batch import batch
-from oracle import codec  # noqa: F401  the requests as data
 from oracle.session import Session
 
 pytestmark = pytest.mark.ottla
@@ -203,3 +203,83 @@ def test_kills_at_any_moment_of_many_moves_lose_nothing(broker):
         assert answer["topics"][0]["partitions"][0]["offset"] == end
     assert broker.stop() == 0
     verified(broker)
+
+
+def half_renamed(broker, where):
+    """As a crash between the last two renames leaves it."""
+    place = broker.folder / where / "t-0"
+    place.rename(place.with_name(f"t-0.{'5' * 32}-future"))
+
+
+@pytest.mark.parametrize("how", ("stop", "kill"))
+def test_a_partition_that_had_arrived_but_for_its_name_gets_it(broker, how):
+    asking = Asking(broker)
+    a, b, _ = asking.dirs
+    asking.make("t", a)
+    asking.produce("t", [b"before"])
+    asking.move("t", b)
+    eventually(lambda: asking.places("t") == {(b, False)})
+    asking.produce("t", [b"there"])
+    broker.kill() if how == "kill" else broker.stop()
+    half_renamed(broker, "b")
+    broker.start()
+    asking.again()
+    assert directories(broker) == ["b/t-0"]
+    assert asking.places("t") == {(b, False)}
+    assert asking.produce("t", [b"after"]) == 2
+
+
+def test_the_current_replica_counts_while_there_is_one_whatever_the_metadata_says(broker):
+    """A crash between the record and the first rename; and another one once it has gone on."""
+    asking = Asking(broker)
+    a, b, _ = asking.dirs
+    asking.make("t", a)
+    asking.produce("t", [b"before"])
+    asking.move("t", b)
+    eventually(lambda: asking.places("t") == {(b, False)})
+    asking.rate(1)
+    broker.kill()
+    shutil.copytree(broker.folder / "b" / "t-0", broker.folder / "a" / "t-0")
+    half_renamed(broker, "b")
+    broker.start()
+    asking.again()
+    assert (a, False) in asking.places("t")
+    assert asking.produce("t", [b"only in a"]) == 1
+    broker.kill()
+    shutil.rmtree(next((broker.folder / "b").glob("t-0.*-future")))
+    broker.start()
+    asking.again()
+    assert asking.places("t") == {(a, False)}  # the metadata says so, too, or it would be missed
+    assert asking.produce("t", [b"goes on"]) == 2
+
+
+def test_a_future_of_nobody_knows_what_is_left_alone(broker):
+    asking = Asking(broker)
+    a, b, _ = asking.dirs
+    asking.make("t", a)
+    asking.produce("t", [b"before"])
+    assert broker.stop() == 0
+    place = broker.folder / "a" / "t-0"
+    shutil.copytree(place, broker.folder / "b" / f"t-0.{'5' * 32}-future")
+    shutil.move(place, broker.folder / "elsewhere")
+    broker.start()
+    assert "belongs to no partition of this broker: left alone" in broker.log()
+    assert "b/t-0-future" in directories(broker)
+
+
+def test_deleted_records_stay_deleted_through_a_move(broker):
+    asking = Asking(broker)
+    a, b, _ = asking.dirs
+    asking.make("t", a)
+    for _ in range(5):
+        asking.produce("t", [b"gone", b"gone"])
+    answer = asking.ask("DeleteRecords", 2, {"topics": [{"name": "t", "partitions": [{"partitionIndex": 0, "offset": 7}]}], "timeoutMs": 30000})
+    assert answer["topics"][0]["partitions"][0]["lowWatermark"] == 7
+    asking.move("t", b)
+    eventually(lambda: asking.places("t") == {(b, False)})
+    broker.kill()
+    broker.start()
+    asking.again()
+    answer = asking.ask("ListOffsets", 6, {"replicaId": -1, "topics": [
+        {"name": "t", "partitions": [{"partitionIndex": 0, "currentLeaderEpoch": -1, "timestamp": -2}]}]})
+    assert answer["topics"][0]["partitions"][0]["offset"] == 7

@@ -68,6 +68,16 @@ ssize_t sendfile64(int socket, int file, off64_t *position, size_t size)
     return fails("read", file) ? -1 : REAL(sendfile64)(socket, file, position, size);
 }
 
+ssize_t pwrite(int file, const void *data, size_t size, off_t position)
+{
+    return fails("write", file) ? -1 : REAL(pwrite)(file, data, size, position);
+}
+
+ssize_t pwrite64(int file, const void *data, size_t size, off64_t position)
+{
+    return fails("write", file) ? -1 : REAL(pwrite64)(file, data, size, position);
+}
+
 ssize_t pwritev(int file, const struct iovec *pieces, int count, off_t position)
 {
     return fails("write", file) ? -1 : REAL(pwritev)(file, pieces, count, position);

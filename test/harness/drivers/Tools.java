@@ -15,7 +15,7 @@ import org.apache.kafka.common.utils.Exit;
 
 public class Tools {
     private static final String[] PACKAGES = {
-        "org.apache.kafka.tools.", "org.apache.kafka.tools.consumer.group.", "org.apache.kafka.tools.consumer.", "kafka.tools.", "kafka.admin."
+        "org.apache.kafka.tools.", "org.apache.kafka.tools.reassign.", "org.apache.kafka.tools.consumer.group.", "org.apache.kafka.tools.consumer.", "kafka.tools.", "kafka.admin."
     };
 
     private static final class Ended extends Error {
