@@ -246,3 +246,34 @@ def test_the_compatibility_test_finds_what_a_broker_must_have(tools, kind, topic
                      "--expect-record-too-large-exception", "false", "--num-cluster-nodes", 1, "--create-topics-supported", "true",
                      "--describe-acls-supported", has_acls, "--describe-configs-supported", "true", "--idempotent-producer-supported", "true")
     assert out.endswith("SUCCESS.\n")
+
+
+# ---- log directories
+@pytest.fixture
+def two_disks(make_broker):
+    return make_broker({"log.dirs": "{folder}/data,{folder}/other"}).start()
+
+
+def test_replicas_are_moved_between_log_directories_and_described(tools, two_disks, tmp_path):
+    def asks(tool, *words):
+        return tools.says(tool, "--bootstrap-server", two_disks.address, *words)
+
+    def places():
+        told = json.loads(asks("LogDirsCommand", "--describe", "--topic-list", "moved").splitlines()[-1])
+        return {(one["logDir"], p["partition"]): p for node in told["brokers"] for one in node["logDirs"] for p in one["partitions"]}
+
+    asks("TopicCommand", "--create", "--topic", "moved", "--partitions", 2, "--replication-factor", 1)
+    before = {partition: where for where, partition in places()}
+    assert set(before) == {"moved-0", "moved-1"}
+    there = {str(two_disks.folder / "data"): str(two_disks.folder / "other"), str(two_disks.folder / "other"): str(two_disks.folder / "data")}
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps({"version": 1, "partitions": [
+        {"topic": "moved", "partition": n, "replicas": [1], "log_dirs": [there[before[f"moved-{n}"]]]} for n in (0, 1)]}))
+    told = asks("ReassignPartitionsCommand", "--execute", "--reassignment-json-file", plan, "--replica-alter-log-dirs-throttle", 1000000)
+    for n in (0, 1):
+        assert f"Successfully started moving log directory to {there[before[f'moved-{n}']]} for replica moved-{n} with broker 1" in told
+    eventually(lambda: {partition: where for where, partition in places()} == {p: there[where] for p, where in before.items()})
+    assert all(not p["isFuture"] and p["offsetLag"] == 0 for p in places().values())
+    told = asks("ReassignPartitionsCommand", "--verify", "--reassignment-json-file", plan)
+    assert told.count("completed successfully") >= 2
+    assert "Clearing broker-level throttles" in told

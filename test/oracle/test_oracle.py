@@ -100,8 +100,6 @@ NOT_TOLD = {
     ("Produce", 0): "Kafka says so for old clients' sake and closes the connection; Ottla serves it",
     ("Produce", 1): "as 0",
     ("Produce", 2): "as 0",
-    ("AlterReplicaLogDirs", 1): "Kafka's answers are still to be recorded",
-    ("AlterReplicaLogDirs", 2): "as 1",
 }
 
 

@@ -43,6 +43,61 @@ def describe_log_dirs(s):
         ask(version, [], "nothing")
 
 
+@story(log_dirs="{folder}/data,{folder}/other")
+def alter_replica_log_dirs(s):
+    s.differs("totalBytes", "of the file system")
+    s.differs("usableBytes", "of the file system")
+
+    def places(topic, ask=s.quietly, *note):
+        """Partition -> (directory, size, lag), of replicas that are not on their way."""
+        answer = ask("DescribeLogDirs", 4, {"topics": [{"topic": topic, "partitions": [0, 1]}]}, *note)
+        answer["results"].sort(key=lambda one: one["logDir"])
+        for of_topic in (t for one in answer["results"] for t in one["topics"]):
+            of_topic["partitions"].sort(key=lambda p: p["partitionIndex"])
+        return {p["partitionIndex"]: one["logDir"] for one in answer["results"] for t in one["topics"] for p in t["partitions"]
+                if not p["isFutureKey"]}
+
+    def ask(version, note, *wishes):
+        dirs = [{"path": path, "topics": [{"name": topic, "partitions": partitions}]} for path, topic, partitions in wishes]
+        answer = s.ask("AlterReplicaLogDirs", version, {"dirs": dirs}, note)
+        answer["results"].sort(key=lambda one: one["topicName"])
+        for one in answer["results"]:
+            one["partitions"].sort(key=lambda p: p["partitionIndex"])
+
+    def arrived(topic, where):
+        while places(topic) != where:
+            pass
+        places(topic, s.ask, "there, and no future any more")
+
+    topic = s.topic()
+    produce(s, 9, topic, batch(LINES))
+    here = places(topic)[0]
+    s.call(here, "here")
+    there = next(one["logDir"] for one in s.quietly("DescribeLogDirs", 4, {"topics": None})["results"] if one["logDir"] != here)
+    s.call(there, "there")
+    for version in served("AlterReplicaLogDirs"):
+        ask(version, "nothing")
+        ask(version, "where it is", (here, topic, [0]))
+        ask(version, "no such directory", ("/no/such/directory", topic, [0]))
+        ask(version, "a directory with a dash more", (there + "/", topic, [0]))
+        ask(version, "no path", ("", topic, [0]))
+        ask(version, "no such partition", (there, topic, [7, -1, 3]))
+        ask(version, "no such topic", (there, "oracle-nobody", [0]))
+        ask(version, "some of each", (there, "oracle-nobody", [1]), (here, topic, [0]), ("/no/such/directory", "other", [2]))
+        ask(version, "a name too long for a future", (there, "x" * 249, [0]))
+        ask(version, "no partitions", (there, topic, []))
+        ask(version, "it moves", (there, topic, [0]))
+        arrived(topic, {0: there})
+        ask(version, "and back, named twice", (there, topic, [0]), (here, topic, [0]))
+        arrived(topic, {0: here})
+    produce(s, 9, topic, batch(LINES))
+    for version in served("AlterReplicaLogDirs"):
+        for name, path in ((f"wanted-here-{version}", here), (f"wanted-there-{version}", there)):
+            ask(version, "before it is made", (path, name, [0, 1]))
+            s.topic(name, partitions=2)
+            places(name, s.ask, "where it was wanted")
+
+
 @story
 def init_producer_id(s):
     s.differs("producerId", "given by the broker")
