@@ -24,7 +24,7 @@ CALLS = {
 # What each thread does of the validation of a batch that takes long.
 OF_VALIDATION = {"check_request": {"reactor", "pool"}, "check_batch": {"pool"}, "check_records": {"pool"}}
 # fdatasync and fsync of directories, one after another: what the order of birth needs, and no more.
-SYNCS = {"start": 18, "topic": 7}
+SYNCS = {"start": 18, "topic": 5}
 # Rows that only a fetch of old records takes.
 COLD = {"warm_run"}
 
