@@ -36,7 +36,7 @@ PARTITIONS, TOPIC, GROUP = 4, "honest", "honest"
 PROCESSES, THREADS = 2, 12
 REACTORS = 2
 REQUEST_BYTES_MAX, FRAME_MAX, ARENA_MAX = 64 * MIB, 16 * MIB, 16 * MIB
-PRODUCERS_MAX, MEMBER_BYTES_MAX, SHARDS = 1000, MIB, 4
+PRODUCERS_MAX, MEMBER_BYTES_MAX, OFFSET_BYTES_MAX, SESSION_BYTES_MAX, SHARDS = 1000, MIB, MIB, 8 * MIB, 4
 SETTINGS = {
     "ottla.reactors": str(REACTORS),
     "queued.max.request.bytes": str(REQUEST_BYTES_MAX),
@@ -47,6 +47,8 @@ SETTINGS = {
     "auto.create.topics.enable": "false",
     "ottla.partition.producers.max": str(PRODUCERS_MAX),
     "ottla.group.partition.member.bytes.max": str(MEMBER_BYTES_MAX),
+    "ottla.group.partition.offset.bytes.max": str(OFFSET_BYTES_MAX),
+    "ottla.fetch.session.bytes.max": str(SESSION_BYTES_MAX),
     "log.retention.bytes": str(64 * MIB),
     "log.segment.bytes": str(16 * MIB),
     "group.min.session.timeout.ms": "1000",
@@ -200,7 +202,7 @@ class Honest:
 def bound_bytes(base_bytes):
     """What docs/memory.md promises of a broker under attack: see its last part."""
     kept = REACTORS * 32 * MIB
-    state = PRODUCERS_MAX * 512 + SHARDS * MEMBER_BYTES_MAX * 4
+    state = PRODUCERS_MAX * 512 + SHARDS * (MEMBER_BYTES_MAX * 4 + OFFSET_BYTES_MAX) + SESSION_BYTES_MAX
     over = REACTORS * (FRAME_MAX + ARENA_MAX + MIB)
     return base_bytes + REQUEST_BYTES_MAX + kept + state + over
 
