@@ -317,6 +317,13 @@ static bool part_is_told(const struct fetch_work *work, const struct fetch_part 
            position->told_high_watermark != part->high_watermark || position->told_start_offset != part->start_offset;
 }
 
+/* The errors that Kafka's Fetch does not foresee. */
+static void count_failed(const struct fetch_part *part)
+{
+    if (part->partition && (part->error == KAFKA_UNKNOWN_SERVER_ERROR || part->error == KAFKA_CORRUPT_MESSAGE))
+        atomic_fetch_add_explicit(&partition_traffic(part->partition)->fetch_failures, 1, memory_order_relaxed);
+}
+
 static void part_remember(struct fetch_work *work, struct fetch_part *part)
 {
     struct fetch_position *position = part->position;
@@ -471,6 +478,7 @@ static void body_write(struct request *request, struct fetch_part **ordered, int
         for (int end = i + run; i < end; i++) {
             part_remember(work, ordered[i]);
             part_write(request, ordered[i]);
+            count_failed(ordered[i]);
         }
         if (flexible)
             wire_write_uvarint(out, 0);

@@ -261,9 +261,18 @@ static void count_stored(const struct produce_part *part)
     atomic_fetch_add_explicit(&traffic->bytes_in, batch->size_bytes, memory_order_relaxed);
 }
 
+/* Kafka counts as failed what it did not foresee, and of that it tells the start offset. */
+static void count_failed(const struct produce_part *part)
+{
+    if (part->partition && part->error != KAFKA_NONE && part->error != KAFKA_REQUEST_TIMED_OUT &&
+        tells_start_offset(part->error))
+        atomic_fetch_add_explicit(&partition_traffic(part->partition)->produce_failures, 1, memory_order_relaxed);
+}
+
 static void part_end(struct produce_part *part)
 {
     request_wait_partition_end(&part->wait);
+    count_failed(part);
     record_builder_free(&part->old);
     buffer_free(&part->repacked);
     if (part->queued && part->partition) {

@@ -411,8 +411,10 @@ void broker_numbers(struct broker *broker, struct broker_numbers *ret_numbers)
         housekeeping__numbers(control__housekeeping(broker->control), ret_numbers);
     struct meta_image *image = broker_image(broker);
     fetch_sessions__numbers(broker->sessions, ret_numbers);
-    if (atomic_load(&broker->ready)) // before, the controller is being opened
+    if (atomic_load(&broker->ready)) { // before, the controller is being opened
         ret_numbers->growth_refused = ctrl_growth_refused(control__ctrl(broker->control));
+        ret_numbers->unclean_elections = ctrl_unclean_elections(control__ctrl(broker->control));
+    }
     ret_numbers->producers_crowded_out = log_producers_crowded_out();
     ret_numbers->topics = (uint64_t)image->topic_count;
     meta_image_unref(image);

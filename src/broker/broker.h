@@ -339,7 +339,7 @@ struct broker_partition {
     int32_t index, leader, leader_epoch, isr_count;
     int32_t isr_min; // min.insync.replicas of its topic
     int64_t start_offset, end_offset, high_watermark, last_stable_offset, size_bytes;
-    uint64_t messages_in, bytes_in, bytes_out; // by clients, since the start
+    uint64_t messages_in, bytes_in, bytes_out, produce_failures, fetch_failures; // see struct partition_traffic
     bool is_offline, is_internal;
 };
 void broker_partitions_each(struct broker *broker,
@@ -376,7 +376,7 @@ struct broker_numbers {
     uint64_t throttled[BROKER_QUOTA_KINDS];
     uint64_t net_limits[NET_LIMIT_COUNT];
     int64_t request_bytes; // see struct reactor
-    uint64_t producers_crowded_out, members_refused, commits_refused, growth_refused;
+    uint64_t producers_crowded_out, members_refused, commits_refused, growth_refused, unclean_elections;
     uint64_t fetch_sessions, fetch_session_bytes, fetch_sessions_refused;
 };
 void broker_numbers(struct broker *broker, struct broker_numbers *ret_numbers);

@@ -74,6 +74,40 @@ static void messages_of_old_formats_count_while_they_are_made(void **state)
     }
 }
 
+/* ---- failures */
+static int16_t ask_partition(struct story *story, int64_t offset, int32_t max_bytes)
+{
+    struct fetch_request_fetch_partition part;
+    fetch_request_fetch_partition_init(&part);
+    part.fetch_offset = offset;
+    part.partition_max_bytes = max_bytes;
+    struct fetch_request_fetch_topic topic;
+    fetch_request_fetch_topic_init(&topic);
+    topic.topic = slice_str("t");
+    topic.partitions = &part;
+    topic.partitions_count = 1;
+    struct fetch_request body;
+    fetch_request_init(&body);
+    body.max_bytes = 1 << 20;
+    body.session_epoch = -1;
+    body.topics = &topic;
+    body.topics_count = 1;
+    const struct fetch_response *answer = story_call(story, API_FETCH, 11, &body);
+    return answer->responses[0].partitions[0].error_code;
+}
+
+static void what_kafka_does_not_foresee_counts_as_failed(void **state)
+{
+    struct story *story = *state;
+    story_start(story);
+    assert_int_equal(story_create(story, "t", 1), KAFKA_NONE);
+    const struct partition_traffic *traffic = partition_traffic(story_partition(story, "t", 0));
+    assert_int_equal(ask_partition(story, 99, 1 << 20), KAFKA_OFFSET_OUT_OF_RANGE);
+    assert_int_equal(atomic_load(&traffic->fetch_failures), 0);
+    assert_int_equal(ask_partition(story, 0, -1), KAFKA_UNKNOWN_SERVER_ERROR);
+    assert_int_equal(atomic_load(&traffic->fetch_failures), 1);
+}
+
 /* ---- sessions */
 static struct fetch_response *ask_session(struct story *story, int32_t id, int32_t epoch, int32_t first, int32_t count)
 {
@@ -142,6 +176,7 @@ static void sessions_are_as_many_as_there_are_slots(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        story_test(what_kafka_does_not_foresee_counts_as_failed),
         story_test(an_answer_of_many_small_pieces_holds_little_memory),
         story_test(messages_of_old_formats_count_while_they_are_made),
         story_test(sessions_are_as_many_as_there_are_slots),

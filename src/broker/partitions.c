@@ -227,6 +227,7 @@ static void tell(void *context, struct partition *p)
 {
     const struct telling *telling = context;
     const struct log *log = partition_log(p);
+    const struct partition_traffic *traffic = partition_traffic(p);
     struct broker_partition told = {
         .topic = partition_topic(p),
         .index = partition_index(p),
@@ -239,9 +240,11 @@ static void tell(void *context, struct partition *p)
         .high_watermark = partition_high_watermark(p),
         .last_stable_offset = partition_last_stable_offset(p),
         .size_bytes = log ? log_size_bytes(log) : 0,
-        .messages_in = atomic_load_explicit(&partition_traffic(p)->messages_in, memory_order_relaxed),
-        .bytes_in = atomic_load_explicit(&partition_traffic(p)->bytes_in, memory_order_relaxed),
-        .bytes_out = atomic_load_explicit(&partition_traffic(p)->bytes_out, memory_order_relaxed),
+        .messages_in = atomic_load_explicit(&traffic->messages_in, memory_order_relaxed),
+        .bytes_in = atomic_load_explicit(&traffic->bytes_in, memory_order_relaxed),
+        .bytes_out = atomic_load_explicit(&traffic->bytes_out, memory_order_relaxed),
+        .produce_failures = atomic_load_explicit(&traffic->produce_failures, memory_order_relaxed),
+        .fetch_failures = atomic_load_explicit(&traffic->fetch_failures, memory_order_relaxed),
         .is_offline = partition_is_offline(p),
         .is_internal = partition_is_internal(p),
     };

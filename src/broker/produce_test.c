@@ -17,13 +17,18 @@ struct batch {
     struct slice bytes;
 };
 
-static void batch_make(struct batch *batch, enum record_codec codec, int count)
+static void batch_make_at(struct batch *batch, enum record_codec codec, int count, int64_t timestamp_ms)
 {
     *batch = (struct batch){0};
     record_builder_begin(&batch->builder);
     for (int i = 0; i < count; i++)
-        record_builder_add(&batch->builder, io_wall_ms(), SLICE_NULL, slice_str("one of many that are alike"));
+        record_builder_add(&batch->builder, timestamp_ms, SLICE_NULL, slice_str("one of many that are alike"));
     assert_ok(record_builder_finish_packed(&batch->builder, codec, 3, 0, -1, -1, -1, &batch->bytes));
+}
+
+static void batch_make(struct batch *batch, enum record_codec codec, int count)
+{
+    batch_make_at(batch, codec, count, io_wall_ms());
 }
 
 /* To partitions 0 and, where there are two, 1. */
@@ -107,6 +112,30 @@ static void batches_of_one_request_are_queued_together_each_with_its_outcome(voi
         record_builder_free(&both[i].builder);
 }
 
+static uint64_t failures(struct story *story, int partition)
+{
+    return atomic_load(&partition_traffic(story_partition(story, "t", partition))->produce_failures);
+}
+
+/* A time that is far away is the client's own mistake; that a batch arrives broken is what CRCs are for. */
+static void what_kafka_does_not_foresee_counts_as_failed(void **state)
+{
+    enum { DAY_MS = 24 * 60 * 60 * 1000 };
+    struct story *story = *state;
+    start_with_topic(story);
+    struct batch both[2];
+    batch_make_at(&both[0], RECORD_NONE, 1, io_wall_ms() + DAY_MS);
+    batch_make(&both[1], RECORD_NONE, 1);
+    ((uint8_t *)(uintptr_t)both[1].bytes.data)[RECORD_BATCH_HEAD_BYTES + 5] ^= 1;
+    const struct produce_response *answer = story_answer(story, produce(story, both, 2));
+    assert_int_equal(answer->responses[0].partition_responses[0].error_code, KAFKA_INVALID_TIMESTAMP);
+    assert_int_equal(answer->responses[0].partition_responses[1].error_code, KAFKA_CORRUPT_MESSAGE);
+    assert_int_equal(failures(story, 0), 1);
+    assert_int_equal(failures(story, 1), 0);
+    for (int i = 0; i < 2; i++)
+        record_builder_free(&both[i].builder);
+}
+
 static void a_partition_that_goes_meanwhile_takes_nothing(void **state)
 {
     struct story *story = *state;
@@ -126,6 +155,7 @@ int main(void)
         story_test(a_batch_that_takes_long_is_validated_in_the_pool_and_holds_its_connection_meanwhile),
         story_test(others_go_on_while_a_large_batch_is_validated),
         story_test(batches_of_one_request_are_queued_together_each_with_its_outcome),
+        story_test(what_kafka_does_not_foresee_counts_as_failed),
         story_test(a_partition_that_goes_meanwhile_takes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,14 +19,15 @@ enum {
     UNFENCE = -1,
 };
 
-struct ctrl__election ctrl__election_of(const struct ctrl *ctrl)
+struct ctrl__election ctrl__election_of(struct ctrl *ctrl)
 {
     return (struct ctrl__election){.image = meta_builder_view(ctrl->builder),
                                    .settings = ctrl->settings,
                                    .controller_id = ctrl->node_id,
                                    .removed = -1,
                                    .added = -1,
-                                   .unclean = -1};
+                                   .unclean = -1,
+                                   .unclean_elections = &ctrl->unclean_elections};
 }
 
 static bool has(const int32_t *items, int32_t count, int32_t id)
@@ -54,7 +55,7 @@ static bool is_leaderless(const void *context, const struct meta_partition *part
 }
 
 /* ---- registering */
-static void take_out(const struct ctrl *ctrl, const struct ctrl_registration *registration,
+static void take_out(struct ctrl *ctrl, const struct ctrl_registration *registration,
                      const struct meta_broker *existing, struct ctrl__records *records)
 {
     struct ctrl__election election = ctrl__election_of(ctrl);

@@ -136,6 +136,8 @@ struct ctrl_allowance {
 };
 /* Topics not made and not grown since there would be more than ottla.partitions.max (POLICY_VIOLATION). Any thread. */
 uint64_t ctrl_growth_refused(const struct ctrl *ctrl);
+/* Leaders elected that had not been in sync, since the start. Any thread. */
+uint64_t ctrl_unclean_elections(const struct ctrl *ctrl);
 extern const char ctrl_quota_exceeded[]; // what Kafka says with THROTTLING_QUOTA_EXCEEDED
 /* `allowance` NULL: whatever is asked for. */
 MUST_USE struct status ctrl_create_topics(struct ctrl *ctrl, const struct ctrl_new_topic *topics, int32_t count,

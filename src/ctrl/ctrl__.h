@@ -135,7 +135,7 @@ struct ctrl {
     struct log_config log_config;
     struct log *log;
     struct meta_builder *builder;
-    _Atomic uint64_t growth_refused; // read by other threads too
+    _Atomic uint64_t growth_refused, unclean_elections; // read by other threads too
     struct ctrl__quorum quorum;
     int32_t epoch;
     struct ctrl__snapshot_id snapshot; // the newest; end offset -1: none
@@ -161,6 +161,7 @@ struct ctrl__election {
     int32_t unclean;       // removed, and not trusted to have everything; -1 none
     bool any_live;         // an unclean election is wanted, whatever the topic's settings say
     bool prefer_first;     // the first replica leads if it may
+    _Atomic uint64_t *unclean_elections;
 };
 bool ctrl__broker_is_active(const struct meta_broker *broker);
 /* Adds PartitionChange records for every partition of the image that changes, of those that `touches` (NULL: all). */
@@ -171,7 +172,7 @@ void ctrl__elect(const struct ctrl__election *election, ctrl__touches_fn *touche
 /* The same for one partition; false when nothing changes. */
 bool ctrl__elect_one(const struct ctrl__election *election, const struct meta_topic *topic, int32_t index,
                      struct ctrl__records *records);
-struct ctrl__election ctrl__election_of(const struct ctrl *ctrl);
+struct ctrl__election ctrl__election_of(struct ctrl *ctrl);
 
 /* ---- place.c */
 enum { CTRL_REPLICAS_MAX = 1024 };

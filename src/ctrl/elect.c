@@ -183,6 +183,7 @@ static void leader_change(struct turn *turn)
         isr_set(turn, leader);
         ids_remove(&turn->elr, leader);
     } else if (is_unclean) {
+        atomic_fetch_add(turn->election->unclean_elections, 1);
         isr_set(turn, leader);
         turn->elr.count = 0;
         if (turn->partition->recovery_state != RECOVERING)

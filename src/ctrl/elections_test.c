@@ -79,10 +79,12 @@ static void an_unclean_election_takes_whoever_lives(void **state)
     story_start_broker(story, 1, -1);
     int32_t epoch = story_partition(story, "t", 0)->leader_epoch;
     assert_int_equal(story_partition(story, "t", 0)->leader, -1); // 2 has what 1 may lack
+    assert_int_equal(ctrl_unclean_elections(story->ctrl), 0);
     struct ctrl_result elected = elect(story, CTRL_ELECT_UNCLEAN, "t", 0);
     assert_result(&elected, KAFKA_NONE, NULL);
     assert_true(story_partition(story, "t", 0)->leader_epoch > epoch);
     assert_int_equal(story_partition(story, "t", 0)->leader, 1);
+    assert_int_equal(ctrl_unclean_elections(story->ctrl), 1);
 }
 
 /* ---- reassignments */

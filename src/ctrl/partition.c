@@ -39,6 +39,11 @@ uint64_t ctrl_growth_refused(const struct ctrl *ctrl)
     return atomic_load(&ctrl->growth_refused);
 }
 
+uint64_t ctrl_unclean_elections(const struct ctrl *ctrl)
+{
+    return atomic_load(&ctrl->unclean_elections);
+}
+
 int32_t ctrl__active_count(const struct meta_image *image, const int32_t *replicas, int32_t count)
 {
     int32_t active = 0;

@@ -217,6 +217,10 @@ static int64_t of_partition(int metric, const struct sample *sample)
         return (int64_t)p->bytes_in;
     case METRIC_KAFKA_SERVER_BROKERTOPICMETRICS_BYTESOUT_TOTAL:
         return (int64_t)p->bytes_out;
+    case METRIC_KAFKA_SERVER_BROKERTOPICMETRICS_FAILEDPRODUCEREQUESTS_TOTAL:
+        return (int64_t)p->produce_failures;
+    case METRIC_KAFKA_SERVER_BROKERTOPICMETRICS_FAILEDFETCHREQUESTS_TOTAL:
+        return (int64_t)p->fetch_failures;
     case METRIC_KAFKA_LOG_LOG_SIZE:
         return p->size_bytes;
     case METRIC_KAFKA_LOG_LOG_LOGSTARTOFFSET:
@@ -409,6 +413,9 @@ static bool single_number(int metric, const struct kafka_numbers *all, int64_t *
     case METRIC_KAFKA_CONTROLLER_KAFKACONTROLLER_OFFLINEPARTITIONSCOUNT:
         *ret_value = count_leaderless(all);
         return true;
+    case METRIC_KAFKA_CONTROLLER_CONTROLLERSTATS_UNCLEANLEADERELECTIONS_TOTAL:
+        *ret_value = (int64_t)all->numbers->unclean_elections;
+        return true;
     case METRIC_KAFKA_SERVER_SOCKET_SERVER_METRICS_CONNECTION_COUNT:
         *ret_value = (int64_t)all->numbers->connections;
         return true;
@@ -431,6 +438,8 @@ bool kafka_numbers__write(struct buffer *out, int metric, const struct kafka_num
     case METRIC_KAFKA_SERVER_BROKERTOPICMETRICS_MESSAGESIN_TOTAL:
     case METRIC_KAFKA_SERVER_BROKERTOPICMETRICS_BYTESIN_TOTAL:
     case METRIC_KAFKA_SERVER_BROKERTOPICMETRICS_BYTESOUT_TOTAL:
+    case METRIC_KAFKA_SERVER_BROKERTOPICMETRICS_FAILEDPRODUCEREQUESTS_TOTAL:
+    case METRIC_KAFKA_SERVER_BROKERTOPICMETRICS_FAILEDFETCHREQUESTS_TOTAL:
         write_topics(out, metric, all, true);
         return true;
     case METRIC_KAFKA_TOPIC_PARTITIONS:

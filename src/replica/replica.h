@@ -200,9 +200,10 @@ int64_t partition_end_offset(const struct partition *p);
 int64_t partition_high_watermark(const struct partition *p);
 int64_t partition_last_stable_offset(const struct partition *p);
 int64_t partition_flushed_offset(const struct partition *p);
-/* What clients have moved since the start; who moves it counts it, anybody reads. */
+/* What clients have moved since the start, and what failed as Kafka counts it: not what it foresees, such as a leader that is
+ * elsewhere. Who moves it counts it, anybody reads. */
 struct partition_traffic {
-    _Atomic uint64_t messages_in, bytes_in, bytes_out;
+    _Atomic uint64_t messages_in, bytes_in, bytes_out, produce_failures, fetch_failures;
 };
 struct partition_traffic *partition_traffic(struct partition *p);
 /* True once a reply with these acks may leave for what ends at `end_offset`: 0 always; 1 flushed (or written); -1 high watermark. */
