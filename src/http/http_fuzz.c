@@ -165,7 +165,7 @@ static void asks(void *context)
         sim_sleep_ns(1000000);
     struct http_site site = {.broker = ottla_broker(run.ottla), .version = "0", .token = "token"};
     site.history = history__create(site.broker);
-    history__sample(site.history, true);
+    history__sample(site.history);
     unsigned made = answer(&site, slice_str("POST /api/v1/topics\n\n{\"name\": \"first\", \"partitions\": 2}"));
     static const char SEND[] = "POST /api/v1/topics/first/messages\n\n"
                                "{\"messages\": [{\"key\": \"k\", \"value\": \"{\\\"a\\\": [1, 2]}\"}]}";

@@ -22,6 +22,7 @@ static struct buffer stored(const struct sample *sample)
 static void check_record(const struct record *record, int index, int64_t offset, int8_t magic)
 {
     static const char *const KEYS[] = {NULL, "k1", "k2"}, *const VALUES[] = {"value 0", "value 1", NULL};
+    assert((size_t)index < COUNT_OF(KEYS));
     assert_int_equal(record->offset, offset);
     assert_int_equal(record->timestamp_ms, magic == 0 ? -1 : SENT_MS + index);
     assert_int_equal(record->header_count, 0);
