@@ -199,8 +199,6 @@ static void part_resolve(struct request *request, struct fetch_part *part, bool 
         part->error = by_id ? KAFKA_UNKNOWN_TOPIC_ID : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
         return;
     }
-    if (by_id)
-        part->name = topic->name;
     struct partition_use *use = NULL;
     if (part->index >= 0 && part->index < topic->partition_count)
         use = reactor_partition(request->home, topic->id, part->index);

@@ -49,7 +49,8 @@ static bool topic_sort(struct request *request, const asked_topic *asked, asked_
     int16_t unknown =
         topic || request->api_version < VERSION_TOPIC_IDS ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : KAFKA_UNKNOWN_TOPIC_ID;
     *valid = *asked;
-    valid->name = topic ? topic->name : asked->name;
+    if (topic) // copied, since the image may be gone when the coordinator has answered
+        valid->name = arena_copy(&request->arena, topic->name);
     valid->partitions = arena_array(&request->arena, count, sizeof *valid->partitions);
     valid->partitions_count = 0;
     offset_commit_response_offset_commit_response_topic_init(told);

@@ -41,11 +41,11 @@ static bool topics_name(struct request *request, asked_group *group)
             if ((topic != NULL) != (pass == 0))
                 continue;
             topics[at] = group->topics[i];
-            topics[at++].name = topic ? topic->name : slice_str("");
+            topics[at++].name = topic ? arena_copy(&request->arena, topic->name) : slice_str(""); // the image may go
         }
     if (group->topics_count >= 0)
         group->topics = topics;
-    return true;
+    return !request->arena.failed;
 }
 
 static void topics_identify(const struct request *request, told_group *group)

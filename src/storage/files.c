@@ -103,9 +103,8 @@ void segment_file__close_all(struct log_segment *segment)
 {
     for (int kind = 0; kind < SEGMENT_FILES; kind++) {
         struct segment_file *file = &segment->files[kind];
-        int32_t pins = atomic_load(&file->pins);
-        assert(pins <= 0);
-        if (segment->cache && pins == 0) {
+        assert(atomic_load(&file->pins) <= 0);
+        if (segment->cache) { // even of a file that is closed: close_idle may be about to take it off the list
             io_lock_take(segment->cache->lock);
             bool is_listed = !list_is_empty(&file->in_open);
             list_remove(&file->in_open);
