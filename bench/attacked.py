@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long an honest producer waits for its acknowledgements while others attack the same broker, attack by attack.
 
-    bench/attacked.py [--only REGEX] [--seconds N] [--rounds N] [--threads N] [--page-cache] [--realtime] [--write]
+    .venv/bin/python bench/attacked.py [--only REGEX] [--seconds N] [--rounds N] [--threads N] [--page-cache] [--realtime] [--write]
 
 The honest client writes 500 messages a second to four partitions over one connection, open loop, acks=all: a wait counts from
 when a message should have been sent. Beside it, for as long: nothing (quiet); attackers of one kind of test/hostile at the same
