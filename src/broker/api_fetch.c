@@ -4,51 +4,18 @@
  *   start    session expanded, partitions resolved
  *   read     every partition in order: bytes until max_bytes; the first batch is given even if larger than every limit
  *   wait     until min_bytes are there, something is wrong with a partition, or max_wait_ms have passed
- *   warm     slices that are neither presumed nor found to be in the page cache are read once by the pool; below version 4 it makes
- *            messages of the old formats of them, at most DOWN_SOURCE_MAX_BYTES of batches a request
+ *   warm     what may not be in the page cache, and all of old formats, is read by the pool first (broker/fetch_pool.c)
  *   finish   response; records are not copied but hang in the reply as pieces of files (small ones are read into it)
  *
  * The response groups what follows each other of one topic. Partitions that don't exist come last, as Kafka has it.
  */
 #include "broker/broker__.h"
-#include "broker/fetch_session.h"
+#include "broker/fetch_work.h"
 #include "wire/gen/fetch.h"
 
 enum {
     COPY_BELOW_BYTES = 32 << 10,
     COPIED_MAX_BYTES = 1 << 20, // of one reply; a client that does not read keeps no more than this in memory
-    WARM_PIECE_BYTES = 1 << 20,
-    VERSION_OF_BATCHES = 4, // before it, clients read message sets only
-    DOWN_SOURCE_MAX_BYTES = 1 << 20,
-};
-
-struct fetch_part {
-    struct wait wait;
-    struct partition *partition;     // counted; NULL when it does not exist
-    struct fetch_position *position; // of the session, or NULL
-    struct uuid topic_id;
-    struct slice name;
-    int32_t index, leader_epoch, last_fetched_epoch, size_max;
-    int64_t offset;
-
-    int16_t error;
-    int64_t high_watermark, last_stable_offset, start_offset;
-    struct log_slice slice;
-    struct buffer messages; // of an old format, instead of the slice
-    struct log_aborted *aborted;
-    int32_t aborted_count; // -1: not asked for
-    int32_t diverging_epoch;
-    int64_t diverging_end_offset;
-};
-
-struct fetch_work {
-    struct fetch_part *parts;
-    int count;
-    struct fetch_session *session; // counted, busy; NULL without
-    bool incremental, uses_topic_ids, waiting, warming, warm, reading_failed;
-    int32_t session_id;
-    int32_t size_max, size_min;
-    enum read_as as;
 };
 
 /* ---- expanding the request */
@@ -213,13 +180,6 @@ static void part_resolve(struct request *request, struct fetch_part *part, bool 
 }
 
 /* ---- reading */
-static void part_fail(struct fetch_part *part, int16_t error)
-{
-    part->error = error;
-    part->high_watermark = part->last_stable_offset = part->start_offset = -1;
-    part->aborted_count = -1;
-}
-
 /* A follower's (or a careful client's) last epoch ends before its offset: its log and ours part ways (KIP-595). */
 static bool part_diverges(struct fetch_part *part)
 {
@@ -230,7 +190,7 @@ static bool part_diverges(struct fetch_part *part)
     int64_t end;
     log_epoch_end(log, part->last_fetched_epoch, &epoch, &end);
     if (epoch < 0) {
-        part_fail(part, KAFKA_OFFSET_OUT_OF_RANGE);
+        fetch__fail(part, KAFKA_OFFSET_OUT_OF_RANGE);
         return true;
     }
     if (epoch >= part->last_fetched_epoch && end >= part->offset)
@@ -249,7 +209,7 @@ static void part_read_aborted(struct request *request, struct fetch_part *part)
     struct status s = log_aborted_transactions(log, part->offset, part->slice.next_offset, &request->arena,
                                                &part->aborted, &part->aborted_count);
     if (!status_is_ok(s))
-        part_fail(part, KAFKA_KAFKA_STORAGE_ERROR);
+        fetch__fail(part, KAFKA_KAFKA_STORAGE_ERROR);
 }
 
 /* A limit below zero is an error of Kafka's own, told as such. */
@@ -259,7 +219,7 @@ static void part_read(struct request *request, struct fetch_part *part, int64_t 
     /* Unlike in other requests, any negative epoch means none. */
     int16_t error = partition_check_epoch(part->partition, (int32_t)max_i64(-1, part->leader_epoch));
     if (error != KAFKA_NONE) {
-        part_fail(part, error);
+        fetch__fail(part, error);
         return;
     }
     part->error = KAFKA_NONE;
@@ -273,7 +233,7 @@ static void part_read(struct request *request, struct fetch_part *part, int64_t 
                          : partition_read(part->partition, work->as, part->offset, (uint32_t)size_max, at_least_one,
                                           &part->slice);
     if (error != KAFKA_NONE)
-        part_fail(part, error);
+        fetch__fail(part, error);
     else if (work->as == READ_AS_COMMITTED)
         part_read_aborted(request, part);
 }
@@ -339,7 +299,7 @@ static void records_write(struct request *request, struct fetch_part *part, bool
     struct reply *reply = &request->reply;
     struct log_slice *slice = &part->slice;
     struct wire_writer *out = &reply->out;
-    if (request->api_version < VERSION_OF_BATCHES) {
+    if (request->api_version < FETCH_VERSION_OF_BATCHES) {
         wire_write_bytes(
             out, false, slice_of(part->messages.data ? part->messages.data : (const uint8_t *)"", part->messages.size));
         return;
@@ -397,13 +357,13 @@ static void part_write(struct request *request, struct fetch_part *part)
     wire_write_i32(out, part->index);
     wire_write_i16(out, part->error);
     wire_write_i64(out, part->high_watermark);
-    if (version >= VERSION_OF_BATCHES)
+    if (version >= FETCH_VERSION_OF_BATCHES)
         wire_write_i64(out, part->last_stable_offset);
     if (version >= 5)
         wire_write_i64(out, part->start_offset);
-    if (version >= VERSION_OF_BATCHES)
+    if (version >= FETCH_VERSION_OF_BATCHES)
         wire_write_array_count(out, flexible, part->aborted_count);
-    for (int32_t i = 0; version >= VERSION_OF_BATCHES && i < part->aborted_count; i++) {
+    for (int32_t i = 0; version >= FETCH_VERSION_OF_BATCHES && i < part->aborted_count; i++) {
         wire_write_i64(out, part->aborted[i].producer_id);
         wire_write_i64(out, part->aborted[i].first_offset);
         if (flexible)
@@ -617,106 +577,7 @@ static void finish_senseless(struct request *request)
     request__reply(request, &response);
 }
 
-/* ---- warming: the pool reads what may not be in the page cache, so that sendfile does not wait for the disk */
-static void warm_slice(struct fetch_work *work, const struct log_slice *slice, uint8_t *buffer)
-{
-    for (uint32_t at = 0; at < slice->size_bytes;) {
-        size_t piece = (size_t)min_i64(WARM_PIECE_BYTES, slice->size_bytes - at);
-        int64_t got = io_pread(slice->file, buffer, piece, slice->position + at);
-        if (got <= 0) {
-            work->reading_failed = true;
-            return;
-        }
-        at += (uint32_t)got;
-    }
-}
-
-static void warm_run(struct io_job *job)
-{
-    struct request *request = CONTAINER_OF(job, struct request, job);
-    struct fetch_work *work = request->work;
-    uint8_t *buffer = mem_alloc(WARM_PIECE_BYTES);
-    for (int i = 0; i < work->count; i++)
-        if (work->parts[i].slice.size_bytes > 0 && !work->parts[i].slice.is_hot)
-            warm_slice(work, &work->parts[i].slice, buffer);
-    mem_free(buffer);
-    request_send_home(request);
-}
-
-/* ---- old formats, in the pool too */
-static int16_t messages_add(struct fetch_part *part, int8_t magic, const uint8_t *bytes)
-{
-    struct slice rest = slice_of(bytes, part->slice.size_bytes), batch;
-    while (record_stored_next(&rest, &batch)) {
-        struct status s = record_batch_convert_down(batch, magic, part->offset, &part->messages);
-        if (s.error == ENOTSUP) // what came before it is given first
-            return part->messages.size > 0 ? KAFKA_NONE : KAFKA_UNSUPPORTED_COMPRESSION_TYPE;
-        if (!status_is_ok(s))
-            return KAFKA_CORRUPT_MESSAGE;
-    }
-    return KAFKA_NONE;
-}
-
-/* Batches that leave no message (markers of transactions, what compaction emptied) are passed over: an old client moves on
- * by messages alone, and would ask for them for ever. */
-static int16_t messages_make(struct fetch_work *work, struct fetch_part *part, int8_t magic)
-{
-    while (part->slice.size_bytes > 0) {
-        uint8_t *bytes = mem_alloc(part->slice.size_bytes);
-        int64_t got = io_pread(part->slice.file, bytes, part->slice.size_bytes, part->slice.position);
-        int64_t next_offset = part->slice.next_offset;
-        int16_t error =
-            got == (int64_t)part->slice.size_bytes ? messages_add(part, magic, bytes) : KAFKA_KAFKA_STORAGE_ERROR;
-        mem_free(bytes);
-        log_slice_release(&part->slice);
-        if (error != KAFKA_NONE || part->messages.size > 0)
-            return error;
-        error = partition_read(part->partition, work->as, next_offset, DOWN_SOURCE_MAX_BYTES, true, &part->slice);
-        if (error != KAFKA_NONE)
-            return error;
-    }
-    return KAFKA_NONE;
-}
-
-static void down_run(struct io_job *job)
-{
-    struct request *request = CONTAINER_OF(job, struct request, job);
-    struct fetch_work *work = request->work;
-    int8_t magic = request->api_version < 2 ? 0 : 1;
-    for (int i = 0; i < work->count; i++) {
-        struct fetch_part *part = &work->parts[i];
-        int16_t error = messages_make(work, part, magic);
-        if (error == KAFKA_NONE)
-            continue;
-        buffer_free(&part->messages);
-        log_slice_release(&part->slice);
-        part_fail(part, error);
-    }
-    request_send_home(request);
-}
-
-static bool needs_messages(const struct request *request)
-{
-    const struct fetch_work *work = request->work;
-    for (int i = 0; request->api_version < VERSION_OF_BATCHES && i < work->count; i++)
-        if (work->parts[i].slice.size_bytes > 0)
-            return true;
-    return false;
-}
-
-/* Behind the tail the kernel is asked: warming what is there already would copy it all for nothing. */
-static bool is_cold(struct fetch_work *work)
-{
-    bool cold = false;
-    for (int i = 0; i < work->count; i++) {
-        struct log_slice *slice = &work->parts[i].slice;
-        if (slice->size_bytes > 0 && !slice->is_hot)
-            slice->is_hot = io_is_cached(slice->file, slice->position, slice->size_bytes);
-        cold |= slice->size_bytes > 0 && !slice->is_hot;
-    }
-    return cold;
-}
-
+/* ---- waiting, and the pool */
 static void stop_waiting(struct request *request)
 {
     struct fetch_work *work = request->work;
@@ -726,29 +587,11 @@ static void stop_waiting(struct request *request)
     work->waiting = false;
 }
 
-/* Each batch is read, and about as many bytes of messages are made of it; then they are known. */
-static void messages_charge(struct request *request)
-{
-    const struct fetch_work *work = request->work;
-    request->held_bytes = 0;
-    for (int i = 0; i < work->count; i++)
-        request->held_bytes += work->parts[i].messages.capacity + 2 * (size_t)work->parts[i].slice.size_bytes;
-    request__charge(request);
-}
-
 static void warm_or_finish(struct request *request)
 {
-    struct fetch_work *work = request->work;
     stop_waiting(request);
-    bool is_old = needs_messages(request);
-    if (!is_old && !is_cold(work)) {
+    if (!fetch__needs_pool(request))
         finish_or_throttle(request);
-        return;
-    }
-    if (is_old)
-        messages_charge(request);
-    work->warming = true;
-    request_send_to_pool(request, IO_LANE_READ, is_old ? down_run : warm_run);
 }
 
 static void fetch_resume(struct request *request)
@@ -757,14 +600,7 @@ static void fetch_resume(struct request *request)
     if (request->state != REQUEST_RUNNING)
         return;
     if (work->warming) {
-        if (request->api_version < VERSION_OF_BATCHES)
-            messages_charge(request);
-        if (work->reading_failed)
-            for (int i = 0; i < work->count; i++)
-                if (work->parts[i].slice.size_bytes > 0 && !work->parts[i].slice.is_hot) {
-                    log_slice_release(&work->parts[i].slice);
-                    part_fail(&work->parts[i], KAFKA_KAFKA_STORAGE_ERROR);
-                }
+        fetch__came_back(request);
         finish_or_throttle(request);
         return;
     }
@@ -819,8 +655,8 @@ static void fetch_start(struct request *request)
     work->uses_topic_ids = request->api_version >= 13;
     work->as = read_as(request);
     work->size_max = (int32_t)min_i64(body->max_bytes, request->home->broker->options.fetch_size_max);
-    if (request->api_version < VERSION_OF_BATCHES)
-        work->size_max = (int32_t)min_i64(work->size_max, DOWN_SOURCE_MAX_BYTES);
+    if (request->api_version < FETCH_VERSION_OF_BATCHES)
+        work->size_max = (int32_t)min_i64(work->size_max, FETCH_DOWN_SOURCE_MAX_BYTES);
     if (request->home->image->quotas && replica_id(request) < 0)
         work->size_max = quota_size_max(request, work->size_max);
     work->size_min = (int32_t)min_i64(body->min_bytes, work->size_max);

@@ -13,7 +13,7 @@ struct numbers {
     struct process_numbers process;
     uint64_t stalls, validated_in_pool;
     const char *version;
-    bool ready, fsync;
+    uint64_t ready, fsync; // 1: yes
 };
 
 static void sum_reactors(struct broker *broker, struct numbers *numbers)
@@ -53,91 +53,54 @@ static void write_flushes(struct buffer *out, const char *name, const struct bro
     buffer_printf(out, "%s{quantile=\"0.99\"} %.6f\n", name, (double)broker->flush_p99_us / 1e6);
 }
 
-/* The metrics that are one whole number without labels. */
+/* The metrics that are one whole number without labels: where it stands, 64 bits wide. Others have a form of their own. */
+static const size_t NUMBER_AT[METRIC_COUNT] = {
+    [METRIC_READY] = offsetof(struct numbers, ready),
+    [METRIC_DURABILITY_FSYNC] = offsetof(struct numbers, fsync),
+    [METRIC_REQUEST_ERRORS_TOTAL] = offsetof(struct numbers, broker.request_errors),
+    [METRIC_RECEIVED_BYTES_TOTAL] = offsetof(struct numbers, broker.bytes_in),
+    [METRIC_SENT_BYTES_TOTAL] = offsetof(struct numbers, broker.bytes_out),
+    [METRIC_CONNECTIONS] = offsetof(struct numbers, broker.connections),
+    [METRIC_PRODUCERS_CROWDED_OUT_TOTAL] = offsetof(struct numbers, broker.producers_crowded_out),
+    [METRIC_MEMBERS_REFUSED_TOTAL] = offsetof(struct numbers, broker.members_refused),
+    [METRIC_COMMITS_REFUSED_TOTAL] = offsetof(struct numbers, broker.commits_refused),
+    [METRIC_FETCH_SESSIONS] = offsetof(struct numbers, broker.fetch_sessions),
+    [METRIC_FETCH_SESSION_BYTES] = offsetof(struct numbers, broker.fetch_session_bytes),
+    [METRIC_FETCH_SESSIONS_REFUSED_TOTAL] = offsetof(struct numbers, broker.fetch_sessions_refused),
+    [METRIC_REQUEST_BYTES] = offsetof(struct numbers, broker.request_bytes),
+    [METRIC_FLUSH_ROUNDS_TOTAL] = offsetof(struct numbers, broker.flush_rounds),
+    [METRIC_FLUSH_FAILURES_TOTAL] = offsetof(struct numbers, broker.flush_failures),
+    [METRIC_UNFLUSHED_BYTES] = offsetof(struct numbers, broker.unflushed_bytes),
+    [METRIC_UNFLUSHED_BYTES_MOST] = offsetof(struct numbers, broker.unflushed_bytes_most),
+    [METRIC_MUTED_WRITES_TOTAL] = offsetof(struct numbers, broker.muted_writes),
+    [METRIC_DISK_FULL_REFUSALS_TOTAL] = offsetof(struct numbers, broker.refused_full),
+    [METRIC_DESCRIPTORS_OUT_TOTAL] = offsetof(struct numbers, broker.without_descriptor),
+    [METRIC_GROWTH_REFUSED_TOTAL] = offsetof(struct numbers, broker.growth_refused),
+    [METRIC_SEGMENT_FILES_OPEN] = offsetof(struct numbers, broker.segment_files_open),
+    [METRIC_TOPICS] = offsetof(struct numbers, broker.topics),
+    [METRIC_PARTITIONS] = offsetof(struct numbers, broker.partitions),
+    [METRIC_PARTITIONS_OFFLINE] = offsetof(struct numbers, broker.partitions_offline),
+    [METRIC_PARTITIONS_UNCLEANABLE] = offsetof(struct numbers, broker.partitions_uncleanable),
+    [METRIC_PARTITIONS_MOVING] = offsetof(struct numbers, broker.partitions_moving),
+    [METRIC_PARTITIONS_MOVED_TOTAL] = offsetof(struct numbers, broker.partitions_moved),
+    [METRIC_MOVED_BYTES_TOTAL] = offsetof(struct numbers, broker.moved_bytes),
+    [METRIC_COMPACTIONS_TOTAL] = offsetof(struct numbers, broker.compactions),
+    [METRIC_COMPACTED_BYTES_TOTAL] = offsetof(struct numbers, broker.compacted_bytes),
+    [METRIC_VALIDATED_IN_POOL_TOTAL] = offsetof(struct numbers, validated_in_pool),
+    [METRIC_REACTOR_STALLS_TOTAL] = offsetof(struct numbers, stalls),
+    [METRIC_PROCESS_RESIDENT_MEMORY_BYTES] = offsetof(struct numbers, process.resident_bytes),
+    [METRIC_PROCESS_OPEN_FDS] = offsetof(struct numbers, process.open_descriptors),
+    [METRIC_PROCESS_MAX_FDS] = offsetof(struct numbers, process.max_descriptors),
+    [METRIC_KAFKA_SERVER_KAFKASERVER_LINUX_DISK_READ_BYTES] = offsetof(struct numbers, process.disk_read_bytes),
+    [METRIC_KAFKA_SERVER_KAFKASERVER_LINUX_DISK_WRITE_BYTES] = offsetof(struct numbers, process.disk_written_bytes),
+};
+
 static uint64_t number_of(enum metric metric, const struct numbers *numbers)
 {
-    switch (metric) {
-    case METRIC_READY:
-        return numbers->ready;
-    case METRIC_DURABILITY_FSYNC:
-        return numbers->fsync;
-    case METRIC_REQUEST_ERRORS_TOTAL:
-        return numbers->broker.request_errors;
-    case METRIC_RECEIVED_BYTES_TOTAL:
-        return numbers->broker.bytes_in;
-    case METRIC_SENT_BYTES_TOTAL:
-        return numbers->broker.bytes_out;
-    case METRIC_CONNECTIONS:
-        return numbers->broker.connections;
-    case METRIC_PRODUCERS_CROWDED_OUT_TOTAL:
-        return numbers->broker.producers_crowded_out;
-    case METRIC_MEMBERS_REFUSED_TOTAL:
-        return numbers->broker.members_refused;
-    case METRIC_COMMITS_REFUSED_TOTAL:
-        return numbers->broker.commits_refused;
-    case METRIC_FETCH_SESSIONS:
-        return numbers->broker.fetch_sessions;
-    case METRIC_FETCH_SESSION_BYTES:
-        return numbers->broker.fetch_session_bytes;
-    case METRIC_FETCH_SESSIONS_REFUSED_TOTAL:
-        return numbers->broker.fetch_sessions_refused;
-    case METRIC_REQUEST_BYTES:
-        return (uint64_t)numbers->broker.request_bytes;
-    case METRIC_FLUSH_ROUNDS_TOTAL:
-        return numbers->broker.flush_rounds;
-    case METRIC_FLUSH_FAILURES_TOTAL:
-        return numbers->broker.flush_failures;
-    case METRIC_UNFLUSHED_BYTES:
-        return numbers->broker.unflushed_bytes;
-    case METRIC_UNFLUSHED_BYTES_MOST:
-        return numbers->broker.unflushed_bytes_most;
-    case METRIC_MUTED_WRITES_TOTAL:
-        return numbers->broker.muted_writes;
-    case METRIC_DISK_FULL_REFUSALS_TOTAL:
-        return numbers->broker.refused_full;
-    case METRIC_DESCRIPTORS_OUT_TOTAL:
-        return numbers->broker.without_descriptor;
-    case METRIC_GROWTH_REFUSED_TOTAL:
-        return numbers->broker.growth_refused;
-    case METRIC_SEGMENT_FILES_OPEN:
-        return numbers->broker.segment_files_open;
-    case METRIC_TOPICS:
-        return numbers->broker.topics;
-    case METRIC_PARTITIONS:
-        return numbers->broker.partitions;
-    case METRIC_PARTITIONS_OFFLINE:
-        return numbers->broker.partitions_offline;
-    case METRIC_PARTITIONS_UNCLEANABLE:
-        return numbers->broker.partitions_uncleanable;
-    case METRIC_PARTITIONS_MOVING:
-        return numbers->broker.partitions_moving;
-    case METRIC_PARTITIONS_MOVED_TOTAL:
-        return numbers->broker.partitions_moved;
-    case METRIC_MOVED_BYTES_TOTAL:
-        return numbers->broker.moved_bytes;
-    case METRIC_COMPACTIONS_TOTAL:
-        return numbers->broker.compactions;
-    case METRIC_COMPACTED_BYTES_TOTAL:
-        return numbers->broker.compacted_bytes;
-    case METRIC_VALIDATED_IN_POOL_TOTAL:
-        return numbers->validated_in_pool;
-    case METRIC_REACTOR_STALLS_TOTAL:
-        return numbers->stalls;
-    case METRIC_PROCESS_RESIDENT_MEMORY_BYTES:
-        return numbers->process.resident_bytes;
-    case METRIC_PROCESS_OPEN_FDS:
-        return numbers->process.open_descriptors;
-    case METRIC_PROCESS_MAX_FDS:
-        return numbers->process.max_descriptors;
-    case METRIC_KAFKA_SERVER_KAFKASERVER_LINUX_DISK_READ_BYTES:
-        return numbers->process.disk_read_bytes;
-    case METRIC_KAFKA_SERVER_KAFKASERVER_LINUX_DISK_WRITE_BYTES:
-        return numbers->process.disk_written_bytes;
-    default:
-        break;
-    }
-    assert(!"a metric with a form of its own");
-    return 0;
+    uint64_t number;
+    assert(NUMBER_AT[metric] > 0); // the first field is no metric of its own
+    memcpy(&number, (const uint8_t *)numbers + NUMBER_AT[metric], sizeof number);
+    return number;
 }
 
 static void write_limits(struct buffer *out, const char *name, const struct broker_numbers *numbers)
